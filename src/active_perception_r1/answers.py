@@ -1,0 +1,54 @@
+"""When is an answer right: exact match after one documented normalisation.
+
+The single source of truth for correctness, used by the reward and by scoring.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+_TRAILING = " .,;:!?"  # End of a sentence. Not stripped in front: .5 is not 5.
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "„": "“", "«": "»"}
+
+
+def normalise_answer(text: str) -> str:
+    """What exact match compares.
+
+    1. Case and accents: Unicode canonical caseless form (The Unicode Standard 3.13, D145).
+    2. White space: every run becomes one space; none at the ends.
+    3. Around the answer: pairs of quotes, and punctuation that ends a sentence, are removed,
+       unless nothing else is there.
+
+    Signs, currency, per cent, brackets and everything inside the answer stay: -5 is not 5, and 5 %
+    is not 5.
+
+    >>> normalise_answer('  "Total  Amount." ')
+    'total amount'
+    """
+    folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).casefold())
+    plain = " ".join(folded.split())
+    start, end = 0, len(plain)
+    while start < end:
+        if plain[end - 1] in _TRAILING:
+            end -= 1
+        elif plain[start] == " ":
+            start += 1
+        elif end - start > 1 and _QUOTES.get(plain[start]) == plain[end - 1]:
+            start, end = start + 1, end - 1
+        else:
+            break
+    return plain[start:end] or plain
+
+
+def exact_match(prediction: str | None, answers: Iterable[str]) -> bool:
+    """Whether `prediction` equals one of the accepted answers after normalisation.
+
+    No answer (None) and a blank one are never right.
+
+    >>> exact_match("ACME Ltd.", ["Acme Ltd", "ACME Limited"])
+    True
+    """
+    if prediction is None or not (given := normalise_answer(prediction)):
+        return False
+    return any(given == normalise_answer(answer) for answer in answers)

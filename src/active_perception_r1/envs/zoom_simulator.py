@@ -1,0 +1,192 @@
+"""Pages and crops: what a model is shown, cut from the original pixels of the page.
+
+All boxes are page coordinates, 0-1 of the page after its EXIF orientation was applied. Nothing here
+knows about answers or evidence, so nothing derived from labels can reach an observation.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from active_perception_r1.errors import DataError
+from active_perception_r1.geometry import Box, iou
+from active_perception_r1.records import ToolStatus
+
+MAX_PAGE_PIXELS = 89_000_000  # A3 at 600 dpi has 70 million; Pillow warns of bombs from 89.4 on.
+REDUNDANT_IOU = 0.8  # A crop this similar to an earlier one shows nothing new (as in InSight-doc).
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRules:
+    """Size of an image as sent to a model: a pixel budget, both sides multiples of `multiple`."""
+
+    max_pixels: int
+    multiple: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CropRules:
+    """What may be zoomed into and how large the crop is shown.
+
+    Attributes:
+        view: every crop is enlarged or shrunk to this budget.
+        max_aspect: long side over short side in pixels; the short side of a flatter box is grown
+            around its centre until it fits.
+        min_area, max_area: of the requested box, as a share of the page.
+    """
+
+    view: ViewRules
+    max_aspect: float
+    min_area: float
+    max_area: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """An executed zoom: `box` (page coordinates) is exactly what `image` shows."""
+
+    box: Box
+    image: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A zoom that was not executed, and why, in words for the model."""
+
+    status: ToolStatus
+    reason: str
+
+
+def open_page(encoded: bytes) -> Image.Image:
+    """Decode a page to RGB with its EXIF orientation applied.
+
+    Raises:
+        DataError: not an image, a damaged one, or one with more than MAX_PAGE_PIXELS.
+    """
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            if image.width * image.height > MAX_PAGE_PIXELS:
+                raise DataError(
+                    f"image of {image.width} x {image.height} pixels is larger than the limit of"
+                    f" {MAX_PAGE_PIXELS} pixels"
+                )
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except DataError:
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+        raise DataError(f"image cannot be decoded: {error}") from None
+    except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error, ... on bad files
+        raise DataError(f"image cannot be decoded: {type(error).__name__}: {error}") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode to RGB: transparency over white, deep greys scaled to 8 bits."""
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    """16-bit greys by their full range; 32-bit and float pixels, which have none, by their own."""
+    if values.dtype.itemsize == 2:
+        return (values.astype(np.uint16) >> 8).astype(np.uint8)
+    finite = np.nan_to_num(values.astype(np.float64))
+    low, high = float(finite.min()), float(finite.max())
+    if 0 <= low and high <= 255 and values.dtype.kind in "iu":
+        return finite.astype(np.uint8)
+    return ((finite - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+
+
+def first_view(page: Image.Image, rules: ViewRules) -> Image.Image:
+    """The whole page, shrunk to the budget; never enlarged beyond rounding to the multiple."""
+    scale = min(1.0, math.sqrt(rules.max_pixels / (page.width * page.height)))
+    return _resized(page, (0, 0, page.width, page.height), scale, rules)
+
+
+def zoom(page: Image.Image, box: Box, rules: CropRules) -> Crop | Refusal:
+    """Cut `box` out of the page at full resolution and bring it to the crop's pixel budget."""
+    if not box.inside_page:
+        return Refusal(ToolStatus.OUT_OF_BOUNDS, "the box reaches outside the page")
+    if box.area < rules.min_area:
+        return Refusal(ToolStatus.TOO_SMALL, "the box is too small")
+    if box.area > rules.max_area:
+        return Refusal(ToolStatus.INVALID_BBOX, "the box is too large")
+    pixels = _pixel_box(box, page.size, rules.max_aspect)
+    return Crop(_page_box(pixels, page.size), _cut(page, pixels, rules.view))
+
+
+def evidence_view(page: Image.Image, box: Box, margin: float, rules: CropRules) -> Crop:
+    """The crop that shows `box` with `margin` (page units) around it; always executed."""
+    pixels = _pixel_box(box.expanded(margin), page.size, rules.max_aspect)
+    return Crop(_page_box(pixels, page.size), _cut(page, pixels, rules.view))
+
+
+def is_redundant(box: Box, earlier: Iterable[Box]) -> bool:
+    """Whether a crop of `box` shows what one of the earlier boxes has shown."""
+    return any(iou(box, other) >= REDUNDANT_IOU for other in earlier)
+
+
+def _pixel_box(box: Box, size: tuple[int, int], max_aspect: float) -> tuple[int, int, int, int]:
+    """The pixels that `box` touches, grown to the allowed aspect ratio inside the page."""
+    (width, height) = size
+    x0, x1 = _whole(box.x0 * width, box.x1 * width, width)
+    y0, y1 = _whole(box.y0 * height, box.y1 * height, height)
+    x0, x1 = _grown(x0, x1, math.ceil((y1 - y0) / max_aspect), width)
+    y0, y1 = _grown(y0, y1, math.ceil((x1 - x0) / max_aspect), height)
+    return x0, y0, x1, y1
+
+
+def _whole(start: float, stop: float, limit: int) -> tuple[int, int]:
+    """The smallest run of whole pixels around [start, stop], at least one, inside [0, limit]."""
+    # Tolerance: 0.29 * 100 is 28.999999999999996, and that pixel was not asked for.
+    first = min(limit - 1, max(0, math.floor(start + 1e-6)))
+    return first, min(limit, max(first + 1, math.ceil(stop - 1e-6)))
+
+
+def _grown(start: int, stop: int, length: int, limit: int) -> tuple[int, int]:
+    """[start, stop] lengthened around its centre to `length`, shifted to stay inside [0, limit]."""
+    length = min(limit, length)
+    if stop - start >= length:
+        return start, stop
+    start = min(max(0, (start + stop - length) // 2), limit - length)
+    return start, start + length
+
+
+def _page_box(pixels: tuple[int, int, int, int], size: tuple[int, int]) -> Box:
+    x0, y0, x1, y1 = pixels
+    return Box(x0 / size[0], y0 / size[1], x1 / size[0], y1 / size[1])
+
+
+def _cut(page: Image.Image, pixels: tuple[int, int, int, int], rules: ViewRules) -> Image.Image:
+    width, height = pixels[2] - pixels[0], pixels[3] - pixels[1]
+    return _resized(page, pixels, math.sqrt(rules.max_pixels / (width * height)), rules)
+
+
+def _resized(
+    page: Image.Image, pixels: tuple[int, int, int, int], scale: float, rules: ViewRules
+) -> Image.Image:
+    width = _side((pixels[2] - pixels[0]) * scale, rules.multiple)
+    height = _side((pixels[3] - pixels[1]) * scale, rules.multiple)
+    while width * height > rules.max_pixels and max(width, height) > rules.multiple:
+        if width >= height:
+            width -= rules.multiple
+        else:
+            height -= rules.multiple
+    return page.resize((width, height), Image.Resampling.LANCZOS, box=pixels, reducing_gap=3.0)
+
+
+def _side(length: float, multiple: int) -> int:
+    return max(multiple, round(length / multiple) * multiple)

@@ -1,0 +1,17 @@
+"""Errors a user can act on: the command line prints their message and no traceback."""
+
+
+class UserError(Exception):
+    """Something outside the code is wrong; the message names the file, key or sample and a cure."""
+
+
+class ConfigError(UserError):
+    """A wrong key or value in the configuration."""
+
+
+class DataError(UserError):
+    """A dataset, slice or sample that cannot be used."""
+
+
+class BackendError(UserError):
+    """A model that cannot be loaded or an engine that is gone."""

@@ -1,0 +1,21 @@
+"""The interface between episodes and engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from active_perception_r1.sim.messages import Reply, Request
+
+
+class Backend(Protocol):
+    """An engine with a model loaded.
+
+    Attributes:
+        revision: what exactly is loaded: a hub commit, or a fingerprint of a local folder.
+    """
+
+    revision: str
+
+    def generate(self, requests: Sequence[Request]) -> Sequence[Reply]:
+        """One reply per request, in order; a request that failed gets a reply with `error`."""

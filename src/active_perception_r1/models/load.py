@@ -1,0 +1,19 @@
+"""From a model's entry in the configuration to a running engine."""
+
+from __future__ import annotations
+
+from active_perception_r1.config import ModelConfig
+from active_perception_r1.models.base import Backend
+
+
+def load_backend(settings: ModelConfig) -> Backend:
+    """The engine that the entry names, with its model loaded.
+
+    Raises:
+        BackendError: the model cannot be loaded.
+    """
+    match settings.backend:
+        case "transformers":
+            from active_perception_r1.models.transformers_backend import TransformersBackend
+
+            return TransformersBackend(settings)

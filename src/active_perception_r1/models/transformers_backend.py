@@ -1,0 +1,172 @@
+"""Models run by Hugging Face transformers: left-padded batches through plain `generate`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from active_perception_r1.config import ModelConfig
+from active_perception_r1.errors import BackendError
+from active_perception_r1.runtime.fingerprint import folder_fingerprint
+from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
+
+Inputs = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A batch as it was run.
+
+    Attributes:
+        inputs: of the model, on its device; `input_ids` is (batch, prompt), padded on the left.
+        completions: (batch, new tokens), padded on the right after the end token.
+        lengths: (batch,) tokens of each completion, its end token included.
+    """
+
+    inputs: Inputs
+    completions: torch.Tensor
+    lengths: torch.Tensor
+
+
+class TransformersBackend:
+    """A vision-language model that `AutoModelForImageTextToText` and `AutoProcessor` can load.
+
+    Raises:
+        BackendError: the model cannot be loaded.
+    """
+
+    def __init__(self, settings: ModelConfig) -> None:
+        self.settings = settings
+        local = Path(settings.id)
+        if not local.is_dir() and (local.is_absolute() or settings.id.count("/") != 1):
+            raise BackendError(
+                f"model folder '{settings.id}' does not exist; train or fetch it first"
+            )
+        try:
+            self.processor = AutoProcessor.from_pretrained(settings.id, revision=settings.revision)
+            self.model = AutoModelForImageTextToText.from_pretrained(
+                settings.id, revision=settings.revision, dtype=settings.dtype
+            ).eval()
+        except (OSError, ValueError) as error:
+            detail = " ".join(str(error).split())
+            raise BackendError(f"model '{settings.id}' cannot be loaded: {detail}") from error
+        self.processor.tokenizer.padding_side = "left"
+        self.device = torch.device("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
+        self.model.to(self.device)
+        self.revision = (
+            folder_fingerprint(local) if local.is_dir() else str(self.model.config._commit_hash)
+        )
+        self._batch_size = settings.batch_size
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """Replies in the order of the requests, computed in batches of similar length."""
+        order = sorted(range(len(requests)), key=lambda index: _size(requests[index]))
+        replies: dict[int, Reply] = {}
+        while order:
+            batch = order[: self._batch_size]
+            order = order[len(batch) :]
+            for index, reply in zip(batch, self._run([requests[i] for i in batch]), strict=True):
+                replies[index] = reply
+        return [replies[index] for index in range(len(requests))]
+
+    def run(self, requests: Sequence[Request]) -> Generated:
+        """One batch, in order.
+
+        Raises:
+            Whatever the model raises, out-of-memory errors among it.
+        """
+        inputs = self.encode(requests)
+        settings = self.settings
+        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
+        if settings.temperature > 0:
+            sampling = {"do_sample": True, "temperature": settings.temperature, "top_p": 1.0}
+        with torch.no_grad():  # not inference mode: the trainer goes on to use these tensors
+            output = self.model.generate(
+                **inputs, max_new_tokens=settings.max_new_tokens, top_k=None, **sampling
+            )
+        completions = output[:, inputs["input_ids"].shape[1] :].clone()
+        return Generated(inputs, completions, _lengths(completions, self._end_tokens()))
+
+    def encode(self, requests: Sequence[Request]) -> Inputs:
+        """Model inputs of a batch: the chat template over the texts, the images in order."""
+        texts = [
+            self.processor.apply_chat_template(
+                [_chat(message) for message in request], add_generation_prompt=True
+            )
+            for request in requests
+        ]
+        images = [
+            [image for message in request for image in message.images] for request in requests
+        ]
+        inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt")
+        return {name: value.to(self.device) for name, value in inputs.items()}
+
+    def decode(self, generated: Generated, seconds: float) -> list[Reply]:
+        """Replies of a batch; `seconds` of wall time are shared out evenly."""
+        size = len(generated.completions)
+        prompt_lengths = generated.inputs["attention_mask"].sum(1).tolist()
+        ends = self._end_tokens()
+        replies = []
+        for row, prompt, length in zip(
+            generated.completions.tolist(), prompt_lengths, generated.lengths.tolist(), strict=True
+        ):
+            tokens = row[:length]
+            ended = bool(tokens) and tokens[-1] in ends
+            text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
+            reason = FinishReason.STOP if ended else FinishReason.LENGTH
+            replies.append(Reply(text, reason, prompt, length, seconds / size))
+        return replies
+
+    def _run(self, requests: Sequence[Request]) -> list[Reply]:
+        """A batch that halves itself until it fits, or until the request at fault stands alone."""
+        start = time.perf_counter()
+        try:
+            return self.decode(self.run(requests), time.perf_counter() - start)
+        except Exception as error:  # One request must not take the others with it.
+            if len(requests) == 1:
+                return [Reply("", FinishReason.ERROR, error=f"{type(error).__name__}: {error}")]
+            if _out_of_memory(error):
+                self._batch_size = max(1, len(requests) // 2)
+        # Outside the handler, so that the failed batch's tensors are freed with its traceback.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        half = len(requests) // 2
+        return self._run(requests[:half]) + self._run(requests[half:])
+
+    def _end_tokens(self) -> frozenset[int]:
+        ends = self.model.generation_config.eos_token_id
+        return frozenset(ends if isinstance(ends, list) else [ends])
+
+
+def _chat(message: Message) -> dict[str, Any]:
+    content = [
+        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+        for part in message.parts
+    ]
+    return {"role": message.role, "content": content}
+
+
+def _size(request: Request) -> tuple[int, int]:
+    """Sort key by which neighbours need little padding: pixels, then characters."""
+    images = [image for message in request for image in message.images]
+    text = sum(len(part) for message in request for part in message.parts if isinstance(part, str))
+    return sum(image.width * image.height for image in images), text
+
+
+def _lengths(completions: torch.Tensor, ends: frozenset[int]) -> torch.Tensor:
+    """(batch,) number of tokens up to and including the first end token; all where there is none."""
+    is_end = torch.isin(completions, torch.tensor(sorted(ends), device=completions.device))
+    first = is_end.int().argmax(1) + 1
+    return torch.where(is_end.any(1), first, completions.shape[1])
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )

@@ -1,0 +1,279 @@
+"""The episode: one conversation about one page, with crops put back in front of the model.
+
+`LiveEpisode` is a pure state machine without a model: it asks (`request`), is told (`receive`),
+and is either `finished` or asks again. Batch inference, verl and the local trainer all drive it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import islice
+from typing import Protocol
+
+from PIL import Image
+
+from active_perception_r1.envs.zoom_simulator import (
+    Crop,
+    CropRules,
+    Refusal,
+    ViewRules,
+    is_redundant,
+    zoom,
+)
+from active_perception_r1.records import Action, Episode, Step, ToolStatus, Turn
+from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request, request_id
+from active_perception_r1.utils.trace_parser import Frame, Syntax, parse_actions, parse_answer
+
+
+class CropContent(StrEnum):
+    """What the crop shows: the region asked for, or a control that carries no information."""
+
+    REAL = "real"
+    BLANK = "blank"
+    SHUFFLED = "shuffled"
+
+
+class Prompts(Protocol):
+    """The user's side of the conversation."""
+
+    def opening(self, question: str) -> str:
+        """Text under the first image."""
+
+    def observation(self, question: str, faults: Sequence[str], zooms_left: int) -> str:
+        """Text under the crops that a turn produced; `faults` says why calls gave none."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRules:
+    """How an episode is played.
+
+    Attributes:
+        tool: zoom calls are executed; without it they are text like any other.
+        require_zoom: fail-closed: an answer counts only after an executed and shown zoom, and the
+            first call that fails ends the episode as that tool failure.
+        max_zooms: executed zooms in an episode.
+        max_turns: replies of the model in an episode; a zoom in the last one is over the limit,
+            since its crop could not be shown.
+    """
+
+    mode: str
+    tool: bool
+    require_zoom: bool
+    crop_content: CropContent
+    syntax: Syntax
+    prompts: Prompts
+    first_view: ViewRules
+    crop: CropRules
+    max_zooms: int
+    max_turns: int
+
+
+class LiveEpisode:
+    """An episode in progress.
+
+    Args:
+        page: the page at full resolution, RGB.
+        opening: the image shown first; its size is the frame of view-pixel syntaxes.
+        decoy: another page, for `CropContent.SHUFFLED`.
+    """
+
+    def __init__(
+        self,
+        sample_id: str,
+        question: str,
+        page: Image.Image,
+        opening: Image.Image,
+        rules: EpisodeRules,
+        decoy: Image.Image | None = None,
+    ) -> None:
+        if rules.crop_content is CropContent.SHUFFLED and decoy is None:
+            raise ValueError("shuffled crops need a decoy page")
+        self.sample_id = sample_id
+        self._question = question
+        self._page = page
+        self._decoy = decoy
+        self._rules = rules
+        self._frame = Frame(page.size, opening.size)
+        self._messages = [Message("user", (opening, rules.prompts.opening(question)))]
+        self._turns: list[Turn] = []
+        self._steps: list[Step] = []
+        self._answer: str | None = None
+        self._status: ToolStatus | None = None
+        self._error = ""
+
+    @property
+    def finished(self) -> bool:
+        return self._status is not None
+
+    @property
+    def request(self) -> Request:
+        """The conversation so far, for the model to continue."""
+        return tuple(self._messages)
+
+    def receive(self, reply: Reply) -> None:
+        """Take the model's reply to `request` and move on.
+
+        Raises:
+            RuntimeError: the episode is finished.
+        """
+        if self.finished:
+            raise RuntimeError(f"episode of sample {self.sample_id} is finished")
+        if reply.error:
+            self._finish(ToolStatus.BACKEND_ERROR, error=reply.error)
+            return
+        # The model has answered a request that held every crop so far, so it has seen them.
+        self._steps = [replace(step, shown=step.executed is not None) for step in self._steps]
+        self._turns.append(
+            Turn(
+                prompt_id=request_id(self._messages),
+                text=reply.text,
+                finish_reason=reply.finish_reason,
+                prompt_tokens=reply.prompt_tokens,
+                completion_tokens=reply.completion_tokens,
+                seconds=reply.seconds,
+            )
+        )
+        if reply.finish_reason is FinishReason.LENGTH:
+            self._finish(ToolStatus.TRUNCATED)
+            return
+        rules = self._rules
+        actions = parse_actions(reply.text, rules.syntax, self._frame) if rules.tool else ()
+        if actions:
+            self._zoom(reply.text, actions)
+        else:
+            self._take_answer(parse_answer(reply.text))
+
+    def abandon(self, status: ToolStatus, error: str = "") -> None:
+        """End the episode without an answer, for a reason that is not the model's."""
+        self._finish(status, error=error)
+
+    def record(self, model: str, model_revision: str, seed: int) -> Episode:
+        """The finished episode.
+
+        Raises:
+            RuntimeError: it is not finished.
+        """
+        if self._status is None:
+            raise RuntimeError(f"episode of sample {self.sample_id} is not finished")
+        return Episode(
+            sample_id=self.sample_id,
+            mode=self._rules.mode,
+            model=model,
+            model_revision=model_revision,
+            seed=seed,
+            turns=tuple(self._turns),
+            steps=tuple(self._steps),
+            answer=self._answer,
+            tool_status=self._status,
+            error=self._error,
+        )
+
+    @property
+    def _zooms_left(self) -> int:
+        if len(self._turns) >= self._rules.max_turns:
+            return 0
+        executed = sum(step.executed is not None for step in self._steps)
+        return self._rules.max_zooms - executed
+
+    def _zoom(self, text: str, actions: Sequence[Action]) -> None:
+        images: list[Image.Image] = []
+        faults: list[str] = []
+        for action in actions:
+            outcome = self._execute(action)
+            self._steps.append(self._step(action, outcome))
+            if isinstance(outcome, Crop):
+                images.append(outcome.image)
+                continue
+            faults.append(outcome.reason)
+            if self._rules.require_zoom:
+                self._finish(outcome.status)
+                return
+        if len(self._turns) >= self._rules.max_turns:
+            self._finish(self._steps[-1].status)
+            return
+        last_turn_is_next = len(self._turns) + 1 >= self._rules.max_turns
+        zooms_left = 0 if last_turn_is_next else self._zooms_left
+        observation = self._rules.prompts.observation(self._question, faults, zooms_left)
+        self._messages.append(Message("assistant", (text,)))
+        self._messages.append(Message("user", (*images, observation)))
+
+    def _execute(self, action: Action) -> Crop | Refusal:
+        if action.box is None:
+            return Refusal(action.fault or ToolStatus.MALFORMED_ZOOM, action.reason)
+        if self._zooms_left <= 0:
+            return Refusal(ToolStatus.ZOOM_LIMIT_REACHED, "no zoom is left")
+        outcome = zoom(self._page, action.box, self._rules.crop)
+        if isinstance(outcome, Crop):
+            return replace(outcome, image=self._content(outcome))
+        return outcome
+
+    def _content(self, crop: Crop) -> Image.Image:
+        """The pixels put in front of the model, of the same size in every control."""
+        match self._rules.crop_content:
+            case CropContent.REAL:
+                return crop.image
+            case CropContent.BLANK:
+                return Image.new("RGB", crop.image.size, "gray")
+            case CropContent.SHUFFLED:
+                assert self._decoy is not None  # checked at construction
+                (width, height), box = self._decoy.size, crop.box
+                region = (box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height)
+                return self._decoy.resize(
+                    crop.image.size, Image.Resampling.LANCZOS, box=region, reducing_gap=3.0
+                )
+
+    def _step(self, action: Action, outcome: Crop | Refusal) -> Step:
+        step = Step(
+            turn=len(self._turns) - 1,
+            syntax=action.syntax,
+            raw=action.raw,
+            status=ToolStatus.ZOOM_EXECUTED,
+            requested=action.box,
+        )
+        if isinstance(outcome, Refusal):
+            return replace(step, status=outcome.status, reason=outcome.reason)
+        earlier = [other.executed for other in self._steps if other.executed is not None]
+        return replace(
+            step,
+            executed=outcome.box,
+            crop_size=outcome.image.size,
+            redundant=is_redundant(outcome.box, earlier),
+        )
+
+    def _take_answer(self, answer: str | None) -> None:
+        zoomed = any(step.shown for step in self._steps)
+        if answer is None:
+            self._finish(ToolStatus.NO_ANSWER)
+        elif self._rules.require_zoom and not zoomed:
+            self._finish(ToolStatus.ANSWERED_WITHOUT_ZOOM)
+        elif self._rules.tool and not zoomed:
+            self._finish(ToolStatus.ANSWERED_WITHOUT_ZOOM, answer)
+        else:
+            self._finish(ToolStatus.ANSWERED, answer)
+
+    def _finish(self, status: ToolStatus, answer: str | None = None, error: str = "") -> None:
+        self._status, self._answer, self._error = status, answer, error
+
+
+Generate = Callable[[Sequence[LiveEpisode]], Sequence[Reply]]
+
+
+def run_episodes(
+    episodes: Iterable[LiveEpisode], generate: Generate, live: int
+) -> Iterator[LiveEpisode]:
+    """Drive episodes to their end, `live` at a time, all of them in every call of `generate`.
+
+    `generate` gives one reply per episode, to its `request`, in order. Yields each as it finishes, so that the caller can save it; the next ones are drawn from
+    `episodes` as places become free, which keeps memory flat in the number of samples.
+    """
+    waiting = iter(episodes)
+    running: list[LiveEpisode] = []
+    while running := running + list(islice(waiting, live - len(running))):
+        asking = [episode for episode in running if not episode.finished]
+        replies = generate(asking) if asking else ()
+        for episode, reply in zip(asking, replies, strict=True):
+            episode.receive(reply)
+        yield from (episode for episode in running if episode.finished)
+        running = [episode for episode in running if not episode.finished]

@@ -1,0 +1,61 @@
+"""What passes between an episode and whatever runs the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from PIL import Image
+
+Part = str | Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation: text and RGB images in the order the model reads them."""
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[Part, ...]
+
+    @property
+    def images(self) -> tuple[Image.Image, ...]:
+        return tuple(part for part in self.parts if not isinstance(part, str))
+
+
+Request = tuple[Message, ...]
+
+
+class FinishReason(StrEnum):
+    """Why the model stopped: it ended its turn, or ran out of tokens, or the engine failed."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model wrote, without control tokens; `error` is set when the engine failed."""
+
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+
+def request_id(request: Iterable[Message]) -> str:
+    """sha256 (hex) over roles, texts and pixels of a request: equal ids, equal input."""
+    digest = hashlib.sha256()
+    for message in request:
+        digest.update(f"\0message\0{message.role}".encode())
+        for part in message.parts:
+            if isinstance(part, str):
+                digest.update(b"\0text\0" + part.encode())
+            else:
+                digest.update(f"\0image\0{part.mode}{part.size}".encode() + part.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,236 @@
+"""The local GRPO engine: group-relative policy optimisation of zooming, on one device.
+
+For each of P questions, G episodes are sampled at a temperature. With the reward R of an episode,
+its advantage is A = (R - mean) / (std + 1e-4) over its group (Shao et al. 2024, DeepSeekMath), and
+the loss over the tokens t that the policy wrote in any turn is
+
+    - sum_t min(r_t A, clip(r_t, 1 - clip_low, 1 + clip_high) A) / (number of such tokens)
+    + kl * mean_t (exp(d_t) - d_t - 1)
+
+where r_t is the probability ratio to the policy that sampled and d_t the log ratio of the starting
+model to the policy. Normalising by tokens and clipping asymmetrically follow DAPO (Yu et al. 2025).
+Each turn is trained under exactly the prompt that it was sampled under.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from active_perception_r1.config import ModelConfig, TrainingConfig
+from active_perception_r1.data.slices import read_slice
+from active_perception_r1.errors import DataError
+from active_perception_r1.models.transformers_backend import TransformersBackend
+from active_perception_r1.records import Mode, Sample
+from active_perception_r1.rewards.active_vision_reward import Reward, episode_reward
+from active_perception_r1.training.checkpoints import CheckpointStore, publish
+from active_perception_r1.training.rollout import Rollouts, TurnBatch, roll_out
+
+
+@dataclass(frozen=True, slots=True)
+class StepMetrics:
+    """One line of metrics.jsonl: means over the episodes of a step, unless said otherwise.
+
+    Attributes:
+        zoom_rate: share of episodes in which a crop was shown.
+        entropy: nats per policy token. kl: to the starting model, nats per policy token.
+        clip_fraction: share of policy tokens at which the clipped ratio is in force.
+        flat_groups: share of groups whose episodes all have one reward, which teach nothing.
+    """
+
+    step: int
+    reward: float
+    reward_std: float
+    process_reward: float
+    relevance: float
+    faults: float
+    accuracy: float
+    coverage: float
+    zoom_rate: float
+    entropy: float
+    kl: float
+    clip_fraction: float
+    flat_groups: float
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    seconds: float
+
+
+def train(
+    name: str,
+    run: TrainingConfig,
+    base: ModelConfig,
+    data: Path,
+    output: Path,
+    checkpoints: Path,
+) -> None:
+    """Train `base` on the samples of `data`; resume from `checkpoints` when a run was cut off.
+
+    Writes `output`/checkpoint (a Hugging Face folder with processor) and `output`/metrics.jsonl.
+
+    Raises:
+        DataError: fewer samples than one step takes.
+        BackendError: the base model cannot be loaded.
+    """
+    samples = list(read_slice(data))
+    if len(samples) < run.prompts_per_step:
+        raise DataError(
+            f"{data}: {len(samples)} samples, but a step of {name} takes {run.prompts_per_step}"
+        )
+    trainer = GrpoTrainer(run, base, samples)
+    store = CheckpointStore(checkpoints)
+    done = store.restore(trainer.policy.model, trainer.optimiser)
+    with tqdm(total=run.steps, initial=done, desc=name, unit="step") as bar:
+        for step in range(done + 1, run.steps + 1):
+            metrics = trainer.step(step)
+            store.log(asdict(metrics))
+            bar.set_postfix(reward=f"{metrics.reward:.2f}", accuracy=f"{metrics.accuracy:.2f}")
+            bar.update()
+            if step % run.save_every == 0 or step == run.steps:
+                store.save(step, trainer.policy.model, trainer.optimiser)
+    publish(trainer.policy, store, run.steps, output)
+
+
+class GrpoTrainer:
+    """The policy, its starting point and the optimiser; `step` is one round of all of it."""
+
+    def __init__(self, run: TrainingConfig, base: ModelConfig, samples: Sequence[Sample]) -> None:
+        self.run = run
+        self.policy = TransformersBackend(base.model_copy(update={"temperature": run.temperature}))
+        self.reference = copy.deepcopy(self.policy.model).requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            self.policy.model.parameters(), lr=run.learning_rate, betas=(0.9, 0.95), weight_decay=0
+        )
+        self._samples = samples
+
+    def step(self, step: int) -> StepMetrics:
+        """Sample episodes, reward them, update the policy. Steps count from 1.
+
+        Everything drawn depends on (seed, step) alone, so that a resumed run draws the same.
+        """
+        start = time.perf_counter()
+        run = self.run
+        questions = self.questions(step)
+        asked = [sample for sample in questions for _ in range(run.samples_per_prompt)]
+        rollouts = roll_out(self.policy, asked, Mode.ACTIVE, seed=run.seed * 1_000_003 + step)
+        rewards = [
+            episode_reward(episode, sample, run.reward)
+            for episode, sample in zip(rollouts.episodes, asked, strict=True)
+        ]
+        scores = torch.tensor([reward.score for reward in rewards])
+        advantages = group_advantages(scores.view(len(questions), run.samples_per_prompt))
+        learning_rate = run.learning_rate * min(1.0, step / max(1, run.warmup_steps))
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        update = self._update(rollouts, advantages.flatten())
+        return StepMetrics(
+            step=step,
+            **_reward_means(rewards, scores),
+            flat_groups=float((advantages == 0).all(1).float().mean()),
+            **update,
+            learning_rate=learning_rate,
+            seconds=time.perf_counter() - start,
+        )
+
+    def questions(self, step: int) -> list[Sample]:
+        """The samples of a step: every sample is asked once before any is asked again."""
+        count, total = self.run.prompts_per_step, len(self._samples)
+        chosen = []
+        for position in range((step - 1) * count, step * count):
+            epoch, place = divmod(position, total)
+            chosen.append(self._samples[_permutation(self.run.seed, epoch, total)[place]])
+        return chosen
+
+    def _update(self, rollouts: Rollouts, advantages: torch.Tensor) -> dict[str, float]:
+        """Gradient steps on the rollouts; means over the policy's tokens of the last of them."""
+        tokens = sum(int(batch.policy_mask.sum()) for batch in rollouts.turns)
+        sampled: list[torch.Tensor] = []
+        for _ in range(self.run.updates_per_step):
+            totals = {"loss": 0.0, "entropy": 0.0, "kl": 0.0, "clip_fraction": 0.0}
+            self.optimiser.zero_grad(set_to_none=True)
+            for number, batch in enumerate(rollouts.turns):
+                log_probs, entropy = self._log_probs(self.policy.model, batch)
+                if len(sampled) <= number:  # the first update is on the policy that sampled
+                    sampled.append(log_probs.detach())
+                with torch.no_grad():
+                    reference, _ = self._log_probs(self.reference, batch)
+                ratio = (log_probs - sampled[number]).exp()
+                clipped = ratio.clamp(1 - self.run.clip_low, 1 + self.run.clip_high)
+                advantage = advantages[list(batch.episodes)].to(ratio.device)
+                advantage = advantage[:, None].expand_as(batch.policy_mask[:, 1:])
+                advantage = advantage[batch.policy_mask[:, 1:]]
+                gain = torch.minimum(ratio * advantage, clipped * advantage)
+                drift = reference - log_probs
+                kl = drift.exp() - drift - 1
+                loss = (self.run.kl * kl - gain).sum() / tokens
+                loss.backward()  # type: ignore[no-untyped-call]
+                totals["loss"] += loss.item()
+                totals["entropy"] += entropy.sum().item() / tokens
+                totals["kl"] += kl.sum().item() / tokens
+                totals["clip_fraction"] += float((clipped != ratio).sum()) / tokens
+            norm = torch.nn.utils.clip_grad_norm_(
+                self.policy.model.parameters(), self.run.max_grad_norm
+            )
+            self.optimiser.step()
+        return {**totals, "grad_norm": float(norm)}
+
+    def _log_probs(
+        self, model: torch.nn.Module, batch: TurnBatch
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return policy_log_probs(model, batch, self.run.temperature)
+
+
+def group_advantages(scores: torch.Tensor) -> torch.Tensor:
+    """(groups, episodes) rewards to advantages of mean 0 and (nearly) unit deviation per group.
+
+    A group with one reward throughout gets exact zeros.
+    """
+    centred = scores - scores.mean(1, keepdim=True)
+    deviation = scores.std(1, keepdim=True)
+    return torch.where(deviation > 1e-6, centred / (deviation + 1e-4), torch.zeros_like(centred))
+
+
+def policy_log_probs(
+    model: torch.nn.Module, batch: TurnBatch, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each policy token given all before it, and the entropy there: (tokens,).
+
+    Both are of the distribution at the sampling temperature; tokens are in row order.
+    """
+    logits = model(**batch.inputs, use_cache=False).logits[:, :-1]
+    mask = batch.policy_mask[:, 1:]
+    distribution = (logits[mask].float() / temperature).log_softmax(-1)
+    targets = batch.inputs["input_ids"][:, 1:][mask]
+    log_probs = distribution.gather(-1, targets[:, None])[:, 0]
+    entropy = -(distribution.detach().exp() * distribution.detach()).sum(-1)
+    return log_probs, entropy
+
+
+@functools.lru_cache(maxsize=2)  # the current epoch and the one a step runs over into
+def _permutation(seed: int, epoch: int, total: int) -> list[int]:
+    order = list(range(total))
+    random.Random(f"{seed}/{epoch}").shuffle(order)
+    return order
+
+
+def _reward_means(rewards: Sequence[Reward], scores: torch.Tensor) -> dict[str, float]:
+    count = len(rewards)
+    return {
+        "reward": float(scores.mean()),
+        "reward_std": float(scores.std()),
+        "process_reward": sum(reward.process for reward in rewards) / count,
+        "relevance": sum(reward.relevance for reward in rewards) / count,
+        "faults": sum(reward.faults for reward in rewards) / count,
+        "accuracy": sum(reward.correct for reward in rewards) / count,
+        "coverage": sum(reward.coverage for reward in rewards) / count,
+        "zoom_rate": sum(reward.shown > 0 for reward in rewards) / count,
+    }

@@ -1,0 +1,241 @@
+"""The reward pays for right answers and meaningful looking, and for nothing else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from active_perception_r1.envs.zoom_simulator import is_redundant
+from active_perception_r1.geometry import Box
+from active_perception_r1.records import Evidence, Mode, Step, ToolStatus
+from active_perception_r1.rewards.active_vision_reward import (
+    RewardConfig,
+    episode_reward,
+    trace_reward,
+)
+from tests.scripted import AWAY, ZOOM, make_sample, play
+from tests.strategies import boxes, evidence_sets, refusals, traces, zoom_step
+
+TARGET = (Evidence("answer", Box(0.4, 0.4, 0.5, 0.45)),)
+TIGHT = Box(0.35, 0.35, 0.55, 0.5)
+ELSEWHERE = Box(0.7, 0.7, 0.9, 0.9)
+PAGE = Box(0.0, 0.0, 1.0, 1.0)
+
+
+def score(*steps: Step, correct: bool = True, needs: bool = True) -> float:
+    return trace_reward(steps, correct, TARGET, needs).score
+
+
+@pytest.mark.parametrize(
+    ("steps", "correct", "needs", "expected"),
+    [
+        ([zoom_step(TIGHT)], True, True, 1.35),
+        ([], True, True, 1 - 0.35 * 0.5),
+        ([], True, False, 1.0),
+        ([zoom_step(ELSEWHERE)], True, True, 1.0),
+        ([zoom_step(PAGE)], True, True, 1.0),
+        ([zoom_step(Box(0.0, 0.0, 1.0, 0.45))], True, True, 1 + 0.35 * 0.5),
+        ([zoom_step(TIGHT), zoom_step(TIGHT, redundant=True)], True, True, 1 + 0.35 * 0.9),
+        ([zoom_step(None, ToolStatus.MALFORMED_ZOOM)], True, True, 1 - 0.35 * 0.75),
+        ([zoom_step(None, ToolStatus.OUT_OF_BOUNDS)] * 9, True, True, 0.65),
+        ([zoom_step(TIGHT, shown=False)], True, True, 1 - 0.35 * 0.5),
+        ([zoom_step(TIGHT)], False, True, 0.1),
+        ([], False, True, -0.05),
+        ([], False, False, 0.0),
+    ],
+)
+def test_the_formula_by_hand(
+    steps: list[Step], correct: bool, needs: bool, expected: float
+) -> None:
+    assert score(*steps, correct=correct, needs=needs) == pytest.approx(expected)
+
+
+@given(traces(), traces(), evidence_sets(), evidence_sets(), st.booleans(), st.booleans())
+def test_every_wrong_trace_is_below_every_correct_one(
+    wrong: tuple[Step, ...],
+    right: tuple[Step, ...],
+    wrong_evidence: tuple[Evidence, ...],
+    right_evidence: tuple[Evidence, ...],
+    wrong_needs: bool,
+    right_needs: bool,
+) -> None:
+    low = trace_reward(wrong, False, wrong_evidence, wrong_needs).score
+    high = trace_reward(right, True, right_evidence, right_needs).score
+    assert low <= 0.10 < 0.65 <= high
+
+
+def test_when_looking_is_needed_relevant_beats_none_beats_failed() -> None:
+    relevant = score(zoom_step(TIGHT))
+    failed = score(zoom_step(None, ToolStatus.INVALID_BBOX))
+    assert relevant > score() > failed
+
+
+@given(traces(), evidence_sets(), st.booleans(), st.booleans(), st.data())
+def test_repeating_never_raises_the_reward(
+    steps: tuple[Step, ...],
+    evidence: tuple[Evidence, ...],
+    correct: bool,
+    needs: bool,
+    data: st.DataObject,
+) -> None:
+    """Any crop that the model has seen, shown again at any later place, or any failing call."""
+    before = trace_reward(steps, correct, evidence, needs).score
+    seen = [step for step in steps if step.shown]
+    padding: Step = (
+        replace(data.draw(st.sampled_from(seen)), redundant=True)
+        if seen and data.draw(st.booleans())
+        else zoom_step(None, data.draw(refusals))
+    )
+    after = trace_reward([*steps, padding], correct, evidence, needs).score
+    assert after <= before + 1e-12
+
+
+@given(traces(), boxes(), evidence_sets(), st.booleans())
+def test_a_crop_that_was_not_shown_earns_nothing(
+    steps: tuple[Step, ...], box: Box, evidence: tuple[Evidence, ...], needs: bool
+) -> None:
+    unseen = zoom_step(box, shown=False)
+    with_unseen = trace_reward([*steps, unseen], True, evidence, needs)
+    assert with_unseen.score == trace_reward(steps, True, evidence, needs).score
+
+
+@given(boxes(), st.booleans(), st.booleans())
+def test_without_known_evidence_a_valid_crop_earns_nothing_and_costs_nothing(
+    box: Box, correct: bool, needs: bool
+) -> None:
+    reward = trace_reward([zoom_step(box)], correct, [], needs)
+    assert reward.score == float(correct)
+
+
+@given(traces(), evidence_sets(), st.booleans())
+def test_order_of_evidence_and_of_shown_crops_does_not_matter(
+    steps: tuple[Step, ...], evidence: tuple[Evidence, ...], needs: bool
+) -> None:
+    forward = trace_reward(steps, True, evidence, needs).score
+    distinct = {region.label: region.weight for region in evidence}
+    if len({(r.label, r.weight) for r in evidence}) == len(distinct):
+        assert trace_reward(steps, True, evidence[::-1], needs).score == pytest.approx(forward)
+    assert trace_reward(steps[::-1], True, evidence, needs).score == pytest.approx(forward)
+
+
+def test_a_zoom_onto_any_alternative_counts_fully() -> None:
+    twice = (*TARGET, Evidence("answer", Box(0.75, 0.75, 0.8, 0.8)))
+    assert trace_reward([zoom_step(ELSEWHERE)], True, twice, True).relevance == 1
+    parts = (*TARGET, Evidence("other", Box(0.75, 0.75, 0.8, 0.8), weight=3.0))
+    assert trace_reward([zoom_step(ELSEWHERE)], True, parts, True).relevance == 0.75
+
+
+def test_an_episode_is_rewarded_for_what_it_did() -> None:
+    sample = make_sample()
+    hit = episode_reward(play([ZOOM, "<answer> 42 </answer>"]), sample)
+    miss = episode_reward(play([AWAY, "<answer>41</answer>"]), sample)
+    assert (hit.correct, hit.coverage, hit.shown, hit.relevant) == (True, 1, 1, 1)
+    assert hit.score == pytest.approx(1.35)
+    assert (miss.correct, miss.coverage, miss.score) == (False, 0, 0)
+    refused = episode_reward(play(["<answer>42</answer>"], Mode.STRICT_ZOOM), sample)
+    assert not refused.correct
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [
+        {"correct_weight": 0.95},
+        {"wrong_weight": 0.7},
+        {"malformed": -0.1},
+        {"tight_area": 0.7},
+        {"max_area": 1.2},
+    ],
+)
+def test_constants_that_would_break_the_promise_are_refused(constants: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"must|lie"):
+        RewardConfig(**constants)
+
+
+STATUSES = [
+    ToolStatus.MALFORMED_ZOOM,
+    ToolStatus.INVALID_BBOX,
+    ToolStatus.OUT_OF_BOUNDS,
+    ToolStatus.TOO_SMALL,
+    ToolStatus.ZOOM_LIMIT_REACHED,
+]
+
+
+def random_box(rng: random.Random) -> Box:
+    x0, y0 = rng.random() * 0.95, rng.random() * 0.95
+    return Box(x0, y0, x0 + (1 - x0) * rng.random(), y0 + (1 - y0) * rng.random())
+
+
+def marked(boxes_or_faults: Sequence[Box | ToolStatus]) -> list[Step]:
+    """The steps that an episode would have recorded for these calls."""
+    steps: list[Step] = []
+    for call in boxes_or_faults:
+        if isinstance(call, Box):
+            earlier = [step.executed for step in steps if step.executed is not None]
+            steps.append(zoom_step(call, redundant=is_redundant(call, earlier)))
+        else:
+            steps.append(zoom_step(None, call))
+    return steps
+
+
+def random_calls(rng: random.Random) -> list[Box | ToolStatus]:
+    return [
+        random_box(rng) if rng.random() < 0.7 else rng.choice(STATUSES)
+        for _ in range(rng.randrange(5))
+    ]
+
+
+def mutated(calls: list[Box | ToolStatus], rng: random.Random) -> list[Box | ToolStatus]:
+    calls = list(calls)
+    match rng.randrange(4):
+        case 0:
+            calls.insert(rng.randrange(len(calls) + 1), random_box(rng))
+        case 1 if calls:
+            calls.pop(rng.randrange(len(calls)))
+        case 2 if calls:
+            calls.append(rng.choice(calls))
+        case _ if calls:
+            calls[rng.randrange(len(calls))] = random_box(rng)
+    return calls
+
+
+def test_no_adversary_finds_a_wrong_trace_above_a_correct_one() -> None:
+    """Random search, then hill climbing from the best and worst: 120,000 traces in all."""
+    rng = random.Random(29)
+    best_wrong, worst_right = -1.0, 2.0
+
+    def value(calls: list[Box | ToolStatus], correct: bool, needs: bool) -> float:
+        return trace_reward(marked(calls), correct, TARGET, needs).score
+
+    for _ in range(20_000):
+        calls, needs = random_calls(rng), rng.random() < 0.5
+        best_wrong = max(best_wrong, value(calls, False, needs))
+        worst_right = min(worst_right, value(calls, True, needs))
+    for _ in range(20):
+        climber, sinker, needs = random_calls(rng), random_calls(rng), rng.random() < 0.5
+        for _ in range(2_000):
+            higher, lower = mutated(climber, rng), mutated(sinker, rng)
+            if value(higher, False, needs) >= value(climber, False, needs):
+                climber = higher[:8]
+            if value(lower, True, needs) <= value(sinker, True, needs):
+                sinker = lower[:8]
+        best_wrong = max(best_wrong, value(climber, False, needs))
+        worst_right = min(worst_right, value(sinker, True, needs))
+    assert best_wrong <= 0.10
+    assert worst_right >= 0.65
+
+
+def test_no_adversary_gains_by_padding_a_trace_that_has_looked() -> None:
+    """Calls that show no more of the evidence than was seen: repeats, blunders, looks elsewhere."""
+    rng = random.Random(31)
+    for _ in range(20_000):
+        calls = [TIGHT if rng.random() < 0.5 else random_box(rng), *random_calls(rng)]
+        correct, needs = rng.random() < 0.5, rng.random() < 0.5
+        before = trace_reward(marked(calls), correct, TARGET, needs)
+        padding = rng.choice([rng.choice(calls), rng.choice(STATUSES), ELSEWHERE])
+        after = trace_reward(marked([*calls, padding]), correct, TARGET, needs)
+        assert after.score <= before.score + 1e-12

@@ -1,0 +1,195 @@
+"""Pages are decoded safely, and crops show exactly the region they say they show."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from active_perception_r1.envs.zoom_simulator import (
+    MAX_PAGE_PIXELS,
+    Crop,
+    CropRules,
+    Refusal,
+    ViewRules,
+    evidence_view,
+    first_view,
+    is_redundant,
+    open_page,
+    to_rgb,
+    zoom,
+)
+from active_perception_r1.errors import DataError
+from active_perception_r1.geometry import Box, coverage
+from active_perception_r1.records import ToolStatus
+from tests.strategies import boxes
+
+PAGE = Image.effect_noise((640, 480), 80).convert("RGB")
+
+
+def rules(
+    max_pixels: int = 12544,
+    multiple: int = 1,
+    max_aspect: float = 8.0,
+    min_area: float = 0.0,
+    max_area: float = 1.0,
+) -> CropRules:
+    return CropRules(ViewRules(max_pixels, multiple), max_aspect, min_area, max_area)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+sizes = st.integers(1, 700)
+
+
+@given(boxes(), sizes, sizes, st.sampled_from([100, 12544, 60000]), st.sampled_from([1, 14, 28]))
+def test_a_crop_shows_what_was_asked_for_within_its_budget(
+    box: Box, width: int, height: int, max_pixels: int, multiple: int
+) -> None:
+    page = Image.new("RGB", (width, height))
+    crop = zoom(page, box, rules(max_pixels, multiple))
+    assert isinstance(crop, Crop)
+    assert crop.box.inside_page
+    assert coverage(crop.box, box) > 0.999
+    assert crop.image.width % multiple == 0 == crop.image.height % multiple
+    assert crop.image.width * crop.image.height <= max(max_pixels, multiple**2)
+    # Whole pixels: the edges of the executed box are pixel edges of the page.
+    for edge, side in zip(crop.box.as_tuple(), (width, height) * 2, strict=True):
+        assert edge * side == pytest.approx(round(edge * side), abs=1e-6)
+
+
+@given(boxes(), sizes, sizes, st.floats(1, 4))
+def test_a_flat_box_is_grown_to_the_allowed_aspect_where_the_page_has_room(
+    box: Box, width: int, height: int, max_aspect: float
+) -> None:
+    crop = zoom(Image.new("RGB", (width, height)), box, rules(max_aspect=max_aspect))
+    assert isinstance(crop, Crop)
+    wide, high = crop.box.width * width, crop.box.height * height
+    assert max(wide, high) / max_aspect <= min(wide, high) + 1e-6 or min(wide, high) == (
+        pytest.approx(min(width, height))
+    )
+
+
+def test_crops_are_cut_from_original_pixels_and_enlarged() -> None:
+    page = Image.new("RGB", (1000, 1000), "white")
+    page.paste("black", (500, 500, 510, 510))
+    crop = zoom(page, Box(0.495, 0.495, 0.515, 0.515), rules(max_pixels=10_000))
+    assert isinstance(crop, Crop)
+    assert crop.image.size == (100, 100)
+    dark = np.asarray(crop.image.convert("L")) < 128
+    assert dark.mean() == pytest.approx(0.25, abs=0.02)  # 10 x 10 of 20 x 20 pixels
+    assert dark[30:70, 30:70].all()
+
+
+@pytest.mark.parametrize(
+    ("box", "status"),
+    [
+        (Box(-0.01, 0, 0.5, 0.5), ToolStatus.OUT_OF_BOUNDS),
+        (Box(0.5, 0.5, 1.01, 0.9), ToolStatus.OUT_OF_BOUNDS),
+        (Box(2, 2, 3, 3), ToolStatus.OUT_OF_BOUNDS),
+        (Box(0.5, 0.5, 0.51, 0.51), ToolStatus.TOO_SMALL),
+        (Box(0, 0, 1, 0.95), ToolStatus.INVALID_BBOX),
+    ],
+)
+def test_a_box_outside_the_rules_is_refused_with_a_reason(box: Box, status: ToolStatus) -> None:
+    outcome = zoom(PAGE, box, rules(min_area=0.001, max_area=0.9))
+    assert isinstance(outcome, Refusal)
+    assert outcome.status is status
+    assert outcome.reason
+
+
+@given(sizes, sizes, st.integers(50, 20_000))
+def test_the_first_view_keeps_the_page_whole_and_never_enlarges_it(
+    width: int, height: int, max_pixels: int
+) -> None:
+    view = first_view(Image.new("RGB", (width, height)), ViewRules(max_pixels))
+    assert view.width <= width
+    assert view.height <= height
+    assert view.width * view.height <= max_pixels
+
+
+def test_the_evidence_view_adds_a_margin_and_stops_at_the_edge() -> None:
+    crop = evidence_view(PAGE, Box(0.0, 0.4, 0.1, 0.5), 0.05, rules())
+    assert crop.box.as_tuple() == pytest.approx((0, 0.35, 0.15, 0.55), abs=0.003)
+
+
+def test_repeats_are_recognised_by_overlap() -> None:
+    box = Box(0.2, 0.2, 0.4, 0.4)
+    assert is_redundant(box, [Box(0.7, 0.7, 0.9, 0.9), Box(0.2, 0.2, 0.4, 0.41)])
+    assert not is_redundant(box, [Box(0.25, 0.25, 0.45, 0.45)])
+    assert not is_redundant(box, [])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_once(orientation: int) -> None:
+    upright = Image.new("RGB", (40, 20), "white")
+    upright.paste("red", (0, 0, 10, 10))
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpose codes
+    stored = upright.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    page = open_page(encoded(stored, "PNG", exif=exif))
+    assert page.size == (40, 20)
+    assert page.getpixel((2, 2)) == (255, 0, 0)
+    assert page.getpixel((37, 17)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "HSV", "LAB"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    source = Image.linear_gradient("L").resize((32, 32))
+    image = source.convert("RGB").convert(mode) if mode in ("HSV", "LAB") else source.convert(mode)
+    assert to_rgb(image).mode == "RGB"
+    assert to_rgb(image).size == (32, 32)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float32"])
+def test_deep_greys_keep_their_range(dtype: str) -> None:
+    scale = {"uint16": 65535, "int32": 65535, "float32": 1}[dtype]
+    ramp = (np.linspace(0, 1, 256)[None].repeat(4, 0) * scale).astype(dtype)
+    grey = np.asarray(to_rgb(Image.fromarray(ramp)))[0, :, 0]
+    assert grey[0] == 0
+    assert grey[-1] == 255
+    assert abs(int(grey[128]) - 128) <= 1
+
+
+def test_transparency_is_laid_over_white() -> None:
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert to_rgb(image).getpixel((0, 0)) == (255, 255, 255)
+
+
+def bomb() -> bytes:
+    """A PNG header that claims 50,000 x 50,000 pixels."""
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "cannot be decoded"),
+        (b"not an image", "cannot be decoded"),
+        (encoded(PAGE)[:2000], "cannot be decoded"),
+        (encoded(PAGE, "JPEG")[:200], "cannot be decoded"),
+        (bomb(), "larger than the limit|cannot be decoded"),
+    ],
+)
+def test_bad_images_are_named_as_such(data: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        open_page(data)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded() -> None:
+    side = int(MAX_PAGE_PIXELS**0.5) + 1
+    with pytest.raises(DataError, match="larger than the limit"):
+        open_page(encoded(Image.new("1", (side, side))))
