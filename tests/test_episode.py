@@ -152,7 +152,10 @@ SCRIPTS = st.lists(st.sampled_from([ZOOM, AWAY, BAD, OUTSIDE, "hm"]), max_size=4
 @pytest.mark.parametrize("mode", [Mode.BASELINE, *TOOL_MODES])
 @given(labels=LABELS, script=SCRIPTS, requires_zoom=st.booleans())
 def test_regression_no_label_changes_a_byte_of_any_prompt(
-    mode: Mode, labels: list[tuple[str, float, float, float]], script: list[str], requires_zoom: bool
+    mode: Mode,
+    labels: list[tuple[str, float, float, float]],
+    script: list[str],
+    requires_zoom: bool,
 ) -> None:
     """The observation a model reads holds nothing computed from answers or evidence."""
     other = make_sample(
@@ -222,7 +225,8 @@ def test_the_driver_keeps_places_filled_and_yields_each_episode_once() -> None:
 
     rules = episode_rules(Mode.ACTIVE, MODEL)
     drawn = (start_episode(make_sample(i), Mode.ACTIVE, rules) for i in range(7))
-    done = [episode.sample_id for episode in run_episodes(drawn, generate, live=3)]
+    waves = run_episodes(drawn, generate, live=3)
+    done = [episode.sample_id for wave in waves for episode in wave]
     assert sorted(done) == [f"sample-{i}" for i in range(7)]
     assert lengths == [3, 3, 3, 3, 1, 1]
 
@@ -230,7 +234,7 @@ def test_the_driver_keeps_places_filled_and_yields_each_episode_once() -> None:
 def test_the_driver_needs_no_model_for_episodes_that_are_over_at_the_start() -> None:
     rules = episode_rules(Mode.ORACLE, MODEL)
     episode = start_episode(make_sample(evidence=()), Mode.ORACLE, rules)
-    assert list(run_episodes([episode], lambda _: pytest.fail("asked"), live=2)) == [episode]
+    assert list(run_episodes([episode], lambda _: pytest.fail("asked"), live=2)) == [[episode]]
 
 
 def test_a_line_that_is_not_an_episode_is_refused() -> None:

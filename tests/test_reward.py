@@ -69,6 +69,12 @@ def test_every_wrong_trace_is_below_every_correct_one(
     assert low <= 0.10 < 0.65 <= high
 
 
+def test_regression_wrong_with_repeated_zooms_never_beats_right_without() -> None:
+    """The predecessor summed an unconditional bonus: 1.155 for the first, 0.9475 for the second."""
+    spam = [zoom_step(TIGHT), *[zoom_step(TIGHT, redundant=True)] * 2]
+    assert score(*spam, correct=False) < score(correct=True)
+
+
 def test_when_looking_is_needed_relevant_beats_none_beats_failed() -> None:
     relevant = score(zoom_step(TIGHT))
     failed = score(zoom_step(None, ToolStatus.INVALID_BBOX))

@@ -80,7 +80,7 @@ def test_a_flat_box_is_grown_to_the_allowed_aspect_where_the_page_has_room(
     )
 
 
-def test_crops_are_cut_from_original_pixels_and_enlarged() -> None:
+def test_regression_crops_are_cut_from_original_pixels_and_enlarged() -> None:
     page = Image.new("RGB", (1000, 1000), "white")
     page.paste("black", (500, 500, 510, 510))
     crop = zoom(page, Box(0.495, 0.495, 0.515, 0.515), rules(max_pixels=10_000))

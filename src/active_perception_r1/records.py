@@ -7,7 +7,7 @@ All are frozen; all boxes are page coordinates (`geometry.Box`). `Episode.to_jso
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -146,6 +146,23 @@ class Step:
     shown: bool = False
     redundant: bool = False
 
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Step:
+        """From the fields as `dataclasses.asdict` writes them; those with a default may lack.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing, unknown or not valid.
+        """
+        fields = dict(row)
+        fields["status"] = ToolStatus(fields["status"])
+        for name in ("requested", "executed"):
+            if fields.get(name):
+                fields[name] = Box(**fields[name])
+        if fields.get("crop_size"):
+            width, height = fields["crop_size"]
+            fields["crop_size"] = (width, height)
+        return cls(**fields)
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -197,7 +214,7 @@ class Episode:
                 **{
                     **row,
                     "turns": tuple(Turn(**turn) for turn in row["turns"]),
-                    "steps": tuple(_step(step) for step in row["steps"]),
+                    "steps": tuple(Step.from_dict(step) for step in row["steps"]),
                     "tool_status": ToolStatus(row["tool_status"]),
                 }
             )
@@ -208,16 +225,3 @@ class Episode:
     def shown_crops(self) -> tuple[Step, ...]:
         """Zooms that were executed and that the model saw, repeats included, in order."""
         return tuple(step for step in self.steps if step.executed is not None and step.shown)
-
-
-def _step(row: dict[str, Any]) -> Step:
-    size: Sequence[int] | None = row["crop_size"]
-    return Step(
-        **{
-            **row,
-            "status": ToolStatus(row["status"]),
-            "requested": Box(**row["requested"]) if row["requested"] else None,
-            "executed": Box(**row["executed"]) if row["executed"] else None,
-            "crop_size": (size[0], size[1]) if size else None,
-        }
-    )

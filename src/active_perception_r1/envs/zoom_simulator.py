@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -63,8 +64,9 @@ class Refusal:
     reason: str
 
 
+@lru_cache(maxsize=4)  # consecutive episodes share a page: samples of a group, decoys
 def open_page(encoded: bytes) -> Image.Image:
-    """Decode a page to RGB with its EXIF orientation applied.
+    """Decode a page to RGB with its EXIF orientation applied; not to be changed by the caller.
 
     Raises:
         DataError: not an image, a damaged one, or one with more than MAX_PAGE_PIXELS.
@@ -105,7 +107,7 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
         return (values.astype(np.uint16) >> 8).astype(np.uint8)
     finite = np.nan_to_num(values.astype(np.float64))
     low, high = float(finite.min()), float(finite.max())
-    if 0 <= low and high <= 255 and values.dtype.kind in "iu":
+    if low >= 0 and high <= 255 and values.dtype.kind in "iu":
         return finite.astype(np.uint8)
     return ((finite - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from active_perception_r1.config import ModelConfig
-from active_perception_r1.data.slices import read_slice, slice_length
+from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.errors import BackendError, DataError
-from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.models.base import Backend
 from active_perception_r1.models.load import load_backend
+from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample, ToolStatus
 from active_perception_r1.runtime.resume import ResumeStore
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode, run_episodes
@@ -42,9 +42,9 @@ def infer(
     failed: dict[str, Episode] = {}
     with ResumeStore(partial, key) as store:
         total = slice_length(slice_path)
-        with tqdm(total=total, initial=len(store), desc=f"{name} {mode}", unit="episode") as bar:
+        with tqdm(total=total, desc=f"{name} {mode}", unit="episode", initial=len(store)) as bar:
             for _ in range(PASSES):
-                failed.clear()
+                failed = {}
                 waiting = (pair for pair in player.pairs(slice_path) if pair[0].id not in store)
                 for episode in player.play(waiting):
                     if episode.tool_status is ToolStatus.BACKEND_ERROR:
@@ -60,8 +60,8 @@ def infer(
                 f"{len(failed)} of {total} episodes of {name} in mode {mode} failed, for example"
                 f" sample {sample}: {first.error}. The others are kept: run again to retry."
             )
-        order = [sample.id for sample in read_slice(slice_path, images=False)]
-        store.finish(output, order, {key: value.to_json() for key, value in failed.items()})
+        errors = {sample: episode.to_json() for sample, episode in failed.items()}
+        store.finish(output, (sample.id for sample in read_slice(slice_path)), errors)
 
 
 class _Player:
@@ -82,9 +82,11 @@ class _Player:
         return ((sample, None) for sample in samples)
 
     def play(self, pairs: Iterator[tuple[Sample, Sample | None]]) -> Iterator[Episode]:
+        """Finished episodes, as they come."""
         episodes = (self._start(sample, decoy) for sample, decoy in pairs)
-        for episode in run_episodes(episodes, self._generate, self._settings.live_episodes):
-            yield episode.record(self._name, self._backend.revision, self._settings.seed)
+        for wave in run_episodes(episodes, self._generate, self._settings.live_episodes):
+            for episode in wave:
+                yield episode.record(self._name, self._backend.revision, self._settings.seed)
 
     def _generate(self, episodes: Sequence[LiveEpisode]) -> Sequence[Reply]:
         return self._backend.generate([episode.request for episode in episodes])

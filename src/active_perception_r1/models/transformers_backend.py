@@ -16,7 +16,7 @@ from active_perception_r1.errors import BackendError
 from active_perception_r1.runtime.fingerprint import folder_fingerprint
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
 
-Inputs = dict[str, torch.Tensor]
+Inputs = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +49,16 @@ class TransformersBackend:
                 f"model folder '{settings.id}' does not exist; train or fetch it first"
             )
         try:
-            self.processor = AutoProcessor.from_pretrained(settings.id, revision=settings.revision)
-            self.model = AutoModelForImageTextToText.from_pretrained(
-                settings.id, revision=settings.revision, dtype=settings.dtype
-            ).eval()
+            source: dict[str, Any] = {"revision": settings.revision}
+            self.processor: Any = AutoProcessor.from_pretrained(settings.id, **source)  # type: ignore[no-untyped-call]
+            source["dtype"] = settings.dtype
+            self.model: Any = AutoModelForImageTextToText.from_pretrained(settings.id, **source)
         except (OSError, ValueError) as error:
             detail = " ".join(str(error).split())
             raise BackendError(f"model '{settings.id}' cannot be loaded: {detail}") from error
         self.processor.tokenizer.padding_side = "left"
         self.device = torch.device("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
-        self.model.to(self.device)
+        self.model.eval().to(self.device)
         self.revision = (
             folder_fingerprint(local) if local.is_dir() else str(self.model.config._commit_hash)
         )
@@ -75,13 +75,12 @@ class TransformersBackend:
                 replies[index] = reply
         return [replies[index] for index in range(len(requests))]
 
-    def run(self, requests: Sequence[Request]) -> Generated:
-        """One batch, in order.
+    def run(self, inputs: Inputs) -> Generated:
+        """Generate for one batch of encoded requests.
 
         Raises:
             Whatever the model raises, out-of-memory errors among it.
         """
-        inputs = self.encode(requests)
         settings = self.settings
         sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
         if settings.temperature > 0:
@@ -127,7 +126,7 @@ class TransformersBackend:
         """A batch that halves itself until it fits, or until the request at fault stands alone."""
         start = time.perf_counter()
         try:
-            return self.decode(self.run(requests), time.perf_counter() - start)
+            return self.decode(self.run(self.encode(requests)), time.perf_counter() - start)
         except Exception as error:  # One request must not take the others with it.
             if len(requests) == 1:
                 return [Reply("", FinishReason.ERROR, error=f"{type(error).__name__}: {error}")]
@@ -160,7 +159,7 @@ def _size(request: Request) -> tuple[int, int]:
 
 
 def _lengths(completions: torch.Tensor, ends: frozenset[int]) -> torch.Tensor:
-    """(batch,) number of tokens up to and including the first end token; all where there is none."""
+    """(batch,) tokens up to and including the first end token; all where there is none."""
     is_end = torch.isin(completions, torch.tensor(sorted(ends), device=completions.device))
     first = is_end.int().argmax(1) + 1
     return torch.where(is_end.any(1), first, completions.shape[1])

@@ -14,17 +14,17 @@ crops that were executed and shown to the model:
     score     = 1 + correct_weight * process   if the answer is correct
                 wrong_weight * process         if it is wrong
 
-n_invalid counts boxes that are invalid, out of bounds or too small; n_redundant counts repeats of an
-earlier crop and zooms over the limit. The maximum, never a sum, makes repeats worthless, and the
-weights keep every wrong trace below every correct one: with the defaults a wrong one scores at most
-0.10 and a correct one at least 0.65. The formula is ours.
+n_invalid counts boxes that are invalid, out of bounds or too small; n_redundant counts repeats of
+an earlier crop and zooms over the limit. The maximum, never a sum, makes repeats worthless, and
+the weights keep every wrong trace below every correct one: with the defaults a wrong one scores at
+most 0.10 and a correct one at least 0.65. The formula is ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from active_perception_r1.answers import exact_match
 from active_perception_r1.geometry import iou
@@ -36,6 +36,15 @@ from active_perception_r1.records import (
     ToolStatus,
     evidence_coverage,
 )
+from active_perception_r1.rewards.payload import (
+    parsed_steps,
+    plain,
+    policy_text,
+    read_answers,
+    read_evidence,
+    read_steps,
+)
+from active_perception_r1.utils.trace_parser import parse_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +101,66 @@ def episode_reward(
     episode: Episode, sample: Sample, config: RewardConfig = RewardConfig()
 ) -> Reward:
     """The reward of an episode on its sample."""
-    correct = episode.answer is not None and exact_match(episode.answer, sample.answers)
+    correct = exact_match(episode.answer, sample.answers)
     return trace_reward(episode.steps, correct, sample.evidence, sample.requires_zoom, config)
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: Any,
+    extra_info: Mapping[str, Any] | None = None,
+    **constants: float,
+) -> dict[str, float | str]:
+    """The same reward in the calling convention of verl and TRL.
+
+    Args:
+        solution_str: the decoded response. Only the policy's own text is read from it: with
+            `extra_info["policy_turns"]` (a list of its turns) exactly that, otherwise the response
+            without what chat markup attributes to others.
+        ground_truth: a text, a list of aliases, or a mapping with `answers`.
+        extra_info: `tool_trace` (executed steps as recorded by the episode) and `final_answer` (the
+            one that counts, or None), `answers`, `evidence`, `requires_zoom`; for traces that were
+            not executed also `zoom_syntax`, `page_size` and `view_size`. Lists, numpy arrays and
+            JSON strings are all understood.
+        constants: fields of `RewardConfig`.
+
+    >>> info = {"evidence": [{"box": [0.4, 0.4, 0.5, 0.5]}], "requires_zoom": True}
+    >>> said = "<zoom_roi x0=0.3 y0=0.3 x1=0.6 y1=0.6/> <answer>42</answer>"
+    >>> compute_score("demo", said, "42", info)["score"]
+    1.35
+    """
+    info = extra_info or {}
+    turns = policy_text(solution_str, info)
+    executed = info.get("tool_trace") is not None
+    steps = read_steps(info["tool_trace"]) if executed else parsed_steps(turns, info)
+    answer = plain(info["final_answer"]) if "final_answer" in info else parse_answer(turns[-1])
+    reward = trace_reward(
+        steps,
+        exact_match(answer, read_answers(ground_truth, info)),
+        read_evidence(info.get("evidence")),
+        bool(plain(info.get("requires_zoom", False))),
+        RewardConfig(**constants),
+    )
+    return {
+        "score": reward.score,
+        "acc": float(reward.correct),
+        "pred": answer or "",
+        "outcome_reward": float(reward.correct),
+        "process_reward": reward.process,
+        "visual_perception_reward": reward.relevance,
+        "fault_penalty": reward.faults,
+        "tool_trace_source": "executed" if executed else "parsed",
+        "zoom_call_count": float(reward.calls),
+        "valid_zoom_count": float(reward.shown),
+        "relevant_zoom_count": float(reward.relevant),
+        "malformed_zoom_count": float(reward.malformed),
+        "invalid_bbox_count": float(reward.invalid),
+        "out_of_bounds_zoom_count": float(reward.out_of_bounds),
+        "redundant_zoom_count": float(reward.redundant),
+        "best_region_coverage": reward.coverage,
+        "best_region_iou": reward.iou,
+    }
 
 
 def trace_reward(
@@ -126,11 +193,8 @@ def trace_reward(
         (c * _tightness(box.area, config) for c, box in zip(coverages, shown, strict=True)),
         default=0.0,
     )
-    if shown:
-        process = relevance - faults
-    else:
-        process = -faults - (config.unlooked if requires_zoom else 0.0)
-    process = max(-1.0, min(1.0, process))
+    unlooked = config.unlooked if requires_zoom and not shown else 0.0
+    process = max(-1.0, min(1.0, relevance - faults - unlooked))
     return Reward(
         score=1 + config.correct_weight * process if correct else config.wrong_weight * process,
         correct=correct,

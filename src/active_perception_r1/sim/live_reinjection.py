@@ -262,10 +262,11 @@ Generate = Callable[[Sequence[LiveEpisode]], Sequence[Reply]]
 
 def run_episodes(
     episodes: Iterable[LiveEpisode], generate: Generate, live: int
-) -> Iterator[LiveEpisode]:
+) -> Iterator[list[LiveEpisode]]:
     """Drive episodes to their end, `live` at a time, all of them in every call of `generate`.
 
-    `generate` gives one reply per episode, to its `request`, in order. Yields each as it finishes, so that the caller can save it; the next ones are drawn from
+    `generate` gives one reply per episode, to its `request`, in order. After each call, yields the
+    episodes that it finished, so that the caller can save them; the next ones are drawn from
     `episodes` as places become free, which keeps memory flat in the number of samples.
     """
     waiting = iter(episodes)
@@ -275,5 +276,5 @@ def run_episodes(
         replies = generate(asking) if asking else ()
         for episode, reply in zip(asking, replies, strict=True):
             episode.receive(reply)
-        yield from (episode for episode in running if episode.finished)
+        yield [episode for episode in running if episode.finished]
         running = [episode for episode in running if not episode.finished]

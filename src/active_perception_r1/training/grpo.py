@@ -9,7 +9,9 @@ the loss over the tokens t that the policy wrote in any turn is
 
 where r_t is the probability ratio to the policy that sampled and d_t the log ratio of the starting
 model to the policy. Normalising by tokens and clipping asymmetrically follow DAPO (Yu et al. 2025).
-Each turn is trained under exactly the prompt that it was sampled under.
+Each turn is trained under exactly the prompt that it was sampled under. The vision tower and the
+projection behind it are frozen, so that an image is encoded once for sampling, update and
+reference: what is trained is where to look and what to say, not how to see.
 """
 
 from __future__ import annotations
@@ -21,18 +23,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
-from active_perception_r1.data.slices import read_slice
+from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.records import Mode, Sample
 from active_perception_r1.rewards.active_vision_reward import Reward, episode_reward
 from active_perception_r1.training.checkpoints import CheckpointStore, publish
-from active_perception_r1.training.rollout import Rollouts, TurnBatch, roll_out
+from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,9 @@ class GrpoTrainer:
         self.run = run
         self.policy = TransformersBackend(base.model_copy(update={"temperature": run.temperature}))
         self.reference = copy.deepcopy(self.policy.model).requires_grad_(False)
+        self.trainable = freeze_vision(self.policy.model)
         self.optimiser = torch.optim.AdamW(
-            self.policy.model.parameters(), lr=run.learning_rate, betas=(0.9, 0.95), weight_decay=0
+            self.trainable, lr=run.learning_rate, betas=(0.9, 0.95), weight_decay=0
         )
         self._samples = samples
 
@@ -152,12 +156,12 @@ class GrpoTrainer:
 
     def _update(self, rollouts: Rollouts, advantages: torch.Tensor) -> dict[str, float]:
         """Gradient steps on the rollouts; means over the policy's tokens of the last of them."""
-        tokens = sum(int(batch.policy_mask.sum()) for batch in rollouts.turns)
+        tokens = sum(int(batch.policy.sum()) for batch in rollouts.batches)
         sampled: list[torch.Tensor] = []
         for _ in range(self.run.updates_per_step):
             totals = {"loss": 0.0, "entropy": 0.0, "kl": 0.0, "clip_fraction": 0.0}
             self.optimiser.zero_grad(set_to_none=True)
-            for number, batch in enumerate(rollouts.turns):
+            for number, batch in enumerate(rollouts.batches):
                 log_probs, entropy = self._log_probs(self.policy.model, batch)
                 if len(sampled) <= number:  # the first update is on the policy that sampled
                     sampled.append(log_probs.detach())
@@ -166,8 +170,8 @@ class GrpoTrainer:
                 ratio = (log_probs - sampled[number]).exp()
                 clipped = ratio.clamp(1 - self.run.clip_low, 1 + self.run.clip_high)
                 advantage = advantages[list(batch.episodes)].to(ratio.device)
-                advantage = advantage[:, None].expand_as(batch.policy_mask[:, 1:])
-                advantage = advantage[batch.policy_mask[:, 1:]]
+                advantage = advantage[:, None].expand_as(batch.policy[:, 1:])
+                advantage = advantage[batch.policy[:, 1:]]
                 gain = torch.minimum(ratio * advantage, clipped * advantage)
                 drift = reference - log_probs
                 kl = drift.exp() - drift - 1
@@ -177,16 +181,26 @@ class GrpoTrainer:
                 totals["entropy"] += entropy.sum().item() / tokens
                 totals["kl"] += kl.sum().item() / tokens
                 totals["clip_fraction"] += float((clipped != ratio).sum()) / tokens
-            norm = torch.nn.utils.clip_grad_norm_(
-                self.policy.model.parameters(), self.run.max_grad_norm
-            )
+            norm = torch.nn.utils.clip_grad_norm_(self.trainable, self.run.max_grad_norm)
             self.optimiser.step()
         return {**totals, "grad_norm": float(norm)}
 
     def _log_probs(
-        self, model: torch.nn.Module, batch: TurnBatch
+        self, model: torch.nn.Module, batch: Sequences
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return policy_log_probs(model, batch, self.run.temperature)
+
+
+def freeze_vision(model: Any) -> list[torch.nn.Parameter]:
+    """Freeze all but the language model; returns the parameters left to train."""
+    model.requires_grad_(False)
+    language: list[torch.nn.Parameter] = [
+        *model.get_decoder().parameters(),
+        *model.get_output_embeddings().parameters(),
+    ]
+    for parameter in language:
+        parameter.requires_grad_(True)
+    return list({id(parameter): parameter for parameter in language}.values())
 
 
 def group_advantages(scores: torch.Tensor) -> torch.Tensor:
@@ -200,16 +214,16 @@ def group_advantages(scores: torch.Tensor) -> torch.Tensor:
 
 
 def policy_log_probs(
-    model: torch.nn.Module, batch: TurnBatch, temperature: float
+    model: torch.nn.Module, batch: Sequences, temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of each policy token given all before it, and the entropy there: (tokens,).
 
     Both are of the distribution at the sampling temperature; tokens are in row order.
     """
-    logits = model(**batch.inputs, use_cache=False).logits[:, :-1]
-    mask = batch.policy_mask[:, 1:]
+    mask = batch.policy[:, 1:]
+    logits = batch.logits(model)[:, :-1]
     distribution = (logits[mask].float() / temperature).log_softmax(-1)
-    targets = batch.inputs["input_ids"][:, 1:][mask]
+    targets = batch.tokens[:, 1:][mask]
     log_probs = distribution.gather(-1, targets[:, None])[:, 0]
     entropy = -(distribution.detach().exp() * distribution.detach()).sum(-1)
     return log_probs, entropy

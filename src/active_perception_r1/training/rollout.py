@@ -7,47 +7,76 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from active_perception_r1.models.transformers_backend import Inputs, TransformersBackend
+from active_perception_r1.models.transformers_backend import Generated, TransformersBackend
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample
 from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
-from active_perception_r1.sim.messages import Reply
+from active_perception_r1.sim.messages import Reply, Request
 
 
 @dataclass(frozen=True, slots=True)
-class TurnBatch:
-    """What the policy wrote in one generation call.
+class Sequences:
+    """Right-padded token sequences, each a prompt and what the policy wrote after it.
 
     Attributes:
-        inputs: model inputs with `input_ids` and `attention_mask` of (rows, length): prompt, then
-            completion, then padding; images as the processor made them.
-        policy_mask: (rows, length) true on the tokens that the policy wrote, and on no others.
-        episodes: of each row, its index among the step's episodes.
+        tokens, used: (rows, length) ids, and true where they are not padding.
+        policy: (rows, length) true on tokens that the policy wrote, and on no others.
+        features: for each row, (image tokens, width) outputs of the frozen vision tower.
+        episodes: for each row, the index of its episode among the step's.
     """
 
-    inputs: Inputs
-    policy_mask: torch.Tensor
+    tokens: torch.Tensor
+    used: torch.Tensor
+    policy: torch.Tensor
+    features: tuple[torch.Tensor, ...]
     episodes: tuple[int, ...]
+
+    def rows(self, chosen: Sequence[int]) -> Sequences:
+        """These rows, in this order, without the padding that only the others needed."""
+        index = torch.tensor(chosen, device=self.tokens.device)
+        length = int(self.used[index].sum(1).max())
+        return Sequences(
+            self.tokens[index, :length],
+            self.used[index, :length],
+            self.policy[index, :length],
+            tuple(self.features[row] for row in chosen),
+            tuple(self.episodes[row] for row in chosen),
+        )
+
+    def logits(self, model: torch.nn.Module) -> torch.Tensor:
+        """(rows, length, vocabulary) under `model`, which must share the vision tower."""
+        logits: torch.Tensor = model(
+            input_ids=self.tokens,
+            attention_mask=self.used.long(),
+            mm_encoder_outputs={"image": _encoded(self.features)},
+            use_cache=False,
+        ).logits
+        return logits
 
 
 @dataclass(frozen=True, slots=True)
 class Rollouts:
-    """Finished episodes of a training step, and every turn that they consist of."""
+    """Finished episodes of a training step, and every token that the policy wrote in them, once."""
 
     episodes: tuple[Episode, ...]
-    turns: tuple[TurnBatch, ...]
+    batches: tuple[Sequences, ...]
 
 
 def roll_out(
     policy: TransformersBackend, samples: Sequence[Sample], mode: Mode, seed: int
 ) -> Rollouts:
-    """Play one episode for each of `samples` (repeats are separate episodes)."""
+    """Play one episode for each of `samples` (repeats are separate episodes).
+
+    Raises:
+        Whatever the model raises: an episode that ended in an engine error teaches nothing.
+    """
     torch.manual_seed(seed)
     rules = episode_rules(mode, policy.settings)
     live = [start_episode(sample, mode, rules) for sample in samples]
-    index = {id(episode): i for i, episode in enumerate(live)}
-    turns: list[TurnBatch] = []
+    index = {id(episode): number for number, episode in enumerate(live)}
+    batches: list[Sequences] = []
 
     def generate(episodes: Sequence[LiveEpisode]) -> list[Reply]:
         replies: list[Reply] = []
@@ -55,35 +84,88 @@ def roll_out(
         for first in range(0, len(episodes), size):
             batch = episodes[first : first + size]
             start = time.perf_counter()
-            generated = policy.run([episode.request for episode in batch])
+            requests = [episode.request for episode in batch]
+            inputs = policy.encode(requests)
+            features = _image_features(policy, inputs, requests)
+            images = {"mm_encoder_outputs": {"image": _encoded(features)}}
+            generated = policy.run({**_text(inputs), **images})
             replies += policy.decode(generated, time.perf_counter() - start)
-            inputs, mask = _sequences(generated.inputs, generated.completions, generated.lengths)
-            turns.append(TurnBatch(inputs, mask, tuple(index[id(e)] for e in batch)))
+            numbers = tuple(index[id(episode)] for episode in batch)
+            batches.append(_sequences(generated, features, numbers))
         return replies
 
     for _ in run_episodes(live, generate, live=len(live)):
         pass
-    records = (episode.record(policy.settings.id, "", seed) for episode in live)
-    return Rollouts(tuple(records), tuple(turns))
+    records = (episode.record(policy.settings.id, policy.revision, seed) for episode in live)
+    return Rollouts(tuple(records), merge_turns(batches))
+
+
+def merge_turns(batches: Sequence[Sequences]) -> tuple[Sequences, ...]:
+    """Turns of one episode in one row, wherever a later prompt begins with an earlier turn.
+
+    A later turn is sampled after a prompt that holds the earlier ones. If its tokens are the same
+    (writing and reading back a reply may tokenise it otherwise), its row can be trained for all of
+    them at once; if they are not, the earlier turn keeps its own row.
+    """
+    merged: list[Sequences] = []
+    later: dict[int, tuple[int, int]] = {}  # episode to (batch, row) of its latest merged turn
+    for batch in reversed(batches):
+        keep: list[int] = []
+        for row, episode in enumerate(batch.episodes):
+            if episode in later:
+                number, other = later[episode]
+                length = int(batch.used[row].sum())
+                host = merged[number]
+                if torch.equal(host.tokens[other, :length], batch.tokens[row, :length]):
+                    host.policy[other, :length] |= batch.policy[row, :length]
+                    continue
+            later[episode] = (len(merged), len(keep))
+            keep.append(row)
+        if keep:
+            merged.append(batch.rows(keep))
+    return tuple(merged)
 
 
 def _sequences(
-    inputs: Inputs, completions: torch.Tensor, lengths: torch.Tensor
-) -> tuple[Inputs, torch.Tensor]:
-    """Left-padded prompts and their completions as right-padded sequences, and the policy mask.
+    generated: Generated, features: tuple[torch.Tensor, ...], episodes: tuple[int, ...]
+) -> Sequences:
+    """Left-padded prompts and right-padded completions as right-padded sequences.
 
     Right padding lets every architecture count positions from its own default.
     """
-    prompt_mask = inputs["attention_mask"].bool()
-    written = torch.arange(completions.shape[1], device=lengths.device) < lengths[:, None]
-    tokens = torch.cat([inputs["input_ids"], completions], 1)
-    used = torch.cat([prompt_mask, written], 1)
-    policy = torch.cat([torch.zeros_like(prompt_mask), written], 1)
+    prompts, completions = generated.inputs["input_ids"], generated.completions
+    prompt_used = generated.inputs["attention_mask"].bool()
+    written = torch.arange(completions.shape[1], device=completions.device)
+    written = written < generated.lengths[:, None]
+    tokens = torch.cat([prompts, completions], 1)
+    used = torch.cat([prompt_used, written], 1)
+    policy = torch.cat([torch.zeros_like(prompt_used), written], 1)
     # A stable sort by "unused" moves the used tokens to the front and keeps their order.
     order = (~used).int().argsort(dim=1, stable=True)[:, : int(used.sum(1).max())]
-    gathered = {
-        **inputs,
-        "input_ids": tokens.gather(1, order),
-        "attention_mask": used.gather(1, order).long(),
-    }
-    return gathered, policy.gather(1, order)
+    return Sequences(
+        tokens.gather(1, order), used.gather(1, order), policy.gather(1, order), features, episodes
+    )
+
+
+def _image_features(
+    policy: TransformersBackend, inputs: dict[str, torch.Tensor], requests: Sequence[Request]
+) -> tuple[torch.Tensor, ...]:
+    """For each request, the outputs of the vision tower for its images, one after the other."""
+    images = {name: value for name, value in inputs.items() if name not in _text(inputs)}
+    with torch.no_grad():
+        pooled = policy.model.get_image_features(**images, return_dict=True).pooler_output
+    if len(pooled) == len(requests):
+        return tuple(pooled)
+    # Some architectures list features by image rather than by request.
+    remaining = iter(pooled)
+    counts = [sum(len(message.images) for message in request) for request in requests]
+    return tuple(torch.cat([next(remaining) for _ in range(count)]) for count in counts)
+
+
+def _text(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: inputs[name] for name in ("input_ids", "attention_mask")}
+
+
+def _encoded(features: Sequence[torch.Tensor]) -> BaseModelOutputWithPooling:
+    # One tensor per row, as the architectures return and take it; the annotation says one in all.
+    return BaseModelOutputWithPooling(pooler_output=list(features))  # type: ignore[arg-type]

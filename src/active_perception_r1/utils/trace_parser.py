@@ -59,7 +59,7 @@ class Frame:
                 return float(self.page_size[0]), float(self.page_size[1])
 
 
-class _Malformed(Exception):
+class _MalformedError(Exception):
     """The call does not follow its syntax; the message is the reason."""
 
 
@@ -118,7 +118,7 @@ def _action(match: re.Match[str], syntax: Syntax, frame: Frame) -> Action:
         return fault(ToolStatus.MALFORMED_ZOOM, "the call is too long")
     try:
         numbers = syntax.read(match["body"])
-    except _Malformed as error:
+    except _MalformedError as error:
         return fault(ToolStatus.MALFORMED_ZOOM, str(error))
     width, height = frame.scale(syntax.unit)
     x0, y0, x1, y1 = (v / s for v, s in zip(numbers, (width, height) * 2, strict=True))
@@ -134,7 +134,7 @@ def _number(text: str) -> float:
     text = text.strip(" \t\r\n")
     if _NUMBER.fullmatch(text) or _NOT_FINITE.fullmatch(text):
         return float(text)
-    raise _Malformed(f"not a number: {text[:32]!r}")
+    raise _MalformedError(f"not a number: {text[:32]!r}")
 
 
 def _read_attributes(body: str) -> tuple[float, float, float, float]:
@@ -142,15 +142,15 @@ def _read_attributes(body: str) -> tuple[float, float, float, float]:
     values: dict[str, str] = {}
     for name, value in _attributes(body):
         if name in values:
-            raise _Malformed(f"{name} is given twice")
+            raise _MalformedError(f"{name} is given twice")
         values[name] = value
     corners = [key for key in ("x0", "y0", "x1", "y1") if key in values]
     spans = [key for key in ("x", "y", "w", "h") if key in values]
     if corners and spans:
-        raise _Malformed("x0 y0 x1 y1 and x y w h are mixed")
+        raise _MalformedError("x0 y0 x1 y1 and x y w h are mixed")
     wanted = ("x", "y", "w", "h") if spans else ("x0", "y0", "x1", "y1")
     if missing := [key for key in wanted if key not in values]:
-        raise _Malformed(f"missing {' '.join(missing)}")
+        raise _MalformedError(f"missing {' '.join(missing)}")
     a, b, c, d = (_number(values[key]) for key in wanted)
     return (a, b, a + c, b + d) if spans else (a, b, c, d)
 
@@ -161,7 +161,7 @@ def _attributes(body: str) -> Iterator[tuple[str, str]]:
     while position < len(body):
         match = _ATTRIBUTE.match(body, position)
         if match is None:
-            raise _Malformed(f"cannot read {body[position : position + 32].strip()!r}")
+            raise _MalformedError(f"cannot read {body[position : position + 32].strip()!r}")
         yield match["name"], match["double"] or match["single"] or match["bare"] or ""
         position = match.end()
 
@@ -170,19 +170,19 @@ def _json_object(body: str) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        raise _Malformed("the call is not valid JSON") from None
+        raise _MalformedError("the call is not valid JSON") from None
     if not isinstance(value, dict):
-        raise _Malformed("the call is not a JSON object")
+        raise _MalformedError("the call is not a JSON object")
     return value
 
 
 def _json_box(value: object) -> tuple[float, float, float, float]:
     if not isinstance(value, list) or len(value) != 4:
-        raise _Malformed("the box is not a list of four numbers")
+        raise _MalformedError("the box is not a list of four numbers")
     numbers = []
     for item in value:
         if isinstance(item, bool) or not isinstance(item, int | float):
-            raise _Malformed("the box is not a list of four numbers")
+            raise _MalformedError("the box is not a list of four numbers")
         try:
             numbers.append(float(item))
         except OverflowError:
@@ -202,13 +202,13 @@ def _tool_call(
     def read(body: str) -> tuple[float, float, float, float]:
         call = _json_object(body)
         if call.get("name") != name:
-            raise _Malformed(f"unknown tool; the only tool is {name}")
+            raise _MalformedError(f"unknown tool; the only tool is {name}")
         arguments = call.get("arguments")
         if not isinstance(arguments, dict):
-            raise _Malformed("arguments is not a JSON object")
+            raise _MalformedError("arguments is not a JSON object")
         for key, page in (page_index or {}).items():
             if arguments.get(key, page) != page:
-                raise _Malformed(f"only the page can be zoomed into ({key} = {page})")
+                raise _MalformedError(f"only the page can be zoomed into ({key} = {page})")
         return _json_box(arguments.get("bbox_2d"))
 
     return read
@@ -217,7 +217,7 @@ def _tool_call(
 def _read_grounding(body: str) -> tuple[float, float, float, float]:
     call = _json_object(body)
     if call.get("source", "original_image") != "original_image":
-        raise _Malformed('only the page can be zoomed into ("source": "original_image")')
+        raise _MalformedError('only the page can be zoomed into ("source": "original_image")')
     return _json_box(call.get("bbox_2d"))
 
 
@@ -229,17 +229,19 @@ _GLM_ARGUMENT = re.compile(
 def _read_glm(body: str) -> tuple[float, float, float, float]:
     name, _, rest = body.partition("<arg_key>")
     if name.strip() != "image_zoom_in_tool":
-        raise _Malformed("unknown tool; the only tool is image_zoom_in_tool")
+        raise _MalformedError("unknown tool; the only tool is image_zoom_in_tool")
     rest, position, box = "<arg_key>" + rest, 0, None
     while position < len(rest):
         match = _GLM_ARGUMENT.match(rest, position)
         if match is None:
-            raise _Malformed("arguments are not <arg_key>..</arg_key><arg_value>..</arg_value>")
+            raise _MalformedError(
+                "arguments are not <arg_key>..</arg_key><arg_value>..</arg_value>"
+            )
         if match["key"] == "bbox_2d":
             box = match["value"]
         position = match.end()
     if box is None:
-        raise _Malformed("missing bbox_2d")
+        raise _MalformedError("missing bbox_2d")
     return _read_list(box)
 
 
@@ -247,7 +249,7 @@ def _read_list(body: str) -> tuple[float, float, float, float]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        raise _Malformed("the box is not a list of four numbers") from None
+        raise _MalformedError("the box is not a list of four numbers") from None
     if isinstance(value, list) and len(value) == 1:  # InternVL writes a list of boxes
         value = value[0]
     return _json_box(value)

@@ -1,0 +1,46 @@
+"""Writing results so that a reader finds them whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from active_perception_r1.errors import DataError
+
+
+@contextmanager
+def atomic(output: Path) -> Iterator[Path]:
+    """A path to write to; it becomes `output` when the block ends without an error.
+
+    Raises:
+        DataError: the folder cannot be written to.
+    """
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+    except OSError as error:
+        raise DataError(f"{output.parent}: cannot be written to ({error.strerror})") from None
+    try:
+        yield part
+        os.replace(part, output)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(output: Path, content: Mapping[str, Any]) -> None:
+    """Writes indented JSON, keys in the given order."""
+    with atomic(output) as part:
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,81 @@
+"""Datasets on the hub, or in a local folder that is laid out like a repository of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets import Dataset, Image, get_dataset_split_names, load_dataset
+from huggingface_hub import HfApi
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+from active_perception_r1.data.docvqa import Row, Source, check_columns, unknown_split
+from active_perception_r1.data.files import sha256_of
+from active_perception_r1.errors import DataError
+
+
+def open_hub(name: str, revision: str | None, split: str) -> Source:
+    """One split of a dataset at one commit; of a local folder, the revision is a content hash.
+
+    Images stay encoded. No code of the dataset is run.
+
+    Raises:
+        DataError: the hub cannot be reached, or has no such dataset, revision or split, or a column
+            is missing.
+    """
+    folder = Path(name)
+    commit = None if folder.is_dir() else _resolve(name, revision)
+    # The library passes on errors of whatever it reads and of its transport: all mean the same.
+    try:
+        available = get_dataset_split_names(name, revision=commit)
+        if split not in available:
+            raise unknown_split(name, split, available)
+        dataset = load_dataset(name, split=split, revision=commit)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{name}: cannot be loaded: {error}") from error
+    check_columns(dataset.features.arrow_schema, f"{name}, split {split}")
+    if isinstance(dataset.features["image"], Image):
+        dataset = dataset.cast_column("image", Image(decode=False))
+    return Source(_rows(dataset), len(dataset), commit or _content_hash(folder))
+
+
+def _resolve(name: str, revision: str | None) -> str:
+    """The commit that a branch, tag or nothing stands for at this moment."""
+    if revision and re.fullmatch("[0-9a-f]{40}", revision):
+        return revision
+    try:
+        commit = HfApi().dataset_info(name, revision=revision).sha
+    except RepositoryNotFoundError:
+        raise DataError(f"{name}: no such dataset on the hub, and no such folder") from None
+    except RevisionNotFoundError:
+        raise DataError(f"{name}: no revision '{revision}'") from None
+    except Exception as error:  # of the client's HTTP library, too
+        raise DataError(
+            f"{name}: the hub cannot be reached ({error}); give a local folder as id, or use"
+            " source: parquet"
+        ) from error
+    if commit is None:
+        raise DataError(f"{name}: the hub names no commit; give a revision")
+    return commit
+
+
+def _content_hash(folder: Path) -> str:
+    """Hash over names and contents of all files that are not hidden."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+            digest.update(f"{relative.as_posix()}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _rows(dataset: Dataset) -> Iterator[Row]:
+    for row in dataset:
+        image = row["image"]
+        if isinstance(image, dict) and image["bytes"] is None and image["path"]:
+            row["image"] = Path(image["path"]).read_bytes()
+        yield row

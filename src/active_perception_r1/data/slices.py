@@ -1,0 +1,246 @@
+"""Which questions are asked: seeded draws from a split, for evaluation and for training.
+
+The order of a draw is that of a hash over seed, id and question of each row. So it does not depend
+on the order of rows, a larger draw contains every smaller one, and rows that are added later move
+the others apart but do not reshuffle them.
+
+A row that cannot be used is left out by name and reason, and the next one in the order takes its
+place. A row whose evidence is not known is used; it says so by having none.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from active_perception_r1.data.boxes import Size, page_boxes
+from active_perception_r1.data.docvqa import Row, check_columns, normalised, open_parquet
+from active_perception_r1.data.evidence import GivenSpan, locate_evidence
+from active_perception_r1.data.files import write_json
+from active_perception_r1.data.samples import read_slice, slice_length, write_samples
+from active_perception_r1.envs.zoom_simulator import open_page
+from active_perception_r1.errors import DataError
+from active_perception_r1.records import Evidence, Sample
+
+# Only for types: this stage must not depend on prompts and models, which the configuration names.
+if TYPE_CHECKING:
+    from active_perception_r1.config import BoxUnit, SliceConfig
+
+__all__ = ["grpo_data", "read_slice", "sample_slice", "slice_length", "write_samples"]
+
+SMALL_EVIDENCE = 0.05
+"""A row that does not say so itself requires a zoom if its evidence is below this share of the page
+(all of its alternatives are); unknown evidence is no reason to demand a zoom."""
+
+
+@dataclass(slots=True)
+class _Draw:
+    """A draw in progress: what was asked for and what has happened so far."""
+
+    dataset: Path
+    samples: int
+    seed: int
+    shared_pages: frozenset[str] = frozenset()  # ids and content hashes of pages not to be used
+    taken: int = 0
+    with_evidence: int = 0
+    shared: int = 0
+    left_out: list[dict[str, str]] = field(default_factory=list)
+
+
+def sample_slice(dataset: Path, slice: SliceConfig, output: Path) -> None:
+    """Draws `slice.samples` questions from a downloaded split.
+
+    Writes `output` and, beside it, a JSON with the rows that were left out and why. With fewer
+    usable rows than asked for, all are taken, and the JSON and a warning say so.
+
+    Raises:
+        DataError: the split or the JSON beside it cannot be read, or no row can be used.
+    """
+    _write(_Draw(dataset, slice.samples, slice.seed), output)
+
+
+def grpo_data(dataset: Path, evaluation_slice: Path, samples: int, seed: int, output: Path) -> None:
+    """Draws training questions from pages that the evaluation slice does not contain.
+
+    Pages are the same if their `doc_id` is or if their images are, byte for byte. Where one file
+    serves every split, this is what keeps training and evaluation apart.
+
+    Raises:
+        DataError: a file cannot be read, or no row is left.
+    """
+    evaluated = {key for s in read_slice(evaluation_slice) for key in (s.doc_id, _hash(s.image))}
+    _write(_Draw(dataset, samples, seed, frozenset(evaluated)), output)
+
+
+def _write(draw: _Draw, output: Path) -> None:
+    samples = tqdm(_drawn(draw), total=draw.samples, desc=output.stem, unit="sample")
+    write_samples(output, samples)
+    about = {
+        "dataset": str(draw.dataset),
+        "seed": draw.seed,
+        "asked": draw.samples,
+        "taken": draw.taken,
+        "with_evidence": draw.with_evidence,
+        "left_out": draw.left_out,
+    }
+    if draw.shared_pages:
+        about["left_out_as_on_evaluated_page"] = draw.shared
+    write_json(output.with_suffix(".json"), about)
+    _warn(draw, output)
+
+
+def _warn(draw: _Draw, output: Path) -> None:
+    if draw.taken < draw.samples:
+        print(
+            f"warning: {output}: {draw.samples} samples asked for, {draw.taken} can be used",
+            file=sys.stderr,
+        )
+    if draw.left_out:
+        first = draw.left_out[0]
+        print(
+            f"warning: {output}: {len(draw.left_out)} rows left out, first '{first['id']}':"
+            f" {first['reason']}; all are named in {output.with_suffix('.json').name}",
+            file=sys.stderr,
+        )
+
+
+def _drawn(draw: _Draw) -> Iterator[Sample]:
+    """The samples of a draw, in its order; keeps the draw's record."""
+    unit = _box_unit(draw.dataset)
+    ids: set[str] = set()
+    with open_parquet(draw.dataset) as file:
+        check_columns(file.schema_arrow, str(draw.dataset))
+        group_starts = _group_starts(file)
+        for index in _order(file, draw.seed):
+            row = normalised(_fetch(file, group_starts, index))
+            try:
+                sample = _as_sample(row, unit)
+                if sample.id in ids:
+                    raise DataError("its id occurs twice")
+            except DataError as error:
+                draw.left_out.append({"id": str(row["id"]), "reason": str(error)})
+                continue
+            if {sample.doc_id, _hash(sample.image)} & draw.shared_pages:
+                draw.shared += 1
+                continue
+            ids.add(sample.id)
+            draw.taken += 1
+            draw.with_evidence += bool(sample.evidence)
+            yield sample
+            if draw.taken == draw.samples:
+                return
+    if draw.taken == 0:
+        raise DataError(f"{draw.dataset}: no row can be used: {_reasons(draw)}")
+
+
+def _box_unit(dataset: Path) -> BoxUnit | None:
+    about = dataset.with_suffix(".json")
+    try:
+        unit: BoxUnit | None = json.loads(about.read_text(encoding="utf-8"))["box_unit"]
+    except FileNotFoundError:
+        raise DataError(
+            f"{about}: no such file; it is written when the split is downloaded"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{about}: does not tell the box unit ({error})") from None
+    return unit
+
+
+def _order(file: pq.ParquetFile, seed: int) -> list[int]:
+    """Row indices in the order of the draw."""
+    keys: list[bytes] = []
+    for batch in file.iter_batches(columns=["id", "query"]):
+        for row in batch.to_pylist():
+            question = (row["query"] or {}).get("en")
+            keys.append(hashlib.sha256(json.dumps([seed, row["id"], question]).encode()).digest())
+    return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def _group_starts(file: pq.ParquetFile) -> list[int]:
+    """Index of the first row of each row group."""
+    sizes = (file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
+    return list(accumulate(sizes, initial=0))[:-1]
+
+
+def _fetch(file: pq.ParquetFile, group_starts: list[int], index: int) -> Row:
+    group = bisect.bisect_right(group_starts, index) - 1
+    table = file.read_row_group(group).slice(index - group_starts[group], 1)
+    row: Row = table.to_pylist()[0]
+    return row
+
+
+def _as_sample(row: Row, unit: BoxUnit | None) -> Sample:
+    """Checks a row and finds its evidence.
+
+    Raises:
+        DataError: why the row cannot be used.
+    """
+    question = ((row["query"] or {}).get("en") or "").strip()
+    answers = tuple(answer for answer in row["answers"] or () if answer and answer.strip())
+    for present, name in (
+        (row["id"], "id"),
+        (question, "question in English"),
+        (answers, "answer"),
+    ):
+        if not present:
+            raise DataError(f"it has no {name}")
+    if not row["image"]:
+        raise DataError("it has no image")
+    width, height = open_page(row["image"]).size
+    evidence = _evidence(row, unit, (width, height), answers)
+    requires_zoom = row["requires_zoom"]
+    if requires_zoom is None:
+        requires_zoom = bool(evidence) and all(r.box.area < SMALL_EVIDENCE for r in evidence)
+    return Sample(
+        id=row["id"],
+        doc_id=row["doc_id"] or _hash(row["image"]),
+        image=row["image"],
+        width=width,
+        height=height,
+        question=question,
+        answers=answers,
+        evidence=evidence,
+        requires_zoom=requires_zoom,
+        layout=row["layout"] or "",
+    )
+
+
+def _evidence(
+    row: Row, unit: BoxUnit | None, size: Size, answers: tuple[str, ...]
+) -> tuple[Evidence, ...]:
+    if unit is None:  # the whole split is without boxes
+        return ()
+    words = [word or "" for word in row["words"] or ()]
+    span = row["answer"] or {}
+    given = None
+    if span.get("start") is not None and span.get("matched_text"):
+        given = GivenSpan(span["start"], span["matched_text"], exact=bool(row["exact_span"]))
+    try:
+        boxes = page_boxes(row["bounding_boxes"] or (), unit, size)
+        return locate_evidence(words, boxes, answers, given)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
+def _hash(image: bytes) -> str:
+    """Identifies a page by its encoded image, so that questions on one page share it."""
+    return hashlib.sha256(image).hexdigest()[:16]
+
+
+def _reasons(draw: _Draw) -> str:
+    """What became of the rows of a draw that took none."""
+    counts = Counter(row["reason"] for row in draw.left_out)
+    if draw.shared:
+        counts["its page is in the evaluation slice"] = draw.shared
+    return "; ".join(f"{reason} ({count}x)" for reason, count in counts.most_common(3)) or "no rows"

@@ -1,0 +1,160 @@
+"""Score the predictions of one model in one mode: one row per sample, in slice order.
+
+Columns of the table (boxes and areas in page coordinates; a value that does not exist is null):
+
+    sample_id, doc_id, layout, requires_zoom, has_evidence   from the slice
+    em, correct, anls, anls_lmms, relaxed                    answer metrics; `correct` is what
+                                                             accuracy counts and equals `em`
+    answer, tool_status, error                               `error`: an infrastructure failure
+    zoom_calls, shown_zooms, distinct_zooms, relevant_zooms,
+    redundant_zooms, malformed_zooms, invalid_zooms,
+    out_of_bounds_zooms, over_limit_zooms                    counts; invalid includes too small,
+                                                             distinct leaves out repeats
+    coverage, iou                                            best over the crops that were shown;
+                                                             null without known evidence
+    first_area, smallest_area                                of the crops that were shown
+    reward, process, relevance, faults                       see rewards.active_vision_reward
+
+An episode with an error keeps its row and counts as not correct, whatever text it left behind; it
+has no coverage and no reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from active_perception_r1.answers import exact_match
+from active_perception_r1.data.files import atomic
+from active_perception_r1.data.samples import read_slice
+from active_perception_r1.errors import DataError
+from active_perception_r1.records import Episode, Sample, ToolStatus
+from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
+from active_perception_r1.scoring.answer_metrics import anls_batch, relaxed_match
+
+Row = dict[str, Any]
+
+# Typed by hand, because a column may hold nothing but nulls.
+_NULLABLE = {
+    "answer": "str",
+    "coverage": "float64",
+    "iou": "float64",
+    "first_area": "float64",
+    "smallest_area": "float64",
+    "reward": "float64",
+    "process": "float64",
+    "relevance": "float64",
+    "faults": "float64",
+}
+
+
+def score(predictions: Path, slice_file: Path, settings: RewardConfig, output: Path) -> None:
+    """Write the table of scores (parquet) of a predictions file.
+
+    Raises:
+        DataError: the slice is empty, or a prediction is unreadable, missing, given twice, or for
+            no sample of the slice.
+    """
+    table = score_table(_pairs(predictions, slice_file), settings)
+    with atomic(output) as part:
+        table.to_parquet(part, index=False)
+
+
+def read_predictions(path: Path) -> Iterator[Episode]:
+    """The episodes of a predictions file, one line at a time.
+
+    Raises:
+        DataError: the file is missing, or a line is not an episode.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    yield Episode.from_json(line)
+                except ValueError as error:
+                    raise DataError(f"{path}, line {number}: {error}; run infer again") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run infer first") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason}); run infer again") from None
+
+
+def score_table(pairs: Iterable[tuple[Sample, Episode]], settings: RewardConfig) -> pd.DataFrame:
+    """The table described above, in the order of the pairs; at least one is needed."""
+    rows: list[Row] = []
+    accepted: list[tuple[str, ...]] = []
+    for sample, episode in pairs:  # Not kept: a sample holds its image.
+        rows.append(_row(sample, episode, settings))
+        accepted.append(sample.answers)
+    similarity = anls_batch([row["answer"] for row in rows], accepted)
+    table = pd.DataFrame(rows).astype(_NULLABLE)
+    return table.assign(anls=similarity.paper, anls_lmms=similarity.lmms)
+
+
+def _pairs(predictions: Path, slice_file: Path) -> Iterator[tuple[Sample, Episode]]:
+    """Each sample of the slice with its one episode."""
+    episodes: dict[str, Episode] = {}
+    for episode in read_predictions(predictions):
+        if episode.sample_id in episodes:
+            raise DataError(
+                f"{predictions}: sample {episode.sample_id} is predicted twice; run infer again"
+            )
+        episodes[episode.sample_id] = episode
+    sample = None
+    for sample in read_slice(slice_file):
+        if sample.id not in episodes:
+            raise DataError(
+                f"{predictions}: no prediction for sample {sample.id} of {slice_file};"
+                " run infer again"
+            )
+        yield sample, episodes.pop(sample.id)
+    if sample is None:
+        raise DataError(f"{slice_file}: no samples; run sample_slice again")
+    if episodes:
+        raise DataError(
+            f"{predictions}: sample {next(iter(episodes))} is not in {slice_file};"
+            " the predictions belong to another slice, run infer again"
+        )
+
+
+def _row(sample: Sample, episode: Episode, settings: RewardConfig) -> Row:
+    failed = episode.tool_status is ToolStatus.BACKEND_ERROR
+    answer = None if failed else episode.answer
+    reward = episode_reward(episode, sample, settings)
+    correct = exact_match(answer, sample.answers)
+    areas = [step.executed.area for step in episode.shown_crops if step.executed is not None]
+    judged = bool(sample.evidence) and not failed
+    over_limit = sum(step.status is ToolStatus.ZOOM_LIMIT_REACHED for step in episode.steps)
+    return {
+        "sample_id": sample.id,
+        "doc_id": sample.doc_id,
+        "layout": sample.layout,
+        "requires_zoom": sample.requires_zoom,
+        "has_evidence": bool(sample.evidence),
+        "em": correct,
+        "correct": correct,
+        "relaxed": relaxed_match(answer, sample.answers),
+        "answer": answer,
+        "tool_status": str(episode.tool_status),
+        "error": failed,
+        "zoom_calls": reward.calls,
+        "shown_zooms": reward.shown,
+        "distinct_zooms": sum(not step.redundant for step in episode.shown_crops),
+        "relevant_zooms": reward.relevant,
+        "redundant_zooms": reward.redundant,
+        "malformed_zooms": reward.malformed,
+        "invalid_zooms": reward.invalid,
+        "out_of_bounds_zooms": reward.out_of_bounds,
+        "over_limit_zooms": over_limit,
+        "coverage": reward.coverage if judged else None,
+        "iou": reward.iou if judged else None,
+        "first_area": areas[0] if areas else None,
+        "smallest_area": min(areas, default=None),
+        "reward": None if failed else reward.score,
+        "process": None if failed else reward.process,
+        "relevance": None if failed else reward.relevance,
+        "faults": None if failed else reward.faults,
+    }

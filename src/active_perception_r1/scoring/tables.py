@@ -1,0 +1,186 @@
+"""The leaderboard for people: Markdown with footnotes, tables for the terminal, flat CSV.
+
+What each value of a row means is documented in `scoring.leaderboard`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from active_perception_r1.errors import DataError
+
+Row = dict[str, Any]
+Table = list[dict[str, str]]
+
+_MISSING = "–"
+
+_NOTES = """\
+- **Accuracy**: exact match after normalisation, with Wilson's 95 % interval. An infrastructure
+  error counts as not correct. Interval and test take questions as independent; where many share a
+  document they are somewhat too sure.
+- **vs baseline**: difference in accuracy to the same model's baseline on the same questions; p of
+  the two-sided exact McNemar test; **+/-**: questions that went from wrong to right and from right
+  to wrong. **vs base**: the same for a trained model against the model it started from.
+- **ANLS**: the published form, where a similarity of exactly 0.5 scores 0.
+- **Crop used**: share of episodes in which the model saw a crop it had asked for. **Strict**: share
+  with a crop and then an answer, in fail-closed modes.
+- **Coverage**: best share of the evidence in one crop, 0 without a zoom; samples without known
+  evidence do not count.
+- **oracle** is a diagnostic, not a result: it is shown the evidence. Its difference to the baseline
+  is the headroom that zooming can gain."""
+
+
+def print_leaderboard(path: Path) -> None:
+    """Print a `leaderboard.json` as tables for the terminal."""
+    print(as_text(read_leaderboard(path)))
+
+
+def read_leaderboard(path: Path) -> list[Row]:
+    """The rows of a `leaderboard.json`.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run leaderboard") from None
+    except ValueError:
+        raise DataError(f"{path}: not valid JSON; run leaderboard again") from None
+    return rows
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """The main results and the accuracy by layout, narrow enough for a terminal."""
+    left_out = {"+/-", "ANLS", "Strict", "Reward"}
+    if not any(row["n_errors"] for row in rows):
+        left_out.add("Errors")
+    results = [
+        {name: cell for name, cell in cells.items() if name not in left_out}
+        for cells in _results(rows)
+    ]
+    tables = [table for table in (results, _layouts(rows)) if table]
+    return "\n\n".join(_formatted(table, "simple") for table in tables)
+
+
+def as_markdown(rows: Sequence[Row], study: str) -> str:
+    """A page with all tables and what their numbers mean."""
+    parts = [f"# Leaderboard of study {study}", _formatted(_results(rows), "github")]
+    if layouts := _layouts(rows):
+        parts += ["## Accuracy by layout", _formatted(layouts, "github")]
+    parts += ["## How episodes ended", _formatted(_endings(rows), "github")]
+    parts += ["## Notes", "\n".join([_NOTES, *_warnings(rows)])]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """One line per row; nested values become columns such as `tool_status.answered`."""
+    flat = [dict(_flattened(row)) for row in rows]
+    columns = list(dict.fromkeys(key for row in flat for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def _flattened(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in row.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _results(rows: Sequence[Row]) -> Table:
+    trained = any(row["delta_base"] is not None for row in rows)
+    return [_result(row, trained) for row in rows]
+
+
+def _result(row: Row, trained: bool) -> dict[str, str]:
+    interval = f" [{_share(row['ci_low'])}, {_share(row['ci_high'])}]" if row["n"] else ""
+    changed = _MISSING if row["gained"] is None else f"+{row['gained']}/-{row['harmed']}"
+    versus_base = {"vs base": _difference(row["delta_base"], row["p_base"])} if trained else {}
+    return {
+        "Model": row["model"],
+        "Mode": row["mode"],
+        "n": str(row["n"]),
+        "Accuracy": _share(row["accuracy"]) + interval,
+        "vs baseline": _difference(row["delta_baseline"], row["p_value"]),
+        "+/-": changed,
+        **versus_base,
+        "ANLS": _share(row["anls"]),
+        "Crop used": _share(row["crop_usage"]),
+        "Strict": _share(row["strict_satisfied"]),
+        "Coverage": _share(row["mean_coverage"]),
+        "Reward": _share(row["reward"]),
+        "Errors": str(row["n_errors"]),
+    }
+
+
+def _layouts(rows: Sequence[Row]) -> Table:
+    names = sorted({layout for row in rows for layout in row["by_layout"]})
+    if not names:
+        return []
+    return [
+        {
+            "Model": row["model"],
+            "Mode": row["mode"],
+            **{name: _layout(row["by_layout"].get(name)) for name in names},
+        }
+        for row in rows
+    ]
+
+
+def _layout(result: Row | None) -> str:
+    return f"{_share(result['accuracy'])} (n={result['n']})" if result else _MISSING
+
+
+def _endings(rows: Sequence[Row]) -> Table:
+    statuses = sorted({status for row in rows for status in row["tool_status"]})
+    return [
+        {
+            "Model": row["model"],
+            "Mode": row["mode"],
+            **{status: str(row["tool_status"].get(status, 0)) for status in statuses},
+        }
+        for row in rows
+    ]
+
+
+def _warnings(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        name = f"{row['model']}, {row['mode']}"
+        if row["n_errors"]:
+            yield (
+                f"- **{name}**: {row['n_errors']} of {row['n']} episodes ended in an"
+                " infrastructure error; they are retried when infer runs again."
+            )
+        if row["n_no_evidence"]:
+            yield (
+                f"- **{name}**: no evidence is known for {row['n_no_evidence']} of"
+                f" {row['n'] + row['n_no_evidence']} samples; they are left out, and the baseline"
+                " it is compared with is that of the others."
+            )
+
+
+def _share(value: float | None) -> str:
+    return _MISSING if value is None else f"{value:.3f}"
+
+
+def _difference(delta: float | None, p_value: float | None) -> str:
+    if delta is None or p_value is None:
+        return _MISSING
+    return f"{delta:+.3f} (p {'< .001' if p_value < 0.001 else f'= {p_value:.3f}'})"
+
+
+def _formatted(table: Table, style: str) -> str:
+    # Cells are finished text: without this, tabulate would reformat those that look like numbers.
+    return tabulate(table, headers="keys", tablefmt=style, disable_numparse=True)

@@ -1,0 +1,72 @@
+"""Small datasets in the DocVQA-1200 layout, good and bad, for tests."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import ExifTags, Image
+
+ROTATED = 6  # EXIF: to be turned by 90 degrees for display
+
+
+def _encoded(image: Image.Image, format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def png(width: int = 60, height: int = 80, shade: int = 255, mode: str = "L") -> bytes:
+    """An encoded page; pages of different `shade` differ."""
+    return _encoded(Image.new(mode, (width, height), shade), "PNG")
+
+
+def bomb() -> bytes:
+    """A small PNG whose head claims 20,000 x 20,000 pixels."""
+    page = png()
+    head = b"IHDR" + struct.pack(">II", 20_000, 20_000) + page[24:29]
+    return page[:12] + head + struct.pack(">I", zlib.crc32(head)) + page[33:]
+
+
+def rotated_jpeg(width: int, height: int) -> bytes:
+    """An encoded page whose EXIF orientation exchanges width and height."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = ROTATED
+    return _encoded(Image.new("RGB", (width, height), "white"), "JPEG", exif=exif)
+
+
+PAGE = png()
+
+
+def docvqa_row(id: str = "q0", image: bytes | None = PAGE, **changes: Any) -> dict[str, Any]:
+    """A good row, its answer in the last of three words, with some columns changed."""
+    row: dict[str, Any] = {
+        "id": id,
+        "image": {"bytes": image, "path": None},
+        "query": {"en": "What is the total?", "de": None},
+        "answers": ["9.00"],
+        "words": ["The", "total:", "9.00"],
+        "bounding_boxes": [[0.1, 0.1, 0.2, 0.15], [0.3, 0.1, 0.5, 0.15], [0.6, 0.1, 0.95, 0.15]],
+        "answer": {"match_score": 1.0, "matched_text": "9.00", "start": 2, "text": "9.00"},
+    }
+    return {**row, **changes}
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
+    return path
+
+
+def write_downloaded(path: Path, rows: Sequence[dict[str, Any]], unit: str | None = "unit") -> Path:
+    """A split as `download` leaves it."""
+    write_rows(path, rows)
+    path.with_suffix(".json").write_text(json.dumps({"box_unit": unit}))
+    return path

@@ -1,0 +1,285 @@
+"""The leaderboard: what each number means, and how it is written."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from active_perception_r1.errors import DataError
+from active_perception_r1.scoring.leaderboard import leaderboard
+from active_perception_r1.scoring.statistics import wilson_interval
+from active_perception_r1.scoring.tables import print_leaderboard
+
+REQUIRED_KEYS = [
+    *("model", "mode", "n", "accuracy", "ci_low", "ci_high", "delta_baseline", "p_value"),
+    *("anls", "crop_usage", "strict_satisfied", "mean_coverage", "reward", "tool_status"),
+]
+Rows = dict[tuple[str, str], dict[str, Any]]
+
+
+def a_table(correct: Sequence[bool], **columns: Any) -> pd.DataFrame:
+    """A table of scores with one sample for each value of `correct`, two to a page."""
+    n = len(correct)
+    values = {
+        "sample_id": [f"s{i}" for i in range(n)],
+        "doc_id": [f"page{i // 2}" for i in range(n)],
+        "layout": ["form" if i % 2 else "table" for i in range(n)],
+        "correct": list(correct),
+        "relaxed": list(correct),
+        "anls": [float(right) for right in correct],
+        "anls_lmms": [float(right) for right in correct],
+        "answer": ["x"] * n,
+        "tool_status": ["answered"] * n,
+        "error": [False] * n,
+        "zoom_calls": [1] * n,
+        "shown_zooms": [1] * n,
+        "coverage": [0.5] * n,
+        "iou": [0.25] * n,
+        "reward": [1.0] * n,
+    }
+    return pd.DataFrame(values | columns).astype({"coverage": "float64", "answer": "str"})
+
+
+def write(folder: Path, tables: Mapping[tuple[str, str], pd.DataFrame]) -> dict[Any, Path]:
+    paths = {}
+    for (model, mode), table in tables.items():
+        paths[model, mode] = folder / f"{model}-{mode}.parquet"
+        table.to_parquet(paths[model, mode], index=False)
+    return paths
+
+
+def rows_of(
+    folder: Path,
+    tables: Mapping[tuple[str, str], pd.DataFrame],
+    base_of: Mapping[str, str] | None = None,
+) -> Rows:
+    rows = leaderboard(write(folder, tables), folder, "demo", base_of or {})
+    return {(row["model"], row["mode"]): row for row in rows}
+
+
+class TestNumbers:
+    def test_accuracy_comes_with_wilsons_interval(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, {("m", "baseline"): a_table([True] * 3 + [False] * 7)})
+        row = rows["m", "baseline"]
+        assert (row["n"], row["documents"], row["accuracy"]) == (10, 5, 0.3)
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx(wilson_interval(3, 10), rel=1e-5)
+
+    def test_modes_are_compared_with_the_baseline_of_the_same_model(self, tmp_path: Path) -> None:
+        tables = {
+            ("m", "baseline"): a_table([True] + [False] * 9),
+            ("m", "active"): a_table([False] + [True] * 8 + [False]),
+            ("other", "baseline"): a_table([True] * 10),
+        }
+        rows = rows_of(tmp_path, tables)
+        active = rows["m", "active"]
+        assert active["delta_baseline"] == pytest.approx(0.7)
+        assert (active["gained"], active["harmed"]) == (8, 1)
+        assert active["p_value"] == pytest.approx(20 / 512, rel=1e-5)
+        for model in ("m", "other"):
+            baseline = rows[model, "baseline"]
+            assert baseline["delta_baseline"] is baseline["p_value"] is baseline["gained"] is None
+
+    def test_samples_are_paired_by_id_and_not_by_place(self, tmp_path: Path) -> None:
+        table = a_table([True, False, False, False])
+        rows = rows_of(tmp_path, {("m", "baseline"): table, ("m", "active"): table.iloc[::-1]})
+        assert (rows["m", "active"]["gained"], rows["m", "active"]["harmed"]) == (0, 0)
+
+    def test_headroom_is_oracle_minus_baseline(self, tmp_path: Path) -> None:
+        tables = {
+            ("m", "baseline"): a_table([True] + [False] * 3),
+            ("m", "oracle"): a_table([True] * 4),
+            ("other", "baseline"): a_table([True] * 4),
+        }
+        rows = rows_of(tmp_path, tables)
+        assert rows["m", "baseline"]["headroom"] == rows["m", "oracle"]["headroom"] == 0.75
+        assert rows["other", "baseline"]["headroom"] is None
+
+    def test_a_trained_model_is_compared_with_its_base_in_the_same_mode(
+        self, tmp_path: Path
+    ) -> None:
+        tables = {
+            ("m", "active"): a_table([False] * 12),
+            ("m+grpo", "active"): a_table([True] * 12),
+            ("m+grpo", "baseline"): a_table([False] * 12),
+        }
+        rows = rows_of(tmp_path, tables, {"m+grpo": "m"})
+        assert rows["m+grpo", "active"]["delta_base"] == 1.0
+        assert rows["m+grpo", "active"]["p_base"] == pytest.approx(2 / 2**12, rel=1e-5)
+        assert rows["m+grpo", "baseline"]["delta_base"] is None  # the base has no such row
+        assert rows["m", "active"]["delta_base"] is None
+
+    def test_very_small_p_values_are_not_rounded_to_0(self, tmp_path: Path) -> None:
+        tables = {
+            ("m", "baseline"): a_table([False] * 200),
+            ("m", "active"): a_table([True] * 200),
+        }
+        assert 0 < rows_of(tmp_path, tables)["m", "active"]["p_value"] < 1e-50
+
+    def test_coverage_skips_samples_without_evidence_and_modes_without_zoom(
+        self, tmp_path: Path
+    ) -> None:
+        coverage = [1.0, 0.5, 0.0, None]
+        tables = {
+            (("m", mode)): a_table([True] * 4, coverage=coverage)
+            for mode in ("baseline", "oracle", "active")
+        }
+        rows = rows_of(tmp_path, tables)
+        assert rows["m", "active"]["mean_coverage"] == 0.5
+        assert rows["m", "baseline"]["mean_coverage"] is None
+        assert rows["m", "oracle"]["mean_coverage"] is None
+
+    def test_strict_is_satisfied_by_a_crop_and_then_an_answer(self, tmp_path: Path) -> None:
+        table = a_table([False] * 4, shown_zooms=[1, 1, 0, 0], answer=["x", None, "x", None])
+        rows = rows_of(tmp_path, {("m", "strict_zoom"): table, ("m", "active"): table})
+        assert rows["m", "strict_zoom"]["strict_satisfied"] == 0.25
+        assert rows["m", "active"]["strict_satisfied"] is None
+        assert rows["m", "active"]["crop_usage"] == 0.5
+
+    def test_accuracy_is_given_by_layout(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, {("m", "active"): a_table([True, True, True, False])})
+        assert rows["m", "active"]["by_layout"] == {
+            "form": {"n": 2, "accuracy": 0.5},
+            "table": {"n": 2, "accuracy": 1.0},
+        }
+
+    def test_a_dataset_without_layouts_has_none(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, {("m", "active"): a_table([True, True], layout="")})
+        assert rows["m", "active"]["by_layout"] == {}
+
+
+class TestHonesty:
+    def test_an_infrastructure_error_stays_in_the_denominator_in_sight(
+        self, tmp_path: Path
+    ) -> None:
+        table = a_table(
+            [True, True, True, False],
+            error=[False] * 3 + [True],
+            tool_status=["answered"] * 3 + ["backend_error"],
+            reward=[1.0, 1.0, 1.0, None],
+        )
+        row = rows_of(tmp_path, {("m", "active"): table})["m", "active"]
+        assert (row["n"], row["accuracy"], row["n_errors"]) == (4, 0.75, 1)
+        assert row["reward"] == 1.0
+        assert row["tool_status"] == {"answered": 3, "backend_error": 1}
+        assert "**m, active**: 1 of 4 episodes ended in an" in (
+            tmp_path / "leaderboard.md"
+        ).read_text(encoding="utf-8")
+
+    def test_an_oracle_is_compared_on_the_samples_that_have_evidence(self, tmp_path: Path) -> None:
+        tables = {
+            ("m", "baseline"): a_table([False, False, True, True]),
+            ("m", "oracle"): a_table(
+                [True, True, True, False], tool_status=["answered"] * 3 + ["no_evidence"]
+            ),
+        }
+        row = rows_of(tmp_path, tables)["m", "oracle"]
+        assert (row["n"], row["n_no_evidence"], row["accuracy"]) == (3, 1, 1.0)
+        assert row["delta_baseline"] == row["headroom"] == pytest.approx(2 / 3, rel=1e-5)
+        assert "no evidence is known for 1 of 4 samples" in (tmp_path / "leaderboard.md").read_text(
+            encoding="utf-8"
+        )
+
+    def test_an_oracle_without_any_evidence_has_no_accuracy(self, tmp_path: Path) -> None:
+        tables = {
+            ("m", "baseline"): a_table([True, False]),
+            ("m", "oracle"): a_table([False, False], tool_status="no_evidence"),
+        }
+        row = rows_of(tmp_path, tables)["m", "oracle"]
+        assert row["n"] == 0
+        assert row["accuracy"] is row["ci_low"] is row["delta_baseline"] is row["headroom"] is None
+
+    def test_tables_about_different_samples_are_refused(self, tmp_path: Path) -> None:
+        paths = write(
+            tmp_path, {("m", "baseline"): a_table([True] * 3), ("m", "active"): a_table([True] * 2)}
+        )
+        with pytest.raises(DataError, match=r"m-baseline.* and .*m-active.* only one has s2"):
+            leaderboard(paths, tmp_path, "demo", {})
+
+    def test_a_missing_table_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"absent\.parquet"):
+            leaderboard({("m", "active"): tmp_path / "absent.parquet"}, tmp_path, "demo", {})
+
+    def test_a_file_that_is_not_a_table_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "broken.parquet"
+        path.write_bytes(b"not parquet")
+        with pytest.raises(DataError, match=r"broken\.parquet"):
+            leaderboard({("m", "active"): path}, tmp_path, "demo", {})
+
+    def test_an_empty_leaderboard_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="no scores"):
+            leaderboard({}, tmp_path, "demo", {})
+
+
+class TestFiles:
+    @pytest.fixture
+    def tables(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {
+            ("m", "baseline"): a_table([False] * 4),
+            ("m", "strict_zoom"): a_table([True, True, True, False]),
+            ("m", "oracle"): a_table([True] * 4),
+            ("m+grpo", "strict_zoom"): a_table([True] * 4),
+        }
+
+    def test_rows_keep_the_given_order_and_begin_with_the_promised_keys(
+        self, tmp_path: Path, tables: dict[tuple[str, str], pd.DataFrame]
+    ) -> None:
+        rows_of(tmp_path, tables, {"m+grpo": "m"})
+        rows = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
+        assert [(row["model"], row["mode"]) for row in rows] == list(tables)
+        assert all(list(row)[: len(REQUIRED_KEYS)] == REQUIRED_KEYS for row in rows)
+
+    def test_the_same_scores_give_the_same_bytes(
+        self, tmp_path: Path, tables: dict[tuple[str, str], pd.DataFrame]
+    ) -> None:
+        names = ("leaderboard.json", "leaderboard.csv", "leaderboard.md")
+        rows_of(tmp_path, tables)
+        first = [(tmp_path / name).read_bytes() for name in names]
+        rows_of(tmp_path, tables)
+        assert first == [(tmp_path / name).read_bytes() for name in names]
+
+    def test_the_csv_is_flat(
+        self, tmp_path: Path, tables: dict[tuple[str, str], pd.DataFrame]
+    ) -> None:
+        rows_of(tmp_path, tables)
+        with (tmp_path / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert rows[1]["accuracy"] == "0.75"
+        assert rows[1]["by_layout.table.n"] == "2"
+        assert rows[1]["tool_status.answered"] == "4"
+        assert rows[0]["p_value"] == ""
+
+    def test_the_markdown_shows_results_layouts_endings_and_notes(
+        self, tmp_path: Path, tables: dict[tuple[str, str], pd.DataFrame]
+    ) -> None:
+        rows_of(tmp_path, tables, {"m+grpo": "m"})
+        text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+        assert text.startswith("# Leaderboard of study demo\n")
+        assert "0.750 [0.301, 0.954]" in text
+        assert "| +0.750 (p = 0.250) | +3/-0" in text
+        assert "| +0.250 (p = 1.000) |" in text  # the trained model against its base
+        assert "1.000 (n=2)" in text
+        assert "diagnostic" in text
+
+    def test_it_prints_from_the_json(
+        self,
+        tmp_path: Path,
+        tables: dict[tuple[str, str], pd.DataFrame],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        rows_of(tmp_path, tables)
+        print_leaderboard(tmp_path / "leaderboard.json")
+        text = capsys.readouterr().out
+        assert "0.750 [0.301, 0.954]" in text
+        assert "1.000 (n=2)" in text
+
+    @pytest.mark.parametrize("content", [None, "{"])
+    def test_a_missing_or_damaged_json_is_named(self, tmp_path: Path, content: str | None) -> None:
+        path = tmp_path / "leaderboard.json"
+        if content:
+            path.write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=r"leaderboard\.json"):
+            print_leaderboard(path)
