@@ -43,24 +43,21 @@ class TransformersBackend:
 
     def __init__(self, settings: ModelConfig) -> None:
         self.settings = settings
-        local = Path(settings.id)
-        if not local.is_dir() and (local.is_absolute() or settings.id.count("/") != 1):
-            raise BackendError(
-                f"model folder '{settings.id}' does not exist; train or fetch it first"
-            )
+        local = Path(settings.id).is_dir()
         try:
             source: dict[str, Any] = {"revision": settings.revision}
             self.processor: Any = AutoProcessor.from_pretrained(settings.id, **source)  # type: ignore[no-untyped-call]
             source["dtype"] = settings.dtype
-            self.model: Any = AutoModelForImageTextToText.from_pretrained(settings.id, **source)
+            model: Any = AutoModelForImageTextToText.from_pretrained(settings.id, **source)
         except (OSError, ValueError) as error:
+            trouble = "cannot be loaded" if local else "is neither a folder here nor on the hub"
             detail = " ".join(str(error).split())
-            raise BackendError(f"model '{settings.id}' cannot be loaded: {detail}") from error
+            raise BackendError(f"model '{settings.id}' {trouble}: {detail}") from error
         self.processor.tokenizer.padding_side = "left"
         self.device = torch.device("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
-        self.model.eval().to(self.device)
+        self.model: Any = model.to(self.device).eval()
         self.revision = (
-            folder_fingerprint(local) if local.is_dir() else str(self.model.config._commit_hash)
+            folder_fingerprint(Path(settings.id)) if local else str(model.config._commit_hash)
         )
         self._batch_size = settings.batch_size
 
@@ -87,7 +84,11 @@ class TransformersBackend:
             sampling = {"do_sample": True, "temperature": settings.temperature, "top_p": 1.0}
         with torch.no_grad():  # not inference mode: the trainer goes on to use these tensors
             output = self.model.generate(
-                **inputs, max_new_tokens=settings.max_new_tokens, top_k=None, **sampling
+                **inputs,
+                max_new_tokens=settings.max_new_tokens,
+                top_k=None,
+                suppress_tokens=[self.processor.image_token_id],  # a model cannot write an image
+                **sampling,
             )
         completions = output[:, inputs["input_ids"].shape[1] :].clone()
         return Generated(inputs, completions, _lengths(completions, self._end_tokens()))
@@ -96,7 +97,7 @@ class TransformersBackend:
         """Model inputs of a batch: the chat template over the texts, the images in order."""
         texts = [
             self.processor.apply_chat_template(
-                [_chat(message) for message in request], add_generation_prompt=True
+                [self._chat(message) for message in request], add_generation_prompt=True
             )
             for request in requests
         ]
@@ -122,6 +123,18 @@ class TransformersBackend:
             replies.append(Reply(text, reason, prompt, length, seconds / size))
         return replies
 
+    def _chat(self, message: Message) -> dict[str, Any]:
+        """A message for the chat template; text that spells the image placeholder stays text."""
+        placeholder: str = self.processor.image_token
+        defused = f"{placeholder[0]} {placeholder[1:]}"
+        content = [
+            {"type": "text", "text": part.replace(placeholder, defused)}
+            if isinstance(part, str)
+            else {"type": "image"}
+            for part in message.parts
+        ]
+        return {"role": message.role, "content": content}
+
     def _run(self, requests: Sequence[Request]) -> list[Reply]:
         """A batch that halves itself until it fits, or until the request at fault stands alone."""
         start = time.perf_counter()
@@ -141,14 +154,6 @@ class TransformersBackend:
     def _end_tokens(self) -> frozenset[int]:
         ends = self.model.generation_config.eos_token_id
         return frozenset(ends if isinstance(ends, list) else [ends])
-
-
-def _chat(message: Message) -> dict[str, Any]:
-    content = [
-        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
-        for part in message.parts
-    ]
-    return {"role": message.role, "content": content}
 
 
 def _size(request: Request) -> tuple[int, int]:

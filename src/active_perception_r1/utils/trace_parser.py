@@ -235,7 +235,7 @@ def _read_glm(body: str) -> tuple[float, float, float, float]:
         match = _GLM_ARGUMENT.match(rest, position)
         if match is None:
             raise _MalformedError(
-                "arguments are not <arg_key>..</arg_key><arg_value>..</arg_value>"
+                "arguments are not pairs of arg_key and arg_value"
             )
         if match["key"] == "bbox_2d":
             box = match["value"]

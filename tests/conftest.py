@@ -1,0 +1,41 @@
+"""A small random model of the shipped architecture, for tests that need tokens but no skill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from active_perception_r1.config import CropConfig, FirstView, ModelConfig
+
+
+@pytest.fixture(scope="session")
+def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
+    """Entry of a model folder with random weights: Idefics3, tokenizer and processor as shipped."""
+    import torch
+
+    from active_perception_r1.models.tiny.architecture import build_model
+    from active_perception_r1.models.tiny.tokenizer import build_processor, build_tokenizer
+
+    folder: Path = tmp_path_factory.mktemp("models") / "untrained"
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    model = build_model(tokenizer)
+    with torch.no_grad():  # livelier than a fresh start, so that what it writes depends on input
+        for parameter in model.model.text_model.layers.parameters():
+            parameter.mul_(5 if parameter.ndim == 2 else 1)
+    model.save_pretrained(folder)
+    build_processor(tokenizer).save_pretrained(folder)
+    return ModelConfig(
+        id=str(folder),
+        dtype="float32",
+        gpus=0,
+        prompts="terse",
+        first_view=FirstView(max_pixels=12544),
+        crop=CropConfig(max_pixels=12544, max_aspect=1.0, min_area=0.0025),
+        max_zooms=1,
+        max_turns=2,
+        max_new_tokens=12,
+        batch_size=8,
+        live_episodes=8,
+    )

@@ -1,0 +1,134 @@
+"""The inference stage: every sample gets a line, whatever happens on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from active_perception_r1.config import ModelConfig
+from active_perception_r1.data.samples import write_samples
+from active_perception_r1.errors import BackendError, DataError
+from active_perception_r1.models import infer as stage
+from active_perception_r1.models.infer import infer, with_decoys
+from active_perception_r1.records import Episode, Mode, ToolStatus
+from active_perception_r1.sim.messages import FinishReason, Reply, Request
+from tests.scripted import MODEL, ZOOM, make_sample, stop
+
+SLICE = [make_sample(i) for i in range(10)]
+
+
+class Scripted:
+    """A backend that zooms, then answers; it can fail or be killed at a given request."""
+
+    revision = "r1"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.kill_at = -1
+        self.fail: set[int] = set()
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        replies = []
+        for request in requests:
+            self.asked += 1
+            if self.asked == self.kill_at:
+                raise KeyboardInterrupt
+            if self.asked in self.fail:
+                replies.append(Reply("", FinishReason.ERROR, error="server gone"))
+            else:
+                replies.append(stop("<answer>42</answer>" if len(request) > 1 else ZOOM))
+        return replies
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    scripted = Scripted()
+    monkeypatch.setattr(stage, "load_backend", lambda settings: scripted)
+    return scripted
+
+
+@pytest.fixture
+def slice_path(tmp_path: Path) -> Path:
+    path = tmp_path / "slice.parquet"
+    write_samples(path, SLICE)
+    return path
+
+
+def run(
+    slice_path: Path, mode: Mode = Mode.ACTIVE, model: ModelConfig = MODEL, name: str = "out"
+) -> list[Episode]:
+    output = slice_path.parent / f"{name}.jsonl"
+    model = model.model_copy(update={"live_episodes": 3})
+    infer(slice_path, "scripted", model, mode, output, slice_path.parent / "partial.jsonl")
+    return [Episode.from_json(line) for line in output.read_text().splitlines()]
+
+
+def test_every_sample_gets_a_line_in_slice_order(backend: Scripted, slice_path: Path) -> None:
+    episodes = run(slice_path)
+    assert [episode.sample_id for episode in episodes] == [sample.id for sample in SLICE]
+    assert {episode.answer for episode in episodes} == {"42"}
+    assert {episode.model_revision for episode in episodes} == {"r1"}
+
+
+def test_a_killed_run_resumes_and_asks_nothing_twice_that_was_saved(
+    backend: Scripted, slice_path: Path
+) -> None:
+    whole = run(slice_path, name="whole")
+    total, backend.asked = backend.asked, 0
+    backend.kill_at = 14
+    with pytest.raises(KeyboardInterrupt):
+        run(slice_path, name="cut")
+    saved = len((slice_path.parent / "partial.jsonl").read_text().splitlines()) - 1
+    assert saved > 0
+    backend.kill_at, backend.asked = -1, 0
+    assert run(slice_path, name="cut") == whole
+    assert backend.asked == total - 2 * saved
+
+
+def test_what_was_saved_for_other_settings_is_not_used(backend: Scripted, slice_path: Path) -> None:
+    backend.kill_at = 14
+    with pytest.raises(KeyboardInterrupt):
+        run(slice_path)
+    backend.kill_at, backend.asked = -1, 0
+    run(slice_path, model=MODEL.model_copy(update={"max_new_tokens": 7}))
+    assert backend.asked == 2 * len(SLICE)
+
+
+def test_an_engine_error_is_tried_once_more(backend: Scripted, slice_path: Path) -> None:
+    backend.fail = {2}
+    assert {episode.tool_status for episode in run(slice_path)} == {ToolStatus.ANSWERED}
+
+
+def test_regression_engine_errors_fail_the_stage_and_lose_nothing(
+    backend: Scripted, slice_path: Path
+) -> None:
+    """In the predecessor, failed samples silently left the denominator."""
+    backend.fail = {2, *range(20, 40)}
+    with pytest.raises(BackendError, match=r"of 10 episodes .* sample sample-.*: server gone"):
+        run(slice_path)
+    backend.fail, backend.asked = set(), 0
+    assert len(run(slice_path)) == len(SLICE)
+    assert 0 < backend.asked < 2 * len(SLICE)
+
+
+def test_a_rare_error_is_written_down_as_one(
+    backend: Scripted, slice_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "MAX_ERROR_SHARE", 0.1)
+    backend.fail = {2, 20, 21}
+    failed = [episode for episode in run(slice_path) if episode.error]
+    assert len(failed) == 1
+    assert failed[0].tool_status is ToolStatus.BACKEND_ERROR
+    assert failed[0].answer is None
+
+
+def test_decoys_come_from_another_page() -> None:
+    pages = ["a", "a", "b", "c", "c", "c"]
+    samples = [make_sample(i, doc_id=page) for i, page in enumerate(pages)]
+    pairs = list(with_decoys(iter(samples)))
+    assert [sample for sample, _ in pairs] == samples
+    assert all(sample.doc_id != decoy.doc_id for sample, decoy in pairs)
+    with pytest.raises(DataError, match="at least two pages"):
+        list(with_decoys(iter(samples[:2])))
