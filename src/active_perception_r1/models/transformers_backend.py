@@ -13,6 +13,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
+from active_perception_r1.models.revision import hub_commit
 from active_perception_r1.runtime.fingerprint import folder_fingerprint
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
 
@@ -43,22 +44,20 @@ class TransformersBackend:
 
     def __init__(self, settings: ModelConfig) -> None:
         self.settings = settings
-        local = Path(settings.id).is_dir()
+        folder = Path(settings.id)
+        commit = None if folder.is_dir() else hub_commit(settings.id, settings.revision)
+        self.revision = commit or folder_fingerprint(folder)
         try:
-            source: dict[str, Any] = {"revision": settings.revision}
+            source: dict[str, Any] = {"revision": commit}
             self.processor: Any = AutoProcessor.from_pretrained(settings.id, **source)  # type: ignore[no-untyped-call]
             source["dtype"] = settings.dtype
             model: Any = AutoModelForImageTextToText.from_pretrained(settings.id, **source)
         except (OSError, ValueError) as error:
-            trouble = "cannot be loaded" if local else "is neither a folder here nor on the hub"
             detail = " ".join(str(error).split())
-            raise BackendError(f"model '{settings.id}' {trouble}: {detail}") from error
+            raise BackendError(f"model '{settings.id}' cannot be loaded: {detail}") from error
         self.processor.tokenizer.padding_side = "left"
         self.device = torch.device("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
         self.model: Any = model.to(self.device).eval()
-        self.revision = (
-            folder_fingerprint(Path(settings.id)) if local else str(model.config._commit_hash)
-        )
         self._batch_size = settings.batch_size
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
