@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from active_perception_r1.config import CropConfig, FirstView, ModelConfig
+
+# No deadline: the machine may be busy. The core's own tests ask for more cases (`strategies.many`).
+settings.register_profile(
+    "project", max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

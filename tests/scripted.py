@@ -61,6 +61,9 @@ def make_sample(
     )
 
 
+SAMPLE, DECOY = make_sample(), make_sample(7)
+
+
 def stop(text: str) -> Reply:
     return Reply(text, FinishReason.STOP, prompt_tokens=10, completion_tokens=5)
 
@@ -68,9 +71,7 @@ def stop(text: str) -> Reply:
 def start(
     mode: Mode = Mode.ACTIVE, sample: Sample | None = None, model: ModelConfig = MODEL
 ) -> LiveEpisode:
-    return start_episode(
-        sample or make_sample(), mode, episode_rules(mode, model), decoy=make_sample(7)
-    )
+    return start_episode(sample or SAMPLE, mode, episode_rules(mode, model), decoy=DECOY)
 
 
 def play(

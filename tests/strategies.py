@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 
+from active_perception_r1.envs.zoom_simulator import is_redundant
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Evidence, Step, ToolStatus
 
@@ -52,22 +56,19 @@ def zoom_step(
     )
 
 
-refusals = st.sampled_from(
-    [
-        ToolStatus.MALFORMED_ZOOM,
-        ToolStatus.INVALID_BBOX,
-        ToolStatus.OUT_OF_BOUNDS,
-        ToolStatus.TOO_SMALL,
-        ToolStatus.ZOOM_LIMIT_REACHED,
-    ]
+REFUSALS = (
+    ToolStatus.MALFORMED_ZOOM,
+    ToolStatus.INVALID_BBOX,
+    ToolStatus.OUT_OF_BOUNDS,
+    ToolStatus.TOO_SMALL,
+    ToolStatus.ZOOM_LIMIT_REACHED,
 )
+refusals = st.sampled_from(REFUSALS)
 
 
 @st.composite
 def traces(draw: st.DrawFn) -> tuple[Step, ...]:
     """Zoom calls of one episode, in order, with redundancy as the episode would have marked it."""
-    from active_perception_r1.envs.zoom_simulator import is_redundant
-
     steps: list[Step] = []
     for _ in range(draw(st.integers(0, 5))):
         if draw(st.booleans()):
@@ -78,3 +79,45 @@ def traces(draw: st.DrawFn) -> tuple[Step, ...]:
         else:
             steps.append(zoom_step(None, draw(refusals)))
     return tuple(steps)
+
+
+# The same in bulk. Hypothesis builds and shrinks a case in about a millisecond; a seed of its
+# choosing and these make hundreds in that time, for searches that need many cases.
+
+Call = Box | ToolStatus
+
+
+def random_box(rng: random.Random) -> Box:
+    x0, y0 = rng.random() * 0.95, rng.random() * 0.95
+    return Box(x0, y0, x0 + (1 - x0) * rng.random(), y0 + (1 - y0) * rng.random())
+
+
+def random_calls(rng: random.Random) -> list[Call]:
+    """What a model might do in an episode: zooms, some of them repeated, and refused calls."""
+    calls: list[Call] = []
+    for _ in range(rng.randrange(5)):
+        choice = rng.random()
+        if calls and choice < 0.2:
+            calls.append(rng.choice(calls))
+        else:
+            calls.append(random_box(rng) if choice < 0.8 else rng.choice(REFUSALS))
+    return calls
+
+
+def random_evidence(rng: random.Random) -> list[Evidence]:
+    return [
+        Evidence(rng.choice("ab"), random_box(rng), rng.choice([0.5, 1.0, 2.0]))
+        for _ in range(rng.randrange(4))
+    ]
+
+
+def recorded(calls: Sequence[Call]) -> list[Step]:
+    """The steps that an episode would have recorded for these calls, all crops shown."""
+    steps: list[Step] = []
+    for call in calls:
+        if isinstance(call, Box):
+            earlier = [step.executed for step in steps if step.executed is not None]
+            steps.append(zoom_step(call, redundant=is_redundant(call, earlier)))
+        else:
+            steps.append(zoom_step(None, call))
+    return steps

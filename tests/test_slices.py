@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
@@ -54,7 +54,7 @@ def record(folder: Path, name: str = "slice/test.json") -> dict[str, Any]:
 
 
 class TestTheDraw:
-    rows = [docvqa_row(f"q{i}") for i in range(20)]
+    rows: ClassVar = [docvqa_row(f"q{i}") for i in range(20)]
 
     def test_the_same_seed_draws_the_same_questions(self, folder: Path) -> None:
         assert ids(draw(folder, self.rows, 5)) == ids(draw(folder, self.rows, 5))
@@ -130,7 +130,7 @@ class TestBadRows:
         assert record(folder)["left_out"] == [{"id": "q", "reason": "its id occurs twice"}]
 
     def test_no_usable_row_at_all_is_an_error_that_says_why(self, folder: Path) -> None:
-        rows = [docvqa_row(f"q{i}", answers=[]) for i in range(3)]
+        rows: ClassVar = [docvqa_row(f"q{i}", answers=[]) for i in range(3)]
         with pytest.raises(DataError, match=r"no row can be used: it has no answer \(3x\)"):
             draw(folder, rows)
         assert not (folder / "slice" / "test.parquet").exists()
@@ -200,7 +200,7 @@ class TestSamples:
         assert told == {"small": True, "large": False, "told": False}
 
     def test_questions_on_one_page_share_its_id(self, folder: Path) -> None:
-        rows = [docvqa_row("a"), docvqa_row("b"), docvqa_row("c", image=png(shade=9))]
+        rows: ClassVar = [docvqa_row("a"), docvqa_row("b"), docvqa_row("c", image=png(shade=9))]
         pages = {sample.id: sample.doc_id for sample in draw(folder, rows)}
         assert pages["a"] == pages["b"] != pages["c"]
 

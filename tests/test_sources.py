@@ -65,7 +65,8 @@ class TestSyntheticPages:
     def test_the_answer_is_the_word_that_the_span_names(self, splits: dict[str, Path]) -> None:
         for row in rows_of(splits["train"]):
             assert row["words"][row["answer"]["start"]] == row["answers"][0]
-            assert row["exact_span"] and row["requires_zoom"]
+            assert row["exact_span"]
+            assert row["requires_zoom"]
 
     def test_pages_are_whole_images(self, splits: dict[str, Path]) -> None:
         for row in rows_of(splits["test"]):
@@ -134,12 +135,12 @@ class TestParquetFiles:
             download(parquet(tmp_path), "test", tmp_path / "out" / "test.parquet")
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="nowhere.parquet: no such file"):
+        with pytest.raises(DataError, match=r"nowhere\.parquet: no such file"):
             download(parquet(tmp_path / "nowhere.parquet"), "test", tmp_path / "test.parquet")
 
     def test_a_file_of_another_kind_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "page.parquet").write_text("not parquet")
-        with pytest.raises(DataError, match="page.parquet: not a readable parquet file"):
+        with pytest.raises(DataError, match=r"page\.parquet: not a readable parquet file"):
             download(parquet(tmp_path / "page.parquet"), "test", tmp_path / "test.parquet")
 
     def test_missing_columns_are_named(self, tmp_path: Path) -> None:

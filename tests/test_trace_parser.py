@@ -43,7 +43,10 @@ CALLS = [
     ("qwen3_vl", tool_call("image_zoom_in_tool", bbox_2d=[100, 200, 500, 600], img_idx=0)),
     ("deepeyes", tool_call("image_zoom_in_tool", bbox_2d=[200, 200, 1000, 600])),
     ("pixel_reasoner", tool_call("crop_image_normalized", bbox_2d=[0.1, 0.2, 0.5, 0.6])),
-    ("mini_o3", '<grounding>{"bbox_2d": [0.1, 0.2, 0.5, 0.6], "source": "original_image"}</grounding>'),
+    (
+        "mini_o3",
+        '<grounding>{"bbox_2d": [0.1, 0.2, 0.5, 0.6], "source": "original_image"}</grounding>',
+    ),
     (
         "glm",
         "<tool_call>image_zoom_in_tool\n<arg_key>label</arg_key><arg_value>x</arg_value>\n"
@@ -109,9 +112,17 @@ def test_a_near_miss_is_a_fault_with_a_reason(call: str, fault: str, reason: str
         ("qwen3_vl", tool_call("image_zoom_in_tool", bbox_2d=[1, 2, 3]), "four numbers"),
         ("qwen3_vl", tool_call("image_zoom_in_tool", bbox_2d=[1, 2, 3, True]), "four numbers"),
         ("qwen3_vl", tool_call("image_zoom_in_tool", bbox_2d=["1", "2", "3", "4"]), "four numbers"),
-        ("qwen3_vl", tool_call("image_zoom_in_tool", bbox_2d=[1, 2, 3, 4], img_idx=1), "only the page"),
+        (
+            "qwen3_vl",
+            tool_call("image_zoom_in_tool", bbox_2d=[1, 2, 3, 4], img_idx=1),
+            "only the page",
+        ),
         ("pixel_reasoner", tool_call("crop_image_normalized", target_image=2), "only the page"),
-        ("mini_o3", '<grounding>{"bbox_2d": [0,0,1,1], "source": "observation_1"}</grounding>', "only the page"),
+        (
+            "mini_o3",
+            '<grounding>{"bbox_2d": [0,0,1,1], "source": "observation_1"}</grounding>',
+            "only the page",
+        ),
         ("glm", "<tool_call>image_zoom_in_tool</tool_call>", "arguments"),
         ("glm", "<tool_call>other<arg_key>bbox_2d</arg_key></tool_call>", "unknown tool"),
         ("internvl", "<box>100, 200</box>", "four numbers"),
@@ -134,7 +145,12 @@ def test_calls_come_in_the_order_written_with_faults_between() -> None:
         "<think><zoom_roi x0=0 y0=0 x1=0.1 y1=0.1/></think> <zoom_roi x0=1/>"
         "<think><zoom_roi x0=0 y0=0 x1=0.2 y1=0.2/> <zoom_roi x0=0 y0=0 x1=0.3 y1=0.3/></think>"
     )
-    assert [action.box.x1 if action.box else None for action in parse(text)] == [0.1, None, 0.2, 0.3]
+    assert [action.box.x1 if action.box else None for action in parse(text)] == [
+        0.1,
+        None,
+        0.2,
+        0.3,
+    ]
 
 
 def test_regression_calls_after_the_first_think_block_are_read() -> None:
@@ -155,7 +171,9 @@ def test_regression_the_unit_comes_from_the_syntax_and_never_from_magnitude(
     assert page == Box(x0, y0, x1, y1)
 
 
-@pytest.mark.parametrize("text", ["", "zoom_roi", "<zoom_roix x0=1/>", "<zoom_roi-2 x0=1/>", "<b>x</b>"])
+@pytest.mark.parametrize(
+    "text", ["", "zoom_roi", "<zoom_roix x0=1/>", "<zoom_roi-2 x0=1/>", "<b>x</b>"]
+)
 def test_text_without_a_call_has_no_actions(text: str) -> None:
     assert parse(text) == ()
 
@@ -172,7 +190,16 @@ FRAGMENTS = st.sampled_from(
         *["<zoom_roi", " x0=", " y0=", " x1=", " y1=", "0.5", "1e9", "NaN", "/>", "<think>"],
         *["<tool_call>", "</tool_call>", '{"name":', '"image_zoom_in_tool"', '"arguments":'],
         *['"bbox_2d":', "[1,2,3,4]", "<grounding>", "</grounding>", "<box>", "</box>", "<arg_key>"],
-        *["</arg_key>", "<arg_value>", "</arg_value>", "<answer>", "</answer>", "٣", "\0", "\ud800"],
+        *[
+            "</arg_key>",
+            "<arg_value>",
+            "</arg_value>",
+            "<answer>",
+            "</answer>",
+            "٣",
+            "\0",
+            "\ud800",
+        ],
     ]
 )
 

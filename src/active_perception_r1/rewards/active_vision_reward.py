@@ -18,6 +18,8 @@ n_invalid counts boxes that are invalid, out of bounds or too small; n_redundant
 an earlier crop and zooms over the limit. The maximum, never a sum, makes repeats worthless, and
 the weights keep every wrong trace below every correct one: with the defaults a wrong one scores at
 most 0.10 and a correct one at least 0.65. The formula is ours.
+
+`curiosity_bonus` is a separate term against collapsed tool use, off by default.
 """
 
 from __future__ import annotations
@@ -66,15 +68,23 @@ class RewardConfig:
     redundant: float = 0.10
     max_faults: float = 0.5
     unlooked: float = 0.5
+    curiosity: float = 0.0
+    curiosity_target: float = 0.3
+    curiosity_steps: int = 100
 
     def __post_init__(self) -> None:
         if not 0 <= self.tight_area < self.max_area <= 1:
             raise ValueError("tight_area must be below max_area, both in [0, 1]")
         penalties = (self.malformed, self.invalid, self.redundant, self.max_faults, self.unlooked)
-        if min(self.correct_weight, self.wrong_weight, *penalties) < 0:
+        weights = (self.correct_weight, self.wrong_weight, self.curiosity, self.curiosity_target)
+        if min(*weights, *penalties) < 0 or self.curiosity_steps < 1:
             raise ValueError("weights and penalties must not be negative")
-        if 1 - self.correct_weight <= self.wrong_weight:
-            raise ValueError("1 - correct_weight must exceed wrong_weight, or a lie can pay")
+        most_for_wrong = self.wrong_weight + self.curiosity * self.curiosity_target
+        if 1 - self.correct_weight <= most_for_wrong:
+            raise ValueError(
+                "1 - correct_weight must exceed wrong_weight + curiosity * curiosity_target,"
+                " or a lie can pay"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +115,32 @@ def episode_reward(
     return trace_reward(episode.steps, correct, sample.evidence, sample.requires_zoom, config)
 
 
+def curiosity_bonus(
+    reward: Reward, requires_zoom: bool, zoom_rate: float, step: int, config: RewardConfig
+) -> float:
+    """What is added to the score of a rollout that looked, while too few of its group do.
+
+        curiosity * max(0, 1 - step / curiosity_steps) * max(0, curiosity_target - zoom_rate)
+
+    where a crop was shown and the task needs one; otherwise 0. The middle factor, a linear decay,
+    is ours; the rest is the curiosity bonus of Pixel-Reasoner (Su et al. 2025, arXiv 2505.15966).
+
+    Args:
+        zoom_rate: share of the rollouts of this prompt in which a crop was shown.
+        step: training step, from 0.
+    """
+    if not requires_zoom or not reward.shown:
+        return 0.0
+    decay = max(0.0, 1 - step / config.curiosity_steps)
+    return config.curiosity * decay * max(0.0, config.curiosity_target - zoom_rate)
+
+
 def compute_score(
     data_source: str,
     solution_str: str,
     ground_truth: Any,
     extra_info: Mapping[str, Any] | None = None,
-    **constants: float,
+    **constants: Any,
 ) -> dict[str, float | str]:
     """The same reward in the calling convention of verl and TRL.
 
@@ -120,9 +150,9 @@ def compute_score(
             without what chat markup attributes to others.
         ground_truth: a text, a list of aliases, or a mapping with `answers`.
         extra_info: `tool_trace` (executed steps as recorded by the episode) and `final_answer` (the
-            one that counts, or None), `answers`, `evidence`, `requires_zoom`; for traces that were
-            not executed also `zoom_syntax`, `page_size` and `view_size`. Lists, numpy arrays and
-            JSON strings are all understood.
+            one that counts, or None); `answers`, `evidence`, `requires_zoom`; `zoom_rate`, `step`
+            for the curiosity bonus; for traces that were not executed also `zoom_syntax`,
+            `page_size` and `view_size`. Lists, numpy arrays and JSON strings are all understood.
         constants: fields of `RewardConfig`.
 
     >>> info = {"evidence": [{"box": [0.4, 0.4, 0.5, 0.5]}], "requires_zoom": True}
@@ -135,21 +165,21 @@ def compute_score(
     executed = info.get("tool_trace") is not None
     steps = read_steps(info["tool_trace"]) if executed else parsed_steps(turns, info)
     answer = plain(info["final_answer"]) if "final_answer" in info else parse_answer(turns[-1])
-    reward = trace_reward(
-        steps,
-        exact_match(answer, read_answers(ground_truth, info)),
-        read_evidence(info.get("evidence")),
-        bool(plain(info.get("requires_zoom", False))),
-        RewardConfig(**constants),
-    )
+    config = RewardConfig(**constants)
+    correct = exact_match(answer, read_answers(ground_truth, info))
+    needed = bool(plain(info.get("requires_zoom", False)))
+    reward = trace_reward(steps, correct, read_evidence(info.get("evidence")), needed, config)
+    zoom_rate, step = float(info.get("zoom_rate", 1.0)), int(info.get("step", 0))
+    bonus = curiosity_bonus(reward, needed, zoom_rate, step, config)
     return {
-        "score": reward.score,
+        "score": reward.score + bonus,
         "acc": float(reward.correct),
         "pred": answer or "",
         "outcome_reward": float(reward.correct),
         "process_reward": reward.process,
         "visual_perception_reward": reward.relevance,
         "fault_penalty": reward.faults,
+        "curiosity_bonus": bonus,
         "tool_trace_source": "executed" if executed else "parsed",
         "zoom_call_count": float(reward.calls),
         "valid_zoom_count": float(reward.shown),

@@ -33,7 +33,11 @@ from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.records import Mode, Sample
-from active_perception_r1.rewards.active_vision_reward import Reward, episode_reward
+from active_perception_r1.rewards.active_vision_reward import (
+    Reward,
+    curiosity_bonus,
+    episode_reward,
+)
 from active_perception_r1.training.checkpoints import CheckpointStore, publish
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
 
@@ -130,7 +134,7 @@ class GrpoTrainer:
             episode_reward(episode, sample, run.reward)
             for episode, sample in zip(rollouts.episodes, asked, strict=True)
         ]
-        scores = torch.tensor([reward.score for reward in rewards])
+        scores = torch.tensor(self._scores(asked, rewards, step))
         advantages = group_advantages(scores.view(len(questions), run.samples_per_prompt))
         learning_rate = run.learning_rate * min(1.0, step / max(1, run.warmup_steps))
         for group in self.optimiser.param_groups:
@@ -144,6 +148,19 @@ class GrpoTrainer:
             learning_rate=learning_rate,
             seconds=time.perf_counter() - start,
         )
+
+    def _scores(self, asked: Sequence[Sample], rewards: Sequence[Reward], step: int) -> list[float]:
+        """Rewards with the curiosity bonus, which depends on how often each group looked."""
+        size, scores = self.run.samples_per_prompt, []
+        for first in range(0, len(rewards), size):
+            group = rewards[first : first + size]
+            zoom_rate = sum(reward.shown > 0 for reward in group) / size
+            for sample, reward in zip(asked[first : first + size], group, strict=True):
+                bonus = curiosity_bonus(
+                    reward, sample.requires_zoom, zoom_rate, step - 1, self.run.reward
+                )
+                scores.append(reward.score + bonus)
+        return scores
 
     def questions(self, step: int) -> list[Sample]:
         """The samples of a step: every sample is asked once before any is asked again."""
