@@ -6,24 +6,55 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    model_validator,
+)
 
+from active_perception_r1.config_errors import checked, undefined
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.prompts import PROMPT_SETS
 from active_perception_r1.records import Mode
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.utils.trace_parser import SYNTAXES
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
 RESULTS = Path("results")
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
-Name = Annotated[str, Field(pattern=NAME)]
+NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+"""Names become parts of paths, so they hold nothing that has a meaning there."""
+
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 BoxUnit = Literal["unit", "thousand", "pixels"]
+T = TypeVar("T")
+
+
+def _known(names: Collection[str]) -> AfterValidator:
+    """Accepts only the name of something that the code defines."""
+
+    def check(word: str) -> str:
+        if word not in names:
+            raise ValueError(undefined(word, names))
+        return word
+
+    return AfterValidator(check)
+
+
+def _each_once(names: list[T]) -> list[T]:
+    if names and (most := Counter(names).most_common(1)[0])[1] > 1:
+        raise ValueError(f"'{most[0]}' is listed twice")
+    return names
 
 
 class _Section(BaseModel):
@@ -97,8 +128,8 @@ class ModelConfig(_Section):
     backend: Literal["transformers"] = "transformers"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gpus: int = Field(default=1, ge=0)
-    zoom_syntax: str = "zoom_roi"
-    prompts: str = "standard"
+    zoom_syntax: Annotated[str, _known(SYNTAXES)] = "zoom_roi"
+    prompts: Annotated[str, _known(PROMPT_SETS)] = "standard"
     first_view: FirstView
     crop: CropConfig
     max_zooms: int = Field(default=3, gt=0)
@@ -110,9 +141,7 @@ class ModelConfig(_Section):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _known_names(self) -> Self:
-        _require_known(self.zoom_syntax, SYNTAXES, "zoom_syntax")
-        _require_known(self.prompts, PROMPT_SETS, "prompts")
+    def _can_answer(self) -> Self:
         if self.max_turns <= self.max_zooms:
             raise ValueError(
                 f"max_turns ({self.max_turns}) must exceed max_zooms ({self.max_zooms}),"
@@ -153,8 +182,8 @@ class StudyConfig(_Section):
 
     dataset: DatasetConfig
     slice: SliceConfig = SliceConfig()
-    models: list[Name] = Field(min_length=1)
-    modes: list[Mode] = Field(min_length=1)
+    models: Annotated[list[Name], Field(min_length=1), AfterValidator(_each_once)]
+    modes: Annotated[list[Mode], Field(min_length=1), AfterValidator(_each_once)]
     reward: RewardConfig = RewardConfig()
 
 
@@ -168,16 +197,17 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
-        _require_known(self.study, self.studies, "study")
-        for name in self.training:
+        _require(self.study, self.studies, "study")
+        for name, run in self.training.items():
             if name in self.models:
                 raise ValueError(f"training.{name}: the name is taken by an entry under models")
-        for name, run in self.training.items():
-            _require_known(run.base, self.models, f"training.{name}.base")
-            _require_known(run.study, self.studies, f"training.{name}.study")
+            _require(run.base, self.models, f"training.{name}.base")
+            _require(run.study, self.studies, f"training.{name}.study")
+            _require_split(run.split, self.studies[run.study], f"training.{name}.split")
         for name, study in self.studies.items():
+            _require_split(study.slice.split, study, f"studies.{name}.slice.split")
             for model in study.models:
-                _require_known(model, [*self.models, *self.training], f"studies.{name}.models")
+                _require(model, [*self.models, *self.training], f"studies.{name}.models")
         return self
 
     def model(self, name: str) -> ModelConfig:
@@ -199,10 +229,17 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: one line that names the wrong key or value and the nearest valid one.
     """
-    try:
-        return Config.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(_first_line(error)) from None
+    return checked(lambda: Config.model_validate(raw), _keys_of_section)
+
+
+def parse_section(kind: TypeForm[T], text: str) -> T:
+    """Read one section, such as `ModelConfig` or `DatasetConfig`, from JSON.
+
+    Raises:
+        ConfigError: it is not JSON, or holds a wrong key or value.
+    """
+    adapter = TypeAdapter(kind)
+    return checked(lambda: adapter.validate_json(text), lambda location: [])
 
 
 def load_config(path: Path) -> Config:
@@ -222,66 +259,39 @@ def load_config(path: Path) -> Config:
     return parse_config(raw)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint that ends an error message: the likeliest meant name, or the list of all."""
-    names = [str(name) for name in known]
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"
+def _require(word: str, known: Collection[str], where: str) -> None:
+    if word not in known:
+        raise ValueError(f"{where}: {undefined(word, known)}")
 
 
-def _require_known(word: str, known: Iterable[str], where: str) -> None:
-    names = list(known)
-    if word not in names:
-        raise ValueError(f"{where}: '{word}' is not defined; {nearest(word, names)}")
+def _require_split(split: str, study: StudyConfig, where: str) -> None:
+    """Splits of other sources are known only when the data is read."""
+    if study.dataset.source == "synthetic":
+        _require(split, study.dataset.questions, where)
 
 
-def _first_line(error: ValidationError) -> str:
-    """The most telling of a validation's errors, as one line."""
-    first = error.errors()[0]
-    # The tag of the dataset union stands in the location although no file contains it.
-    tags = ("synthetic", "hub", "parquet")
-    location = [str(part) for part in first["loc"] if part not in tags or len(first["loc"]) < 4]
-    where = ".".join(location)
-    match first["type"]:
-        case "extra_forbidden" | "unexpected_keyword_argument":
-            known = _fields_at(location[:-1])
-            return f"{where}: unknown key; {nearest(location[-1], known)}"
-        case "missing":
-            return f"{where}: missing"
-        case "value_error":
-            message = str(first["ctx"]["error"])
-            return f"{where}: {message}" if where else message
-        case "enum" | "literal_error":
-            expected = str(first["ctx"]["expected"]).replace(" or ", ", ").replace("'", "")
-            return f"{where}: {first['input']!r} is not valid; {_hint(first['input'], expected)}"
-        case "union_tag_invalid":
-            given = first["input"].get("source")
-            expected = str(first["ctx"]["expected_tags"]).replace("'", "")
-            return f"{where}.source: {given!r} is not valid; {_hint(given, expected)}"
-        case _:
-            return f"{where}: {first['msg']} (got {first['input']!r})"
+_SOURCES: Mapping[str, type[BaseModel]] = {
+    "synthetic": SyntheticDataset,
+    "hub": HubDataset,
+    "parquet": ParquetDataset,
+}
 
 
-def _hint(given: object, expected: str) -> str:
-    return nearest(str(given), expected.split(", "))
-
-
-def _fields_at(location: list[str]) -> list[str]:
+def _keys_of_section(location: Sequence[str]) -> list[str]:
     """Names of the keys that the section at `location` may hold."""
-    section: dict[str, type[BaseModel]] = {
+    sections: Mapping[str, type[BaseModel]] = {
         "studies": StudyConfig,
         "models": ModelConfig,
         "training": TrainingConfig,
         "slice": SliceConfig,
         "first_view": FirstView,
         "crop": CropConfig,
+        **_SOURCES,
     }
     if not location:
         return list(Config.model_fields)
     if location[-1] == "reward":
         return list(RewardConfig.__dataclass_fields__)
-    if location[-1] == "dataset":
-        kinds = (SyntheticDataset, HubDataset, ParquetDataset)
-        return sorted({name for kind in kinds for name in kind.model_fields})
-    key = location[-1] if location[-1] in section else location[0]
-    return list(section[key].model_fields)
+    # The entries of `studies`, `models` and `training` have names of their own.
+    key = location[0] if len(location) == 2 else location[-1]
+    return list(sections[key].model_fields) if key in sections else []

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.utils.logging import disable_progress_bar
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
@@ -44,6 +45,7 @@ class TransformersBackend:
 
     def __init__(self, settings: ModelConfig) -> None:
         self.settings = settings
+        disable_progress_bar()  # the stage shows its own
         folder = Path(settings.id)
         commit = None if folder.is_dir() else hub_commit(settings.id, settings.revision)
         self.revision = commit or folder_fingerprint(folder)

@@ -1,0 +1,20 @@
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: "workflow_config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/training.smk"
+include: "rules/infer.smk"
+include: "rules/scoring.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        get_targets(),

@@ -1,0 +1,32 @@
+rule learning_curve:
+    input:
+        rules.grpo_train.output.metrics,
+    output:
+        "results/{study}/report/learning_curve.{run}.svg",
+    log:
+        "logs/{study}/learning_curve/{run}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("report.figures"),
+    shell:
+        "active-perception learning-curve --metrics {input} --output {output} > {log} 2>&1"
+
+
+rule accuracy_figure:
+    input:
+        rules.leaderboard.output.rows,
+    output:
+        "results/{study}/report/accuracy.svg",
+    log:
+        "logs/{study}/accuracy_figure.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("report.figures"),
+    shell:
+        "active-perception accuracy-figure --leaderboard {input} --output {output} > {log} 2>&1"

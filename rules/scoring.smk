@@ -1,0 +1,40 @@
+rule score:
+    input:
+        predictions=rules.infer.output.predictions,
+        slice=get_slice,
+    output:
+        "results/{study}/scores/{model}/{mode}.parquet",
+    log:
+        "logs/{study}/score/{model}/{mode}.log",
+    conda:
+        "../envs/scoring.yaml"
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("scoring.score"),
+        reward=get_reward,
+    shell:
+        "active-perception score --predictions {input.predictions} --slice {input.slice}"
+        " --reward {params.reward:q} --output {output} > {log} 2>&1"
+
+
+rule leaderboard:
+    input:
+        get_scores,
+    output:
+        rows="results/{study}/leaderboard.json",
+        table="results/{study}/leaderboard.csv",
+        page="results/{study}/leaderboard.md",
+    log:
+        "logs/{study}/leaderboard.log",
+    conda:
+        "../envs/scoring.yaml"
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("scoring.leaderboard"),
+        scores=get_score_arguments,
+        base_of=get_base_of,
+    shell:
+        "active-perception leaderboard --study {wildcards.study} --scores {params.scores:q}"
+        " --base-of {params.base_of:q} --output results/{wildcards.study} > {log} 2>&1"

@@ -1,0 +1,65 @@
+rule grpo_data:
+    input:
+        unpack(get_grpo_data_input),
+    output:
+        samples="results/{study}/training/{run}/data.parquet",
+        about="results/{study}/training/{run}/data.json",
+    log:
+        "logs/{study}/grpo_data/{run}.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("data.slices"),
+        samples=lambda wildcards: get_run(wildcards).samples,
+        seed=lambda wildcards: get_run(wildcards).seed,
+    shell:
+        "active-perception grpo-data --dataset {input.dataset}"
+        " --evaluation-slice {input.evaluation_slice} --samples {params.samples} --seed {params.seed}"
+        " --output {output.samples} > {log} 2>&1"
+
+
+# The longest way to the leaderboard leads through here, so it goes first.
+rule grpo_train:
+    input:
+        rules.grpo_data.output.samples,
+    output:
+        metrics="results/{study}/training/{run}/metrics.jsonl",
+        checkpoint=directory("results/{study}/training/{run}/checkpoint"),
+    log:
+        "logs/{study}/grpo_train/{run}.log",
+    priority: 1
+    conda:
+        "../envs/models.yaml"
+    threads: 8
+    resources:
+        gpu=lambda wildcards: get_base(wildcards).gpus,
+    params:
+        code=code_fingerprint("training.grpo"),
+        settings=lambda wildcards: as_json(get_run(wildcards)),
+        base=lambda wildcards: as_json(get_base(wildcards)),
+        weights=lambda wildcards: local_content(get_base(wildcards).id),
+        output=lambda wildcards, output: Path(output.metrics).parent,
+    shell:
+        "active-perception train --run {wildcards.run} --settings {params.settings:q}"
+        " --model {params.base:q} --data {input} --output {params.output}"
+        " --checkpoints results/.checkpoints > {log} 2>&1"
+
+
+# Not part of any study: makes anew what the repository ships as models/tiny-zoom-vlm.
+rule train_tiny:
+    output:
+        directory("results/tiny-zoom-vlm"),
+    log:
+        "logs/train_tiny.log",
+    conda:
+        "../envs/models.yaml"
+    threads: 2
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("models.tiny.train"),
+    shell:
+        "active-perception train-tiny --output {output} --checkpoints results/.checkpoints"
+        " > {log} 2>&1"

@@ -1,0 +1,140 @@
+"""One model in three modes on a few questions, without Snakemake: a first look at a model.
+
+The stages are those of the pipeline, so the numbers mean the same; only their order is fixed here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from active_perception_r1.config import (
+    DatasetConfig,
+    ModelConfig,
+    SliceConfig,
+    load_config,
+    parse_section,
+)
+from active_perception_r1.config_errors import undefined
+from active_perception_r1.data.files import atomic, write_json
+from active_perception_r1.data.slices import sample_slice
+from active_perception_r1.data.sources import download
+from active_perception_r1.errors import UserError
+from active_perception_r1.models.infer import infer
+from active_perception_r1.records import Mode
+from active_perception_r1.rewards.active_vision_reward import RewardConfig
+from active_perception_r1.runtime.gpu import busy_gpus
+from active_perception_r1.scoring.leaderboard import leaderboard
+from active_perception_r1.scoring.score import score
+from active_perception_r1.scoring.tables import as_markdown, as_text
+
+STRATEGIES = {"default": Mode.ACTIVE, "strict_zoom": Mode.STRICT_ZOOM}
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkSettings:
+    """What to try.
+
+    Attributes:
+        model_id: name of a model in `config`, or a folder, or a hub id.
+        strategy: key of `STRATEGIES`.
+        dataset: `synthetic`, a parquet file, a folder of {split}.parquet, or a hub id.
+        view_pixels, zoom_syntax: how a model that is not in `config` is shown pages and crops, and
+            how it asks for them.
+        config: configuration file to look up `model_id` in; may be missing.
+    """
+
+    model_id: str
+    samples: int
+    strategy: str
+    dataset: str
+    split: str
+    seed: int
+    view_pixels: int
+    zoom_syntax: str
+    config: Path
+    allow_busy_gpu: bool
+
+
+def benchmark(settings: BenchmarkSettings, output: Path) -> None:
+    """Play baseline, active and oracle; write `output`/benchmark.json and .md and print the table.
+
+    What the stages write is kept in `output`/stages.
+
+    Raises:
+        UserError: the model is unknown, its GPU is busy, or a stage cannot go on.
+    """
+    model = resolve_model(settings)
+    if model.gpus and not settings.allow_busy_gpu and (busy := busy_gpus()):
+        raise UserError(f"{', '.join(busy)}: wait, or share it with --allow-busy-gpu")
+    stages = output / "stages"
+    slice_path = _draw(settings, stages)
+    scores: dict[tuple[str, str], Path] = {}
+    for mode in (Mode.BASELINE, STRATEGIES[settings.strategy], Mode.ORACLE):
+        predictions = stages / "predictions" / f"{mode}.jsonl"
+        table = stages / "scores" / f"{mode}.parquet"
+        partial = stages / ".partial" / f"{mode}.jsonl"
+        infer(slice_path, settings.model_id, model, mode, predictions, partial)
+        score(predictions, slice_path, RewardConfig(), table)
+        scores[settings.model_id, mode] = table
+    rows = leaderboard(scores, stages, settings.model_id, base_of={})
+    run = {**asdict(settings), "config": str(settings.config)}
+    report = {"run": run, "model": model.model_dump(mode="json"), "rows": rows}
+    write_json(output / "benchmark.json", report)
+    with atomic(output / "benchmark.md") as part:
+        part.write_text(_page(report), encoding="utf-8")
+    print(as_text(rows))
+
+
+def resolve_model(settings: BenchmarkSettings) -> ModelConfig:
+    """The entry of a model in the configuration, or one with defaults for a folder or hub id.
+
+    Raises:
+        UserError: it is none of these, or an entry with these values cannot be used.
+    """
+    name, known = settings.model_id, []
+    if settings.config.exists():
+        config = load_config(settings.config)
+        known = [*config.models, *config.training]
+        if name in known:
+            return config.model(name)
+    if not Path(name).is_dir() and name.count("/") != 1:
+        raise UserError(f"--model-id: {undefined(name, known)} (nor is it a folder or hub id)")
+    view = {"max_pixels": settings.view_pixels}
+    entry = {"id": name, "zoom_syntax": settings.zoom_syntax, "first_view": view, "crop": view}
+    return parse_section(ModelConfig, json.dumps(entry))
+
+
+def resolve_dataset(settings: BenchmarkSettings) -> DatasetConfig:
+    """The source that `settings.dataset` means.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+    name = settings.dataset
+    if name == "synthetic":
+        questions = {settings.split: settings.samples}
+        entry: dict[str, Any] = {"source": "synthetic", "questions": questions}
+    elif name.endswith(".parquet") or Path(name).is_dir():
+        entry = {"source": "parquet", "path": name}
+    else:
+        entry = {"source": "hub", "id": name}
+    return parse_section(DatasetConfig, json.dumps(entry))
+
+
+def _draw(settings: BenchmarkSettings, stages: Path) -> Path:
+    entry = {"split": settings.split, "samples": settings.samples, "seed": settings.seed}
+    wanted = parse_section(SliceConfig, json.dumps(entry))
+    rows = stages / "dataset" / f"{wanted.split}.parquet"
+    slice_path = stages / "slice" / f"{wanted.split}.parquet"
+    download(resolve_dataset(settings), wanted.split, rows)
+    sample_slice(rows, wanted, slice_path)
+    return slice_path
+
+
+def _page(report: dict[str, Any]) -> str:
+    run, model = (json.dumps(report[key], indent=2) for key in ("run", "model"))
+    table = as_markdown(report["rows"], f"benchmark of {report['run']['model_id']}")
+    return f"{table}\n## How it was run\n\n```json\n{run}\n```\n\n```json\n{model}\n```\n"

@@ -1,0 +1,1 @@
+"""The tiny VLM that ships: tokenizer, architecture, training data, training, quick evaluation."""

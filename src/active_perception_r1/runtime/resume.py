@@ -1,0 +1,151 @@
+"""Records of a long job that outlive the job: what is saved is never computed again.
+
+Snakemake deletes the declared outputs of a failed job, so records go to an undeclared file, from
+which the output is written when all of them are there:
+
+    header line    {"resume": key}
+    record lines   the record's id as a JSON string, a tab, the record (one line of any text)
+
+A record is with the operating system when `append` returns, which no kill can undo, and on disk
+within about a second. A kill leaves at most one torn line at the end, dropped on the next start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from active_perception_r1.data.files import atomic
+from active_perception_r1.errors import UserError
+
+SYNC_SECONDS = 1.0  # A sync takes milliseconds, about as long as a small model's answer.
+
+
+class ResumeStore:
+    """The records saved so far under one key; a context manager that holds the file's lock.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with ResumeStore(folder / "partial", key="settings 1") as store:
+    ...     store.append("b", "2")
+    >>> with ResumeStore(folder / "partial", key="settings 1") as store:
+    ...     print("b" in store, "a" in store)
+    ...     store.append("a", "1")
+    ...     store.finish(folder / "output", order=["a", "b"])
+    True False
+    >>> (folder / "output").read_text()
+    '1\\n2\\n'
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        """Open the store at `path`, or start it anew if it was written under another key.
+
+        Args:
+            key: fingerprint of everything that the records depend on.
+
+        Raises:
+            UserError: another process is writing to it.
+        """
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = _open_locked(path)
+        header = _line(json.dumps({"resume": key}))
+        self._records, valid = _read(self._file.read(), header)
+        self._file.truncate(valid)
+        self._synced = float("-inf")
+        if not valid:
+            self._write(header)
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def append(self, id: str, record: str) -> None:
+        """Save a record; a later one with the same id replaces it.
+
+        Raises:
+            ValueError: the record is more than one line.
+        """
+        if "\n" in record:
+            raise ValueError(f"record {id} is more than one line")
+        self._write(_line(f"{json.dumps(id)}\t{record}"))
+        self._records[id] = record
+
+    def finish(
+        self,
+        output: Path,
+        order: Iterable[str],
+        unsaved: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the records of the ids in `order` to `output`, whole or not at all; end the store.
+
+        Args:
+            unsaved: records by id that belong into the output and were never appended.
+
+        Raises:
+            KeyError: a record is missing.
+        """
+        records = self._records | dict(unsaved or {})
+        with atomic(output) as part:
+            part.write_bytes(b"".join(_line(records[id]) for id in order))
+        self._path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._file.flush()
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
+
+
+def _open_locked(path: Path) -> BinaryIO:
+    """Open for reading and appending; the kernel frees the lock when the process is gone."""
+    file = path.open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(
+            f"{path}: another process is still writing here; wait for it or end it, then run again"
+        ) from None
+    file.seek(0)
+    return file
+
+
+def _read(data: bytes, header: bytes) -> tuple[dict[str, str], int]:
+    """The records after `header`, and how many bytes of `data` are whole lines of this format."""
+    if not data.startswith(header):
+        return {}, 0
+    records: dict[str, str] = {}
+    valid = len(header)
+    for line in data[valid:].split(b"\n")[:-1]:  # What follows the last line break is torn.
+        try:
+            id, _, record = line.decode().partition("\t")
+            records[json.loads(id)] = record
+        except ValueError:  # Lost with the power: nothing after it can be trusted.
+            break
+        valid += len(line) + 1
+    return records, valid
+
+
+def _line(text: str) -> bytes:
+    return text.encode() + b"\n"

@@ -1,0 +1,252 @@
+"""The command line: quick to start, one line for a mistake, a traceback for a bug."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+
+from active_perception_r1 import handlers
+from active_perception_r1.cli import main
+from active_perception_r1.config import ModelConfig
+from active_perception_r1.runtime import gpu
+
+COMMANDS = [
+    "accuracy-figure",
+    "benchmark",
+    "download",
+    "grpo-data",
+    "infer",
+    "leaderboard",
+    "learning-curve",
+    "sample-slice",
+    "score",
+    "show",
+    "train",
+    "train-tiny",
+]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "active_perception_r1.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_help_names_every_command() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert [word for word in COMMANDS if f"\n    {word}" not in done.stdout] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_its_options(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: active-perception {command}" in capsys.readouterr().out
+
+
+def test_starting_up_loads_nothing_heavy() -> None:
+    program = "import sys, active_perception_r1.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "transformers", "pandas", "numpy", "PIL", "pydantic", "matplotlib"}
+    assert not heavy & set(done.stdout.split())
+
+
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "a missing leaderboard": (["show", "none.json"], "none.json: cannot be read"),
+    "missing predictions": (
+        ["score", "--predictions=none", "--slice=none", "--reward={}", "--output=out"],
+        "none",
+    ),
+    "an unknown setting": (
+        [
+            *["infer", "--slice=s", "--model=m", "--mode=active", "--output=o", "--partial=p"],
+            '--settings={"idd": "models/none"}',
+        ],
+        "idd: unknown key",
+    ),
+    "settings that are no JSON": (
+        ["download", "--dataset=synthetic", "--split=test", "--output=o"],
+        "invalid JSON",
+    ),
+    "no samples": (
+        ["benchmark", "--model-id=.", "--samples=0", "--output-dir=out"],
+        "samples: input should be greater than 0 (got 0)",
+    ),
+    "an unknown syntax": (
+        ["benchmark", "--model-id=.", "--zoom-syntax=zoom_rio", "--output-dir=out"],
+        "zoom_syntax: 'zoom_rio' is not defined; did you mean 'zoom_roi'?",
+    ),
+    "an unknown model": (
+        ["benchmark", "--model-id=none", "--output-dir=out"],
+        "--model-id: 'none' is not defined",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line(
+    mistake: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, message = MISTAKES[mistake]
+    assert main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_a_missing_model_folder_is_told_in_the_last_line(tmp_path: Path) -> None:
+    settings = {
+        "id": str(tmp_path / "none"),
+        "gpus": 0,
+        "first_view": {"max_pixels": 99},
+        "crop": {"max_pixels": 99},
+    }
+    done = run(
+        *["infer", "--slice", tmp_path / "s", "--model=m", "--mode=active"],
+        *["--settings", json.dumps(settings), "--output", tmp_path / "o"],
+        *["--partial", tmp_path / "p"],
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: model '{tmp_path / 'none'}'")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file, not a folder")
+    done = run(
+        *["download", "--dataset", '{"source": "synthetic", "questions": {"test": 1}}'],
+        *["--split=test", "--output", tmp_path / "results" / "test.parquet"],
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'results'}")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_score_without_its_model_is_refused_by_the_parser() -> None:
+    done = run("leaderboard", "--study=s", "--base-of={}", "--output=o", "--scores", "a=b.parquet")
+    assert done.returncode == 2
+    assert "'a=b.parquet' is not MODEL/MODE=FILE" in done.stderr
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(command: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(handlers, "run_show", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["show", "leaderboard.json"])
+
+
+def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(command: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(handlers, "run_show", interrupt)
+    assert main(["show", "leaderboard.json"]) == 130
+
+
+@pytest.mark.parametrize(("strategy", "mode"), [("default", "active"), ("strict_zoom",) * 2])
+def test_benchmark_plays_three_modes_and_writes_both_reports(
+    strategy: str, mode: str, tmp_path: Path, untrained_model: ModelConfig
+) -> None:
+    config = {
+        "study": "s",
+        "studies": {"s": {"dataset": {"source": "synthetic"}, "models": ["m"], "modes": [mode]}},
+        "models": {"m": untrained_model.model_dump(mode="json")},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    output = tmp_path / "out"
+    arguments = ["benchmark", "--model-id=m", "--samples=3", f"--active-strategy={strategy}"]
+    assert main([*arguments, f"--output-dir={output}", f"--config={tmp_path}/config.yaml"]) == 0
+
+    report = json.loads((output / "benchmark.json").read_text())
+    assert [row["mode"] for row in report["rows"]] == ["baseline", mode, "oracle"]
+    assert [row["n"] for row in report["rows"]] == [3, 3, 3]
+    assert report["model"]["id"] == untrained_model.id
+    page = (output / "benchmark.md").read_text()
+    assert page.startswith("# Leaderboard of study benchmark of m\n")
+    assert '"samples": 3' in page
+
+
+def test_benchmark_leaves_a_busy_gpu_alone_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("active_perception_r1.benchmark.busy_gpus", lambda: ["GPU 0 (in use)"])
+    arguments = ["benchmark", f"--model-id={tmp_path}", f"--output-dir={tmp_path}/out"]
+    arguments.append("--samples=1")
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == (
+        "error: GPU 0 (in use): wait, or share it with --allow-busy-gpu\n"
+    )
+    assert main([*arguments, "--allow-busy-gpu"]) == 1
+    assert "cannot be loaded" in capsys.readouterr().err
+
+
+class FakeDriver:
+    """Two GPUs, of which the second has a process."""
+
+    NVMLError = pynvml.NVMLError
+
+    def nvmlInit(self) -> None: ...  # noqa: N802
+    def nvmlShutdown(self) -> None: ...  # noqa: N802
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:  # noqa: N802
+        return {"GPU-a": 0, "GPU-b": 1}[uuid]
+
+    def nvmlDeviceGetIndex(self, device: int) -> int:  # noqa: N802
+        return device
+
+    def nvmlDeviceGetComputeRunningProcesses(self, device: int) -> list[int]:  # noqa: N802
+        return [4711] * device
+
+    def nvmlDeviceGetMemoryInfo(self, device: int) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(used=device * 2**34, total=2**36)
+
+
+@pytest.mark.parametrize(
+    ("visible", "busy"),
+    [
+        (None, ["GPU 1 (1 processes, 16.0 of 64.0 GiB in use)"]),
+        ("0", []),
+        ("", []),
+        ("GPU-b, 0", ["GPU 1 (1 processes, 16.0 of 64.0 GiB in use)"]),
+    ],
+)
+def test_only_visible_gpus_can_be_busy(
+    visible: str | None, busy: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "pynvml", FakeDriver())
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu.busy_gpus() == busy
+
+
+def test_without_a_driver_no_gpu_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", fail)
+    assert gpu.busy_gpus() == []

@@ -1,0 +1,211 @@
+"""The configuration: what it fills in, and that every mistake is named in one line."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from active_perception_r1.config import (
+    Config,
+    DatasetConfig,
+    ModelConfig,
+    ParquetDataset,
+    load_config,
+    parse_config,
+    parse_section,
+)
+from active_perception_r1.errors import ConfigError
+from active_perception_r1.records import Mode
+from active_perception_r1.rewards.active_vision_reward import RewardConfig
+
+SHIPPED = Path(__file__).parent.parent / "workflow_config.yaml"
+RAW: dict[str, Any] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+DELETE = object()
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """The shipped file with one value set, added or deleted; `path` is separated by slashes."""
+    raw = copy.deepcopy(RAW)
+    *parents, last = path.split("/")
+    section = raw
+    for key in parents:
+        section = section[key]
+    if value is DELETE:
+        del section[last]
+    else:
+        section[last] = value
+    return raw
+
+
+def test_the_shipped_file_is_valid() -> None:
+    assert load_config(SHIPPED) == parse_config(RAW)
+    assert parse_config(RAW).study == "demo"
+
+
+MISTAKES: list[tuple[str, object, str]] = [
+    ("modles", {}, "modles: unknown key; did you mean 'models'?"),
+    (
+        "models/tiny-zoom-vlm/zoom_sintax",
+        "zoom_roi",
+        "models.tiny-zoom-vlm.zoom_sintax: unknown key; did you mean 'zoom_syntax'?",
+    ),
+    (
+        "models/tiny-zoom-vlm/zoom_syntax",
+        "zoom_rio",
+        "models.tiny-zoom-vlm.zoom_syntax: 'zoom_rio' is not defined; did you mean 'zoom_roi'?",
+    ),
+    (
+        "models/tiny-zoom-vlm/prompts",
+        "tense",
+        "models.tiny-zoom-vlm.prompts: 'tense' is not defined; did you mean 'terse'?",
+    ),
+    (
+        "models/tiny-zoom-vlm/backend",
+        "transformer",
+        "models.tiny-zoom-vlm.backend: 'transformer' is not defined; did you mean 'transformers'?",
+    ),
+    (
+        "models/tiny-zoom-vlm/crop/max_pixel",
+        1,
+        "models.tiny-zoom-vlm.crop.max_pixel: unknown key; did you mean 'max_pixels'?",
+    ),
+    ("models/tiny-zoom-vlm/id", DELETE, "models.tiny-zoom-vlm.id: missing"),
+    (
+        "models/tiny-zoom-vlm/gpus",
+        -1,
+        "models.tiny-zoom-vlm.gpus: input should be greater than or equal to 0 (got -1)",
+    ),
+    (
+        "models/tiny-zoom-vlm/max_zooms",
+        2,
+        "models.tiny-zoom-vlm: max_turns (2) must exceed max_zooms (2), or there is no turn left"
+        " to answer in",
+    ),
+    (
+        "models/a b",
+        {},
+        "models: 'a b' cannot be a name; use letters, digits and . _ + -, with a letter or digit"
+        " first",
+    ),
+    ("study", "dmeo", "study: 'dmeo' is not defined; did you mean 'demo'?"),
+    (
+        "studies/demo/modes",
+        ["baseline", "activ"],
+        "studies.demo.modes.1: 'activ' is not defined; did you mean 'active'?",
+    ),
+    (
+        "studies/demo/modes",
+        ["active", "oracle", "active"],
+        "studies.demo.modes: 'active' is listed twice",
+    ),
+    (
+        "studies/demo/models",
+        ["tiny-zom-vlm"],
+        "studies.demo.models: 'tiny-zom-vlm' is not defined; did you mean 'tiny-zoom-vlm'?",
+    ),
+    (
+        "studies/demo/dataset",
+        {"source": "synthetik"},
+        "studies.demo.dataset.source: 'synthetik' is not defined; did you mean 'synthetic'?",
+    ),
+    ("studies/demo/dataset", {}, "studies.demo.dataset.source: missing"),
+    (
+        "studies/demo/dataset",
+        {"source": "parquet", "pth": "a.parquet"},
+        "studies.demo.dataset.pth: unknown key; did you mean 'path'?",
+    ),
+    (
+        "studies/demo/slice/split",
+        "tset",
+        "studies.demo.slice.split: 'tset' is not defined; did you mean 'test'?",
+    ),
+    (
+        "studies/demo/slice/samples",
+        "many",
+        "studies.demo.slice.samples: input should be a valid integer, unable to parse string as an"
+        " integer (got 'many')",
+    ),
+    (
+        "studies/demo/reward",
+        {"corect_weight": 0.2},
+        "studies.demo.reward.corect_weight: unknown key; did you mean 'correct_weight'?",
+    ),
+    (
+        "studies/demo/reward",
+        {"max_area": 0.1},
+        "studies.demo.reward: tight_area must be below max_area, both in [0, 1]",
+    ),
+    (
+        "training/tiny-zoom-vlm+grpo/base",
+        "tiny",
+        "training.tiny-zoom-vlm+grpo.base: 'tiny' is not defined; known: tiny-zoom-vlm",
+    ),
+    (
+        "training/tiny-zoom-vlm+grpo/learning_rat",
+        1,
+        "training.tiny-zoom-vlm+grpo.learning_rat: unknown key; did you mean 'learning_rate'?",
+    ),
+    (
+        "training/tiny-zoom-vlm",
+        {"base": "tiny-zoom-vlm", "study": "demo"},
+        "training.tiny-zoom-vlm: the name is taken by an entry under models",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), MISTAKES)
+def test_a_mistake_is_named_with_the_nearest_valid_name(
+    path: str, value: object, message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(changed(path, value))
+    assert str(caught.value) == message
+
+
+def test_a_misspelt_required_key_is_reported_as_unknown_rather_than_missing() -> None:
+    raw = changed("models/tiny-zoom-vlm/first_view", DELETE)
+    raw["models"]["tiny-zoom-vlm"]["first_veiw"] = {"max_pixels": 1}
+    with pytest.raises(ConfigError, match="first_veiw: unknown key; did you mean 'first_view'"):
+        parse_config(raw)
+
+
+def test_a_training_run_is_a_model_that_runs_as_its_base_does() -> None:
+    config = parse_config(RAW)
+    trained = config.model("tiny-zoom-vlm+grpo")
+    assert trained.id == "results/demo/training/tiny-zoom-vlm+grpo/checkpoint"
+    assert trained.model_copy(update={"id": "models/tiny-zoom-vlm"}) == config.model(
+        "tiny-zoom-vlm"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("a: [", "not valid YAML"), ("- a", "expected a mapping"), (None, "cannot be read")],
+)
+def test_a_file_that_is_no_configuration_is_named(
+    tmp_path: Path, text: str | None, complaint: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_sections_survive_the_way_through_a_command_line() -> None:
+    config: Config = parse_config(RAW)
+    model = config.models["tiny-zoom-vlm"]
+    assert parse_section(ModelConfig, model.model_dump_json()) == model
+    assert parse_section(DatasetConfig, '{"source": "parquet", "path": "a.parquet"}') == (
+        ParquetDataset(source="parquet", path=Path("a.parquet"))
+    )
+    assert parse_section(RewardConfig, "{}") == RewardConfig()
+
+
+def test_modes_are_all_that_the_issue_names() -> None:
+    assert [str(mode) for mode in Mode] == RAW["studies"]["demo"]["modes"]

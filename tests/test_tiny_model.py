@@ -1,0 +1,209 @@
+"""The tiny VLM: its texts, its training forward against the stock one, resuming, what ships."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from active_perception_r1.data.synthetic import LAYOUTS, render_page
+from active_perception_r1.geometry import Box, coverage
+from active_perception_r1.models.tiny import train as training
+from active_perception_r1.models.tiny.architecture import build_model, packed_states, token_logits
+from active_perception_r1.models.tiny.curriculum import (
+    ANSWER_REQUEST,
+    ZOOM_REQUESTS,
+    Aim,
+    Mix,
+    demonstrated_zoom,
+    reading_box,
+    view,
+)
+from active_perception_r1.models.tiny.evaluate import Reader, parse_answer, parse_zoom, user_turn
+from active_perception_r1.models.tiny.packing import ASSISTANT_TURN, USER_TURN, Kind, Packer
+from active_perception_r1.models.tiny.tokenizer import build_processor, build_tokenizer
+
+SHIPPED = Path(__file__).parents[1] / "models" / "tiny-zoom-vlm"
+ZOOM = '<zoom_roi x0="0.25" y0="0.40" x1="0.45" y1="0.60"/>'
+QUESTION = "What is the value of row B, column Q?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ZOOM,
+        "<answer>47</answer>",
+        *(f"{QUESTION}{request}" for request in (*ZOOM_REQUESTS, ANSWER_REQUEST)),
+        "What is the value of bar H? Answer directly.",
+        "What is the value of A in the inset? You may zoom.",
+        "Where is column T?",
+    ],
+)
+def test_every_text_survives_the_tokenizer(text: str) -> None:
+    tokenizer = build_tokenizer()
+    ids = tokenizer(f"{text}<|im_end|>")["input_ids"]
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+def test_every_question_is_in_the_vocabulary() -> None:
+    tokenizer, rng = build_tokenizer(), random.Random(0)
+    for layout in LAYOUTS:
+        texts = [q.text for _ in range(20) for q in render_page(rng, layout).questions]
+        assert all(tokenizer.unk_token_id not in ids for ids in tokenizer(texts)["input_ids"])
+
+
+def test_unknown_text_becomes_unknown_tokens() -> None:
+    ids = build_tokenizer()("Total à payer: 12,50 € <b>").input_ids
+    assert build_tokenizer().unk_token_id in ids
+
+
+def conversation() -> tuple[list[dict[str, Any]], list[tuple[str, Kind]], list[Any]]:
+    """A two-turn episode as a chat and as a packed conversation, with its images."""
+    page = render_page(random.Random(3), "table")
+    question = page.questions[0].text
+    images = [view(page.image), view(page.image, Box(0.25, 0.40, 0.45, 0.60))]
+    chat = [
+        user_turn(f"{question} Zoom first."),
+        {"role": "assistant", "content": ZOOM},
+        user_turn(f"{question} Answer directly."),
+    ]
+    packed = [
+        (f"{question} Zoom first.{ASSISTANT_TURN}{ZOOM}<|im_end|>\n", Kind.CONTEXT),
+        (f"{USER_TURN}{question} Answer directly.{ASSISTANT_TURN}", Kind.CONTEXT),
+        ("<answer>47</answer><|im_end|>", Kind.ANSWER),
+    ]
+    return chat, packed, images
+
+
+def test_training_sees_the_tokens_and_pixels_of_the_stock_processor() -> None:
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    processor = build_processor(tokenizer)
+    model = build_model(tokenizer).eval()
+    chat, packed, images = conversation()
+    prompt = processor.apply_chat_template(chat, add_generation_prompt=True)
+    text = prompt + "<answer>47</answer><|im_end|>"
+    stock = processor(text=[text], images=[images], return_tensors="pt")
+    packer = Packer(tokenizer)
+    packer.add(images, 0, [packed])
+    batch = packer.batch()
+    assert batch.tokens.tolist() == stock["input_ids"].tolist()
+    assert batch.target_columns.tolist() == list(range(batch.tokens.shape[1])[-5:])
+    with torch.no_grad():
+        states = packed_states(model, *map(torch.from_numpy, _inputs(batch)))
+        logits = token_logits(model, states)
+        torch.testing.assert_close(logits, model(**stock).logits, rtol=1e-3, atol=1e-4)
+
+
+def test_packed_conversations_do_not_see_each_other() -> None:
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    model = build_model(tokenizer).eval()
+    image = view(render_page(random.Random(3), "form").image)
+    first, second = ([(f"Where is {letter}?", Kind.PLACE)] for letter in "AB")
+    packer, alone = Packer(tokenizer), Packer(tokenizer)
+    packer.add([image], 0, [first, second])
+    alone.add([image], 0, [second])
+    with torch.no_grad():
+        together, single = (
+            packed_states(model, *map(torch.from_numpy, _inputs(p.batch())))
+            for p in (packer, alone)
+        )
+    length = len(tokenizer("Where is B?").input_ids)
+    torch.testing.assert_close(together[:, -length:], single[:, -length:], rtol=1e-3, atol=1e-4)
+
+
+def _inputs(batch: Any) -> tuple[Any, ...]:
+    return batch.tokens, batch.positions, batch.segments, batch.images
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_reading_boxes_show_the_value_and_demonstrations_often_miss_it(layout: str) -> None:
+    rng, shown = random.Random(0), []
+    for _ in range(200):
+        page = render_page(rng, layout)
+        question = rng.choice(page.questions)
+        evidence = page.words[question.word_index].box
+        box = reading_box(page, question, rng.uniform(0.075, 0.3), rng)
+        assert coverage(box, evidence) > 0.999
+        aimed = demonstrated_zoom(page, question, Aim(), rng)
+        assert aimed.inside_page
+        shown.append(coverage(aimed, evidence) > 0.99)
+    assert 0.15 < np.mean(shown) < 0.6
+
+
+def test_a_killed_run_resumes_as_if_nothing_had_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mix = Mix(crops=12, pages=3, episodes=0)
+    settings = training.TrainSettings(
+        steps=3, processes=1, search_mix=mix, save_every=2, log_every=1
+    )
+    whole = training.train(settings, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "learning_rate", _fails_at_step_2)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(settings, tmp_path / "cut")
+    resumed = training.train(settings, tmp_path / "cut")
+    assert resumed.steps == whole.steps == 3
+    assert resumed.conversations == whole.conversations
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]
+
+
+def _fails_at_step_2(settings: training.TrainSettings, step: int, settled: int | None) -> float:
+    if step == 2:
+        raise KeyboardInterrupt
+    return _learning_rate(settings, step, settled)
+
+
+_learning_rate = training.learning_rate
+
+
+def test_the_learning_rate_falls_once_places_are_known() -> None:
+    settings = training.TrainSettings(steps=1000)
+    rates = [training.learning_rate(settings, step, settled_at=200) for step in range(1000)]
+    assert rates[0] < 0.05
+    assert rates[60:350] == [1.0] * 290
+    assert rates[350:] == sorted(rates[350:], reverse=True)
+    assert rates[-1] == 0.03
+    assert training.learning_rate(settings, 599, None) == 1.0
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Reader:
+    return Reader(SHIPPED)
+
+
+def test_the_shipped_folder_is_small_and_plain() -> None:
+    files = [file for file in SHIPPED.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 12_000_000
+    assert not [file for file in files if file.suffix in {".py", ".pt", ".bin"}]
+    assert type(AutoProcessor.from_pretrained(SHIPPED)).__name__ == "Idefics3Processor"
+    model = AutoModelForImageTextToText.from_pretrained(SHIPPED)
+    text = model.config.text_config
+    assert text.hidden_size // text.num_attention_heads == 32  # the least that vLLM's CPU takes
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_shipped_model_zooms_and_reads(shipped: Reader, layout: str) -> None:
+    rng = random.Random(f"shipped {layout}")
+    pages = [render_page(rng, layout) for _ in range(16)]
+    asked = [rng.choice(page.questions) for page in pages]
+    chats = [[user_turn(question.text + ZOOM_REQUESTS[0])] for question in asked]
+    calls = shipped.generate(chats, [[view(page.image)] for page in pages], temperature=0)
+    assert all(parse_zoom(call) for call in calls)
+    crops = [
+        view(page.image, page.words[question.word_index].box.expanded(0.02))
+        for page, question in zip(pages, asked, strict=True)
+    ]
+    chats = [[user_turn(question.text + ANSWER_REQUEST)] for question in asked]
+    texts = shipped.generate(chats, [[crop] for crop in crops], temperature=0)
+    right = [parse_answer(t) == q.answer for t, q in zip(texts, asked, strict=True)]
+    assert sum(right) >= 14
