@@ -91,11 +91,14 @@ def get_base(wildcards):
 
 
 def get_checkpoint(wildcards):
-    """Of a model that a training run makes; others are there already."""
+    """Of a model that a training run makes; others are there already.
+
+    The file with its hashes stands for the folder, which Snakemake compares by time only.
+    """
     run = settings.training.get(wildcards.model)
     if run is None:
         return []
-    return expand(rules.grpo_train.output.checkpoint, study=run.study, run=wildcards.model)
+    return expand(rules.grpo_train.output.about, study=run.study, run=wildcards.model)
 
 
 def get_weights(wildcards):

@@ -27,6 +27,7 @@ rule grpo_train:
     output:
         metrics="results/{study}/training/{run}/metrics.jsonl",
         checkpoint=directory("results/{study}/training/{run}/checkpoint"),
+        about="results/{study}/training/{run}/checkpoint.json",
     log:
         "logs/{study}/grpo_train/{run}.log",
     priority: 1

@@ -118,7 +118,10 @@ def test_an_unknown_stage_is_an_error() -> None:
         ("data.sources", ["config", "prompts", "rewards.active_vision_reward"]),
         ("data.slices", ["config", "prompts", "rewards.active_vision_reward"]),
         ("scoring.score", ["config", "prompts", "models.infer"]),
-        ("models.infer", ["scoring.score", "scoring.answer_metrics", "training.grpo"]),
+        (
+            "models.infer",
+            ["config", "rewards.active_vision_reward", "scoring.score", "training.grpo"],
+        ),
     ],
 )
 def test_stages_do_not_depend_on_what_they_do_not_use(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
+from active_perception_r1.data.files import sha256_of
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.transformers_backend import TransformersBackend
@@ -188,6 +189,9 @@ def test_a_run_that_was_cut_off_ends_as_an_undisturbed_one(
     assert metrics("cut") == metrics("whole")
     weights = "checkpoint/model.safetensors"
     assert (tmp_path / "cut" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
+    about = json.loads((tmp_path / "cut" / "checkpoint.json").read_text())
+    assert about["steps"] == 4
+    assert about["files"]["model.safetensors"] == sha256_of(tmp_path / "cut" / weights)
     trained = untrained_model.model_copy(update={"id": str(tmp_path / "cut" / "checkpoint")})
     assert TransformersBackend(trained).revision != TransformersBackend(untrained_model).revision
 

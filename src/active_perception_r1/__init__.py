@@ -1,1 +1,1 @@
-"""Active-Perception-R1: measure how much a model misses by not looking closer, and train it away."""
+"""Measure how much a vision-language model misses by not looking closer; train it away."""

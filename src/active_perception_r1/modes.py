@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from active_perception_r1.config import FirstView, ModelConfig
 from active_perception_r1.envs.zoom_simulator import (
     CropRules,
     ViewRules,
@@ -25,6 +25,9 @@ from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
 from active_perception_r1.records import Evidence, Mode, Sample, ToolStatus
 from active_perception_r1.sim.live_reinjection import CropContent, EpisodeRules, LiveEpisode
 from active_perception_r1.utils.trace_parser import SYNTAXES
+
+if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
+    from active_perception_r1.config import ModelConfig
 
 ORACLE_MARGIN = 0.02  # Context around the evidence, in page units.
 
@@ -61,7 +64,7 @@ def episode_rules(mode: Mode, model: ModelConfig) -> EpisodeRules:
         crop_content=rules.crop_content,
         syntax=syntax,
         prompts=PROMPT_SETS[model.prompts](offer),
-        first_view=_view_rules(model.first_view),
+        first_view=ViewRules(model.first_view.max_pixels, model.first_view.multiple),
         crop=CropRules(
             view=ViewRules(model.crop.max_pixels, model.crop.multiple),
             max_aspect=model.crop.max_aspect,
@@ -107,7 +110,3 @@ def _oracle_view(
     page: Image.Image, evidence: tuple[Evidence, ...], rules: EpisodeRules
 ) -> Image.Image:
     return evidence_view(page, oracle_box(evidence), ORACLE_MARGIN, rules.crop).image
-
-
-def _view_rules(view: FirstView) -> ViewRules:
-    return ViewRules(view.max_pixels, view.multiple)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.errors import BackendError, DataError
 from active_perception_r1.models.base import Backend
@@ -18,6 +18,9 @@ from active_perception_r1.records import Episode, Mode, Sample, ToolStatus
 from active_perception_r1.runtime.resume import ResumeStore
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import Reply
+
+if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
+    from active_perception_r1.config import ModelConfig
 
 MAX_ERROR_SHARE = 0.05  # More infrastructure errors than this fail the stage.
 PASSES = 2  # Episodes that ended in an infrastructure error are played once more.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from active_perception_r1.config import ModelConfig
+from typing import TYPE_CHECKING
+
 from active_perception_r1.models.base import Backend
+
+if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
+    from active_perception_r1.config import ModelConfig
 
 
 def load_backend(settings: ModelConfig) -> Backend:

@@ -6,17 +6,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils.logging import disable_progress_bar
 
-from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.revision import hub_commit
 from active_perception_r1.runtime.fingerprint import folder_fingerprint
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
+
+if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
+    from active_perception_r1.config import ModelConfig
 
 Inputs = dict[str, Any]
 
@@ -45,7 +47,7 @@ class TransformersBackend:
 
     def __init__(self, settings: ModelConfig) -> None:
         self.settings = settings
-        disable_progress_bar()  # the stage shows its own
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # the stage shows its own
         folder = Path(settings.id)
         commit = None if folder.is_dir() else hub_commit(settings.id, settings.revision)
         self.revision = commit or folder_fingerprint(folder)

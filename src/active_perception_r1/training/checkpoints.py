@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from active_perception_r1.data.files import sha256_of
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.transformers_backend import TransformersBackend
 
@@ -65,6 +66,9 @@ class CheckpointStore:
 def publish(policy: TransformersBackend, store: CheckpointStore, steps: int, output: Path) -> None:
     """Write the finished run: `output`/checkpoint, loadable by name, and `output`/metrics.jsonl.
 
+    `output`/checkpoint.json names the checkpoint's files with their sha256, so that what depends on
+    the checkpoint can depend on its content.
+
     Raises:
         DataError: the metrics do not show that every step ran, once.
     """
@@ -81,6 +85,9 @@ def publish(policy: TransformersBackend, store: CheckpointStore, steps: int, out
     policy.model.save_pretrained(partial)
     policy.processor.save_pretrained(partial)
     partial.rename(checkpoint)
+    files = {path.name: sha256_of(path) for path in sorted(checkpoint.iterdir())}
+    about = {"steps": steps, "base": policy.settings.id, "base_revision": policy.revision}
+    _replace(output / "checkpoint.json", json.dumps({**about, "files": files}, indent=2) + "\n")
     _replace(output / "metrics.jsonl", metrics)
 
 

@@ -234,9 +234,7 @@ def _read_glm(body: str) -> tuple[float, float, float, float]:
     while position < len(rest):
         match = _GLM_ARGUMENT.match(rest, position)
         if match is None:
-            raise _MalformedError(
-                "arguments are not pairs of arg_key and arg_value"
-            )
+            raise _MalformedError("arguments are not pairs of arg_key and arg_value")
         if match["key"] == "bbox_2d":
             box = match["value"]
         position = match.end()
