@@ -137,7 +137,27 @@ def test_a_step_raises_the_probability_of_what_was_rewarded(untrained_model: Mod
     before = gap()
     metrics = trainer._update(rollouts, advantages)
     assert gap() > before
-    assert metrics["kl"] == pytest.approx(0, abs=1e-6)
+    assert metrics["kl"] > 0
+
+
+def test_the_penalty_holds_the_policy_near_its_start(untrained_model: ModelConfig) -> None:
+    drifts = []
+    for kl in (0.0, 50.0):
+        run = RUN.model_copy(update={"kl": kl, "updates_per_step": 4})
+        trainer = GrpoTrainer(run, untrained_model, samples())
+        rollouts = roll_out(trainer.policy, samples(), Mode.ACTIVE, seed=3)
+        drifts.append(trainer._update(rollouts, torch.tensor([1.0, -1.0, 1.0, -1.0]))["kl"])
+    assert drifts[1] < drifts[0]
+
+
+def test_episodes_without_an_advantage_change_nothing(untrained_model: ModelConfig) -> None:
+    weights = []
+    for advantage in (0.0, 1e-12):  # left out of the update, and in it
+        trainer = GrpoTrainer(RUN, untrained_model, samples())
+        rollouts = roll_out(trainer.policy, samples(), Mode.ACTIVE, seed=3)
+        trainer._update(rollouts, torch.tensor([1.0, -1.0, advantage, -advantage]))
+        weights.append(trainer.trainable[0].detach().clone())
+    torch.testing.assert_close(*weights, atol=1e-6, rtol=1e-4)
 
 
 def test_only_the_language_model_is_trained(untrained_model: ModelConfig) -> None:

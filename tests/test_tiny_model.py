@@ -18,7 +18,6 @@ from active_perception_r1.models.tiny.architecture import build_model, packed_st
 from active_perception_r1.models.tiny.curriculum import (
     ANSWER_REQUEST,
     ZOOM_REQUESTS,
-    Aim,
     Mix,
     demonstrated_zoom,
     reading_box,
@@ -30,6 +29,7 @@ from active_perception_r1.models.tiny.tokenizer import build_processor, build_to
 
 SHIPPED = Path(__file__).parents[1] / "models" / "tiny-zoom-vlm"
 ZOOM = '<zoom_roi x0="0.25" y0="0.40" x1="0.45" y1="0.60"/>'
+AIM = training.TrainSettings().closing_aim
 QUESTION = "What is the value of row B, column Q?"
 
 
@@ -132,7 +132,7 @@ def test_reading_boxes_show_the_value_and_demonstrations_often_miss_it(layout: s
         evidence = page.words[question.word_index].box
         box = reading_box(page, question, rng.uniform(0.075, 0.3), rng)
         assert coverage(box, evidence) > 0.999
-        aimed = demonstrated_zoom(page, question, Aim(), rng)
+        aimed = demonstrated_zoom(page, question, AIM, rng)
         assert aimed.inside_page
         shown.append(coverage(aimed, evidence) > 0.99)
     assert 0.15 < np.mean(shown) < 0.6

@@ -67,7 +67,7 @@ class SyntheticDataset(_Section):
     source: Literal["synthetic"]
     seed: int = 0
     questions: dict[str, Annotated[int, Field(gt=0)]] = {
-        "train": 2000,
+        "train": 1000,
         "validation": 120,
         "test": 300,
     }

@@ -5,7 +5,7 @@ its advantage is A = (R - mean) / (std + 1e-4) over its group (Shao et al. 2024,
 the loss over the tokens t that the policy wrote in any turn is
 
     - sum_t min(r_t A, clip(r_t, 1 - clip_low, 1 + clip_high) A) / (number of such tokens)
-    + kl * mean_t (exp(d_t) - d_t - 1)
+    + kl * sum_t (exp(d_t) - d_t - 1) / (the same number)
 
 where r_t is the probability ratio to the policy that sampled and d_t the log ratio of the starting
 model to the policy. Normalising by tokens and clipping asymmetrically follow DAPO (Yu et al. 2025).
@@ -20,7 +20,7 @@ import copy
 import functools
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,8 @@ class StepMetrics:
 
     Attributes:
         zoom_rate: share of episodes in which a crop was shown.
-        entropy: nats per policy token. kl: to the starting model, nats per policy token.
+        entropy: nats per policy token. kl: to the starting model, nats per policy token, on one
+            episode of every group.
         clip_fraction: share of policy tokens at which the clipped ratio is in force.
         flat_groups: share of groups whose episodes all have one reward, which teach nothing.
     """
@@ -136,16 +137,15 @@ class GrpoTrainer:
         ]
         scores = torch.tensor(self._scores(asked, rewards, step))
         advantages = group_advantages(scores.view(len(questions), run.samples_per_prompt))
-        learning_rate = run.learning_rate * min(1.0, step / max(1, run.warmup_steps))
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate(run, step)
         update = self._update(rollouts, advantages.flatten())
         return StepMetrics(
             step=step,
             **_reward_means(rewards, scores),
             flat_groups=float((advantages == 0).all(1).float().mean()),
             **update,
-            learning_rate=learning_rate,
+            learning_rate=learning_rate(run, step),
             seconds=time.perf_counter() - start,
         )
 
@@ -172,40 +172,64 @@ class GrpoTrainer:
         return chosen
 
     def _update(self, rollouts: Rollouts, advantages: torch.Tensor) -> dict[str, float]:
-        """Gradient steps on the rollouts; means over the policy's tokens of the last of them."""
-        tokens = sum(int(batch.policy.sum()) for batch in rollouts.batches)
+        """Gradient steps on the rollouts; means over the policy's tokens in the last of them."""
+        run, tokens = self.run, sum(int(batch.policy.sum()) for batch in rollouts.batches)
+        batches: Sequence[Sequences] = rollouts.batches
+        if not run.kl:  # without a penalty, an advantage of zero is a gradient of zero
+            batches = _rows(batches, lambda episode: bool(advantages[episode] != 0))
         sampled: list[torch.Tensor] = []
-        for _ in range(self.run.updates_per_step):
-            totals = {"loss": 0.0, "entropy": 0.0, "kl": 0.0, "clip_fraction": 0.0}
+        for _ in range(run.updates_per_step):
+            totals = {"loss": 0.0, "entropy": 0.0, "clip_fraction": 0.0}
             self.optimiser.zero_grad(set_to_none=True)
-            for number, batch in enumerate(rollouts.batches):
+            for number, batch in enumerate(batches):
                 log_probs, entropy = self._log_probs(self.policy.model, batch)
                 if len(sampled) <= number:  # the first update is on the policy that sampled
                     sampled.append(log_probs.detach())
-                with torch.no_grad():
-                    reference, _ = self._log_probs(self.reference, batch)
                 ratio = (log_probs - sampled[number]).exp()
-                clipped = ratio.clamp(1 - self.run.clip_low, 1 + self.run.clip_high)
-                advantage = advantages[list(batch.episodes)].to(ratio.device)
-                advantage = advantage[:, None].expand_as(batch.policy[:, 1:])
-                advantage = advantage[batch.policy[:, 1:]]
-                gain = torch.minimum(ratio * advantage, clipped * advantage)
-                drift = reference - log_probs
-                kl = drift.exp() - drift - 1
-                loss = (self.run.kl * kl - gain).sum() / tokens
+                clipped = ratio.clamp(1 - run.clip_low, 1 + run.clip_high)
+                advantage = _by_token(advantages, batch)
+                loss = -torch.minimum(ratio * advantage, clipped * advantage).sum() / tokens
+                if run.kl:
+                    loss = loss + run.kl * self._divergence(log_probs, batch).sum() / tokens
                 loss.backward()  # type: ignore[no-untyped-call]
                 totals["loss"] += loss.item()
                 totals["entropy"] += entropy.sum().item() / tokens
-                totals["kl"] += kl.sum().item() / tokens
                 totals["clip_fraction"] += float((clipped != ratio).sum()) / tokens
-            norm = torch.nn.utils.clip_grad_norm_(self.trainable, self.run.max_grad_norm)
+            norm = torch.nn.utils.clip_grad_norm_(self.trainable, run.max_grad_norm)
             self.optimiser.step()
-        return {**totals, "grad_norm": float(norm)}
+        return {**totals, "kl": self._drift(rollouts), "grad_norm": float(norm)}
+
+    def _drift(self, rollouts: Rollouts) -> float:
+        """Divergence from the starting model after the update, on one episode of every group."""
+        size = self.run.samples_per_prompt
+        watched = _rows(rollouts.batches, lambda episode: episode % size == 0)
+        with torch.no_grad():
+            found = [
+                self._divergence(self._log_probs(self.policy.model, batch)[0], batch)
+                for batch in watched
+            ]
+        return float(torch.cat(found).mean())
+
+    def _divergence(self, log_probs: torch.Tensor, batch: Sequences) -> torch.Tensor:
+        """(tokens,) unbiased, never negative estimate of KL(policy || starting model)."""
+        with torch.no_grad():
+            reference, _ = self._log_probs(self.reference, batch)
+        difference = reference - log_probs
+        return difference.exp() - difference - 1
 
     def _log_probs(
         self, model: torch.nn.Module, batch: Sequences
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return policy_log_probs(model, batch, self.run.temperature)
+
+
+def learning_rate(run: TrainingConfig, step: int) -> float:
+    """Linear warm-up, then linear decay towards zero after the last step; steps count from 1.
+
+    The noise of a few hundred episodes a step is what keeps a fixed rate from settling.
+    """
+    warm = min(1.0, step / max(1, run.warmup_steps))
+    return run.learning_rate * warm * (1 - (step - 1) / run.steps)
 
 
 def freeze_vision(model: Any) -> list[torch.nn.Parameter]:
@@ -244,6 +268,21 @@ def policy_log_probs(
     log_probs = distribution.gather(-1, targets[:, None])[:, 0]
     entropy = -(distribution.detach().exp() * distribution.detach()).sum(-1)
     return log_probs, entropy
+
+
+def _rows(batches: Sequence[Sequences], wanted: Callable[[int], bool]) -> list[Sequences]:
+    """The rows of the episodes that are wanted, without batches that have none."""
+    chosen = [
+        (batch, [row for row, episode in enumerate(batch.episodes) if wanted(episode)])
+        for batch in batches
+    ]
+    return [batch.rows(rows) for batch, rows in chosen if rows]
+
+
+def _by_token(advantages: torch.Tensor, batch: Sequences) -> torch.Tensor:
+    """(tokens,) the advantage of the episode that each policy token belongs to."""
+    mask = batch.policy[:, 1:]
+    return advantages[list(batch.episodes)].to(mask.device)[:, None].expand_as(mask)[mask]
 
 
 @functools.lru_cache(maxsize=2)  # the current epoch and the one a step runs over into

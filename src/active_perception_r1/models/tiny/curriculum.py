@@ -58,9 +58,9 @@ class Aim:
         sides: sides of the demonstrated squares.
     """
 
-    pull: float = 0.07
-    error: float = 0.08
-    sides: tuple[float, ...] = (0.15, 0.2)
+    pull: float
+    error: float
+    sides: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +131,18 @@ def demonstrated_zoom(
 class Sampler:
     """Draws the training data of one step after another."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, aim: Aim) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._packer = Packer(tokenizer)
-        self._aim = aim
 
-    def step(self, difficulty: Difficulty, mix: Mix, rng: random.Random) -> dict[str, Batch]:
+    def step(
+        self, difficulty: Difficulty, mix: Mix, aim: Aim, rng: random.Random
+    ) -> dict[str, Batch]:
         """The batches of one optimiser step, by name (see `BATCHES`); none without rows."""
         batches = {}
         if mix.crops:
             batches["crops"] = self._crops(difficulty, mix.crops, rng)
         if mix.pages:
-            batches["pages"] = self._pages(difficulty, mix.pages, rng)
+            batches["pages"] = self._pages(difficulty, mix.pages, aim, rng)
         if mix.episodes:
             batches["episodes"] = self._episodes(difficulty, mix.episodes, rng)
         return batches
@@ -157,7 +158,7 @@ class Sampler:
                 self._packer.add([crop], layout, [answer_turn(question)])
         return self._packer.batch()
 
-    def _pages(self, difficulty: Difficulty, count: int, rng: random.Random) -> Batch:
+    def _pages(self, difficulty: Difficulty, count: int, aim: Aim, rng: random.Random) -> Batch:
         for i in range(count):
             layout = i % len(LAYOUTS)
             most = difficulty.fullness[layout]
@@ -167,7 +168,7 @@ class Sampler:
             labels.sort(key=lambda label: label[1])
             named = rng.choices(labels, k=2)
             conversations = [
-                *(zoom_turn(page, q, self._aim, rng) for q in rng.choices(page.questions, k=2)),
+                *(zoom_turn(page, q, aim, rng) for q in rng.choices(page.questions, k=2)),
                 *(_find_value(page, q) for q in rng.choices(page.questions, k=3)),
                 *(_find(*label, page) for label in rng.choices(labels, k=7)),
                 *(_name(page, index) for _, index in named),

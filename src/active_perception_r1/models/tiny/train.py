@@ -55,18 +55,24 @@ _NEAR = 5  # coordinate tokens are 0.01 apart: within one step of the 0.05 grid
 class TrainSettings:
     """All that decides a training run.
 
+    The main part teaches everything with fair demonstrations of zooming; the closing part polishes
+    reading at a low rate, and makes the zooms as imprecise as they ship.
+
     Attributes:
-        steps: optimiser steps.
+        steps: optimiser steps of the main part.
+        closing_steps: further steps at the end.
         processes: processes of one core each; the rows of a mix are for each of them.
-        decay_from: latest start of the learning rate's linear decay, as a share of all steps; it
+        decay_from: latest start of the learning rate's linear decay, as a share of `steps`; it
             starts sooner, `settle_steps` after all places are known.
-        search_mix, settled_mix: rows per step before and after all places are known: first mostly
-            places, then mostly reading.
+        search_mix, settled_mix, closing_mix: rows per step before and after all places are known,
+            and in the closing part: first mostly places, then mostly reading.
+        aim, closing_aim: how the demonstrator misses.
         first_side, last_side: range of the reading curriculum (page units).
         episode_side: reading side from which whole episodes are trained, too.
     """
 
     steps: int = 1600
+    closing_steps: int = 250
     seed: int = 0
     processes: int = 2
     muon_rate: float = 0.01
@@ -76,7 +82,9 @@ class TrainSettings:
     settle_steps: int = 150
     search_mix: Mix = Mix(crops=18, pages=12, episodes=3)
     settled_mix: Mix = Mix(crops=30, pages=6, episodes=3)
-    aim: Aim = Aim()
+    closing_mix: Mix = Mix(crops=40, pages=9, episodes=3)
+    aim: Aim = Aim(pull=0.07, error=0.08, sides=(0.15, 0.2))
+    closing_aim: Aim = Aim(pull=0.10, error=0.12, sides=(0.1, 0.15, 0.2, 0.25))
     first_side: float = 0.08
     last_side: float = 0.30
     episode_side: float = 0.16
@@ -151,7 +159,7 @@ def _run(settings: TrainSettings, output_dir: Path, rank: int) -> TrainReport:
     model.set_attn_implementation("eager")  # bfloat16 SDPA is slow on CPU
     optimiser = MixedOptimiser(model, settings.muon_rate, settings.adam_rate)
     curriculum = Curriculum(settings.first_side, settings.last_side)
-    sampler = Sampler(tokenizer, settings.aim)
+    sampler = Sampler(tokenizer)
     checkpoint = output_dir / "checkpoint.pt"
     step, conversations, seconds = 0, 0, 0.0
     if checkpoint.exists():
@@ -175,14 +183,17 @@ def _run(settings: TrainSettings, output_dir: Path, rank: int) -> TrainReport:
         model.save_pretrained(output_dir)
         build_processor(tokenizer).save_pretrained(output_dir)
 
-    while step < settings.steps:
+    while step < settings.steps + settings.closing_steps:
         rng = random.Random(f"{settings.seed} {step} {rank}")
         difficulty, settled = curriculum.difficulty, curriculum.settled_at is not None
+        closing = step >= settings.steps
         mix = settings.settled_mix if settled else settings.search_mix
+        mix = settings.closing_mix if closing else mix
+        aim = settings.closing_aim if closing else settings.aim
         if difficulty.reading_side < settings.episode_side:
             mix = Mix(mix.crops, mix.pages, 0)
         counts, asked = no_counts(), 0
-        for name, batch in sampler.step(difficulty, mix, rng).items():
+        for name, batch in sampler.step(difficulty, mix, aim, rng).items():
             loss, counts[BATCHES.index(name)] = _loss(optimiser.working, batch)
             loss.backward()  # type: ignore[no-untyped-call]
             asked += batch.conversations
@@ -215,7 +226,9 @@ def _run(settings: TrainSettings, output_dir: Path, rank: int) -> TrainReport:
 
 
 def learning_rate(settings: TrainSettings, step: int, settled_at: int | None) -> float:
-    """Factor of the learning rates: warm-up, plateau, linear decay to 3 %."""
+    """Factor of the learning rates: warm-up, plateau, linear decay to 3 %; closing from 20 %."""
+    if step >= settings.steps:
+        return max(0.03, 0.2 * (1 - (step - settings.steps) / settings.closing_steps))
     decay_start = round(settings.decay_from * settings.steps)
     if settled_at is not None:
         decay_start = min(decay_start, settled_at + settings.settle_steps)
