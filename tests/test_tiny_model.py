@@ -143,7 +143,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(
 ) -> None:
     mix = Mix(crops=12, pages=3, episodes=0)
     settings = training.TrainSettings(
-        steps=3, processes=1, search_mix=mix, save_every=2, log_every=1
+        steps=3, closing_steps=0, processes=1, search_mix=mix, save_every=2, log_every=1
     )
     whole = training.train(settings, tmp_path / "whole")
     with monkeypatch.context() as patch:
@@ -173,7 +173,7 @@ def test_the_learning_rate_falls_once_places_are_known() -> None:
     assert rates[60:350] == [1.0] * 290
     assert rates[350:] == sorted(rates[350:], reverse=True)
     assert rates[-1] == 0.03
-    assert training.learning_rate(settings, 599, None) == 1.0
+    assert training.learning_rate(settings, 499, None) == 1.0
 
 
 @pytest.fixture(scope="module")
