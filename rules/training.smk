@@ -20,7 +20,8 @@ rule grpo_data:
         " --output {output.samples} > {log} 2>&1"
 
 
-# The longest way to the leaderboard leads through here, so it goes first.
+# The longest way to the leaderboard leads through here, so it goes first. One thread: batches this
+# small gain little from a second one, which inference of the other models can use meanwhile.
 rule grpo_train:
     input:
         rules.grpo_data.output.samples,
@@ -33,7 +34,6 @@ rule grpo_train:
     priority: 1
     conda:
         "../envs/models.yaml"
-    threads: 8
     resources:
         gpu=lambda wildcards: get_base(wildcards).gpus,
     params:

@@ -130,7 +130,10 @@ class GrpoTrainer:
         run = self.run
         questions = self.questions(step)
         asked = [sample for sample in questions for _ in range(run.samples_per_prompt)]
-        rollouts = roll_out(self.policy, asked, Mode.ACTIVE, seed=run.seed * 1_000_003 + step)
+        seed = run.seed * 1_000_003 + step
+        # Weights and optimiser keep their precision; only matrix products are cheaper.
+        with torch.autocast(self.policy.device.type, torch.bfloat16):
+            rollouts = roll_out(self.policy, asked, Mode.ACTIVE, seed)
         rewards = [
             episode_reward(episode, sample, run.reward)
             for episode, sample in zip(rollouts.episodes, asked, strict=True)
@@ -139,7 +142,8 @@ class GrpoTrainer:
         advantages = group_advantages(scores.view(len(questions), run.samples_per_prompt))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(run, step)
-        update = self._update(rollouts, advantages.flatten())
+        with torch.autocast(self.policy.device.type, torch.bfloat16):
+            update = self._update(rollouts, advantages.flatten())
         return StepMetrics(
             step=step,
             **_reward_means(rewards, scores),
