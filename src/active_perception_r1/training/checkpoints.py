@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from active_perception_r1.data.files import sha256_of
+from active_perception_r1.data.files import atomic, sha256_of, write_json
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.transformers_backend import TransformersBackend
 
@@ -40,7 +40,8 @@ class CheckpointStore:
         optimiser.load_state_dict(state["optimiser"])
         step: int = state["step"]
         lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:step]
-        _replace(self.metrics, "".join(lines))
+        with atomic(self.metrics) as part:
+            part.write_text("".join(lines), encoding="utf-8")
         return step
 
     def log(self, row: Mapping[str, float]) -> None:
@@ -52,10 +53,9 @@ class CheckpointStore:
     def save(self, step: int, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Keep the state after `step`, and only that one."""
         path = self._folder / f"step-{step:06d}.pt"
-        partial = path.with_suffix(".partial")
         state = {"step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save(state, partial)
-        os.replace(partial, path)
+        with atomic(path) as part:
+            torch.save(state, part)
         for older in self._saved()[:-1]:
             older.unlink()
 
@@ -87,11 +87,6 @@ def publish(policy: TransformersBackend, store: CheckpointStore, steps: int, out
     partial.rename(checkpoint)
     files = {path.name: sha256_of(path) for path in sorted(checkpoint.iterdir())}
     about = {"steps": steps, "base": policy.settings.id, "base_revision": policy.revision}
-    _replace(output / "checkpoint.json", json.dumps({**about, "files": files}, indent=2) + "\n")
-    _replace(output / "metrics.jsonl", metrics)
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_json(output / "checkpoint.json", {**about, "files": files})
+    with atomic(output / "metrics.jsonl") as part:
+        part.write_text(metrics, encoding="utf-8")
