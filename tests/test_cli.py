@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from active_perception_r1 import handlers
 from active_perception_r1.cli import main
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.runtime import gpu
@@ -147,7 +146,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(command: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(handlers, "run_show", fail)
+    monkeypatch.setattr("active_perception_r1.cli.results._run_show", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["show", "leaderboard.json"])
 
@@ -156,7 +155,7 @@ def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(command: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(handlers, "run_show", interrupt)
+    monkeypatch.setattr("active_perception_r1.cli.results._run_show", interrupt)
     assert main(["show", "leaderboard.json"]) == 130
 
 

@@ -16,8 +16,8 @@ from active_perception_r1.config import (
     SliceConfig,
     load_config,
     parse_section,
+    undefined,
 )
-from active_perception_r1.config_errors import undefined
 from active_perception_r1.data.files import atomic, write_json
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download

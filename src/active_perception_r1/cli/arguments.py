@@ -1,0 +1,38 @@
+"""How subcommands and their arguments are declared."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], purpose: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=purpose, description=purpose)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_path(parser: argparse.ArgumentParser, name: str, purpose: str) -> None:
+    parser.add_argument(name, type=Path, required=True, metavar="PATH", help=purpose)
+
+
+def add_text(
+    parser: argparse.ArgumentParser, name: str, purpose: str, default: str | None = None
+) -> None:
+    suffix = " (default: %(default)s)" if default else ""
+    parser.add_argument(name, required=default is None, default=default, help=purpose + suffix)
+
+
+def add_number(
+    parser: argparse.ArgumentParser, name: str, purpose: str, default: int | None = None
+) -> None:
+    suffix = " (default: %(default)s)" if default is not None else ""
+    parser.add_argument(
+        name, type=int, required=default is None, default=default, help=purpose + suffix
+    )

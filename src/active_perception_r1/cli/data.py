@@ -1,0 +1,55 @@
+"""Subcommands about datasets and slices.
+
+Every stage is imported only when its subcommand runs, so that the others start at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from active_perception_r1.cli.arguments import Commands, add_command, add_number, add_path, add_text
+
+
+def add_commands(commands: Commands) -> None:
+    download = add_command(
+        commands, "download", _run_download, "bring a split of a dataset to disk"
+    )
+    add_text(download, "--dataset", "JSON of the dataset's entry in the configuration")
+    add_text(download, "--split", "name of the split")
+    add_path(download, "--output", "parquet file to write, with a JSON beside it")
+
+    sample_slice = add_command(
+        commands, "sample-slice", _run_sample_slice, "draw evaluation questions"
+    )
+    add_path(sample_slice, "--dataset", "parquet file that `download` wrote")
+    add_text(sample_slice, "--slice", "JSON of the slice's entry in the configuration")
+    add_path(sample_slice, "--output", "parquet file to write, with a JSON beside it")
+
+    grpo_data = add_command(commands, "grpo-data", _run_grpo_data, "draw training questions")
+    add_path(grpo_data, "--dataset", "parquet file that `download` wrote")
+    add_path(grpo_data, "--evaluation-slice", "slice whose pages must not be trained on")
+    add_number(grpo_data, "--samples", "how many questions")
+    add_number(grpo_data, "--seed", "seed of the draw")
+    add_path(grpo_data, "--output", "parquet file to write, with a JSON beside it")
+
+
+def _run_download(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import DatasetConfig, parse_section
+    from active_perception_r1.data.sources import download
+
+    download(parse_section(DatasetConfig, command.dataset), command.split, command.output)
+
+
+def _run_sample_slice(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import SliceConfig, parse_section
+    from active_perception_r1.data.slices import sample_slice
+
+    sample_slice(command.dataset, parse_section(SliceConfig, command.slice), command.output)
+
+
+def _run_grpo_data(command: argparse.Namespace) -> None:
+    from active_perception_r1.data.slices import grpo_data
+
+    grpo_data(
+        command.dataset, command.evaluation_slice, command.samples, command.seed, command.output
+    )

@@ -1,0 +1,78 @@
+"""Subcommands that run and train models.
+
+Every stage is imported only when its subcommand runs, so that the others start at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+
+from active_perception_r1.cli.arguments import Commands, add_command, add_path, add_text
+from active_perception_r1.records import Mode
+
+
+def add_commands(commands: Commands) -> None:
+    infer = add_command(commands, "infer", _run_infer, "put the questions of a slice to a model")
+    add_path(infer, "--slice", "slice to answer")
+    add_text(infer, "--model", "name of the model in the results")
+    add_text(infer, "--settings", "JSON of the model's entry in the configuration")
+    infer.add_argument("--mode", type=Mode, choices=list(Mode), required=True)
+    add_path(infer, "--output", "predictions to write, one JSON line a question")
+    add_path(infer, "--partial", "where finished episodes wait until all are done")
+
+    train = add_command(commands, "train", _run_train, "improve a model's zooming by GRPO")
+    train.add_argument("--run", dest="run_name", required=True, help="name of the training run")
+    add_text(train, "--settings", "JSON of the run's entry in the configuration")
+    add_text(train, "--model", "JSON of the base model's entry")
+    add_path(train, "--data", "training questions, from `grpo-data`")
+    add_path(train, "--output", "folder for the trained checkpoint and the metrics")
+    add_path(train, "--checkpoints", "folder for the states to resume from")
+
+    tiny = add_command(commands, "train-tiny", _run_train_tiny, "train tiny-zoom-vlm from scratch")
+    add_path(tiny, "--output", "folder for the model")
+    add_path(tiny, "--checkpoints", "folder for the states to resume from")
+
+
+def _run_infer(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import ModelConfig, parse_section
+    from active_perception_r1.models.infer import infer
+
+    settings = parse_section(ModelConfig, command.settings)
+    infer(command.slice, command.model, settings, command.mode, command.output, command.partial)
+
+
+def _run_train(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import ModelConfig, TrainingConfig, parse_section
+    from active_perception_r1.data.files import sha256_of
+    from active_perception_r1.runtime.fingerprint import (
+        code_fingerprint,
+        fingerprint,
+        local_content,
+    )
+    from active_perception_r1.training.grpo import train
+
+    run = parse_section(TrainingConfig, command.settings)
+    base = parse_section(ModelConfig, command.model)
+    # The state of a run with other code, settings or data must not be taken up.
+    state = fingerprint(
+        code_fingerprint("training.grpo"),
+        run.model_dump_json(),
+        base.model_dump_json(),
+        local_content(base.id),
+        sha256_of(command.data),
+    )
+    train(command.run_name, run, base, command.data, command.output, command.checkpoints / state)
+
+
+def _run_train_tiny(command: argparse.Namespace) -> None:
+    from active_perception_r1.models.tiny.train import TrainSettings, train
+    from active_perception_r1.runtime.fingerprint import code_fingerprint
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    state = command.checkpoints / code_fingerprint("models.tiny.train")
+    train(TrainSettings(), state)
+    shutil.copytree(
+        state, command.output, ignore=shutil.ignore_patterns("checkpoint.*"), dirs_exist_ok=True
+    )

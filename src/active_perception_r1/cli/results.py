@@ -1,0 +1,92 @@
+"""Subcommands about scores, leaderboards and figures.
+
+Every stage is imported only when its subcommand runs, so that the others start at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from active_perception_r1.cli.arguments import Commands, add_command, add_path, add_text
+from active_perception_r1.records import Mode
+
+
+def add_commands(commands: Commands) -> None:
+    score = add_command(
+        commands, "score", _run_score, "score the predictions of one model in one mode"
+    )
+    add_path(score, "--predictions", "what `infer` wrote")
+    add_path(score, "--slice", "the slice that was answered")
+    add_text(score, "--reward", "JSON of the study's reward entry")
+    add_path(score, "--output", "parquet file to write, one row a question")
+
+    board = add_command(commands, "leaderboard", _run_leaderboard, "compare models and modes")
+    add_text(board, "--study", "name of the study, for the title")
+    board.add_argument(
+        "--scores",
+        nargs="+",
+        required=True,
+        type=_scores,
+        metavar="MODEL/MODE=FILE",
+        help="what `score` wrote, in the order of the rows",
+    )
+    add_text(board, "--base-of", "JSON object: trained model to the model it started from")
+    add_path(board, "--output", "folder to write leaderboard.json, .csv and .md into")
+
+    show = add_command(commands, "show", _run_show, "print a leaderboard")
+    show.add_argument("leaderboard", type=Path, help="a leaderboard.json")
+
+    curve = add_command(
+        commands, "learning-curve", _run_learning_curve, "draw how a training run went"
+    )
+    add_path(curve, "--metrics", "metrics.jsonl of the run")
+    add_path(curve, "--output", "figure to write, .svg or .png")
+
+    accuracy = add_command(
+        commands, "accuracy-figure", _run_accuracy_figure, "draw accuracy by mode"
+    )
+    add_path(accuracy, "--leaderboard", "a leaderboard.json")
+    add_path(accuracy, "--output", "figure to write, .svg or .png")
+
+
+def _scores(text: str) -> tuple[tuple[str, str], Path]:
+    entry, _, path = text.partition("=")
+    model, _, mode = entry.partition("/")
+    if mode not in list(Mode) or not path:
+        raise argparse.ArgumentTypeError(f"'{text}' is not MODEL/MODE=FILE")
+    return (model, mode), Path(path)
+
+
+def _run_score(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import parse_section
+    from active_perception_r1.rewards.active_vision_reward import RewardConfig
+    from active_perception_r1.scoring.score import score
+
+    reward = parse_section(RewardConfig, command.reward)
+    score(command.predictions, command.slice, reward, command.output)
+
+
+def _run_leaderboard(command: argparse.Namespace) -> None:
+    from active_perception_r1.scoring.leaderboard import leaderboard
+
+    leaderboard(dict(command.scores), command.output, command.study, json.loads(command.base_of))
+
+
+def _run_learning_curve(command: argparse.Namespace) -> None:
+    from active_perception_r1.report.figures import learning_curve
+
+    learning_curve(command.metrics, command.output)
+
+
+def _run_accuracy_figure(command: argparse.Namespace) -> None:
+    from active_perception_r1.report.figures import accuracy_by_mode
+
+    accuracy_by_mode(command.leaderboard, command.output)
+
+
+def _run_show(command: argparse.Namespace) -> None:
+    from active_perception_r1.scoring.tables import print_leaderboard
+
+    print_leaderboard(command.leaderboard)

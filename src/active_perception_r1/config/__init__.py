@@ -1,0 +1,49 @@
+"""The configuration file: its schema, its defaults, and errors that name the wrong key.
+
+`workflow_config.yaml` is the only file a user edits. Snakemake merges further `--configfile`s and
+`--config` values over it and hands the result to `parse_config`.
+"""
+
+from active_perception_r1.config.data import (
+    BoxUnit,
+    DatasetConfig,
+    HubDataset,
+    ParquetDataset,
+    SliceConfig,
+    SyntheticDataset,
+)
+from active_perception_r1.config.errors import undefined
+from active_perception_r1.config.file import (
+    RESULTS,
+    Config,
+    StudyConfig,
+    load_config,
+    parse_config,
+    parse_section,
+    training_folder,
+)
+from active_perception_r1.config.model import CropConfig, FirstView, ModelConfig
+from active_perception_r1.config.section import NAME
+from active_perception_r1.config.training import TrainingConfig
+
+__all__ = [
+    "NAME",
+    "RESULTS",
+    "BoxUnit",
+    "Config",
+    "CropConfig",
+    "DatasetConfig",
+    "FirstView",
+    "HubDataset",
+    "ModelConfig",
+    "ParquetDataset",
+    "SliceConfig",
+    "StudyConfig",
+    "SyntheticDataset",
+    "TrainingConfig",
+    "load_config",
+    "parse_config",
+    "parse_section",
+    "training_folder",
+    "undefined",
+]
