@@ -8,6 +8,12 @@ from pathlib import Path
 
 from active_perception_r1.config import NAME, RESULTS, parse_config
 from active_perception_r1.errors import ConfigError
+from active_perception_r1.models.dependence import (
+    inference_code,
+    inference_settings,
+    training_code,
+    training_settings,
+)
 from active_perception_r1.records import Mode
 from active_perception_r1.runtime.fingerprint import code_fingerprint, local_content
 
@@ -36,7 +42,7 @@ wildcard_constraints:
 
 def as_json(section):
     """A section of the configuration as an argument of a command."""
-    return section.model_dump_json()
+    return section.model_dump_json(exclude_none=True)
 
 
 def get_study(wildcards):
@@ -66,6 +72,13 @@ def get_dataset_settings(wildcards):
     return as_json(dataset)
 
 
+def get_download_code(wildcards):
+    """Only of the source that the study has."""
+    others = {"synthetic": "data.synthetic", "hub": "data.hub"}
+    others.pop(get_study(wildcards).dataset.source, None)
+    return code_fingerprint("data.sources", without=others.values())
+
+
 def get_dataset_content(wildcards):
     dataset = get_study(wildcards).dataset
     return local_content(dataset.id) if dataset.source == "hub" else ""
@@ -86,8 +99,17 @@ def get_grpo_data_input(wildcards):
     }
 
 
+def get_grpo_draw(wildcards):
+    """One parameter: Snakemake compares values without their names, so two could change places."""
+    return f"--samples {get_run(wildcards).samples} --seed {get_run(wildcards).seed}"
+
+
 def get_base(wildcards):
     return settings.models[get_run(wildcards).base]
+
+
+def get_inference_settings(wildcards):
+    return inference_settings(settings.model(wildcards.model), Mode(wildcards.mode))
 
 
 def get_checkpoint(wildcards):

@@ -11,7 +11,7 @@ rule download_dataset:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("data.sources"),
+        code=get_download_code,
         settings=get_dataset_settings,
         content=get_dataset_content,
     shell:

@@ -11,8 +11,10 @@ rule infer:
     resources:
         gpu=lambda wildcards: settings.model(wildcards.model).gpus,
     params:
-        code=code_fingerprint("models.infer"),
-        settings=lambda wildcards: as_json(settings.model(wildcards.model)),
+        code=lambda wildcards: inference_code(settings.model(wildcards.model)),
+        depends_on=get_inference_settings,
+        # With `input` as an argument, Snakemake does not rerun for it: `depends_on` decides.
+        settings=lambda wildcards, input: as_json(settings.model(wildcards.model)),
         weights=get_weights,
     shell:
         "active-perception infer --slice {input.slice} --model {wildcards.model}"

@@ -10,7 +10,7 @@ rule learning_curve:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("report.figures"),
+        code=code_fingerprint("report.learning_curve"),
     shell:
         "active-perception learning-curve --metrics {input} --output {output} > {log} 2>&1"
 
@@ -27,6 +27,6 @@ rule accuracy_figure:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("report.figures"),
+        code=code_fingerprint("report.accuracy"),
     shell:
         "active-perception accuracy-figure --leaderboard {input} --output {output} > {log} 2>&1"

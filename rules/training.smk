@@ -12,12 +12,10 @@ rule grpo_data:
         gpu=0,
     params:
         code=code_fingerprint("data.slices"),
-        samples=lambda wildcards: get_run(wildcards).samples,
-        seed=lambda wildcards: get_run(wildcards).seed,
+        draw=get_grpo_draw,
     shell:
         "active-perception grpo-data --dataset {input.dataset}"
-        " --evaluation-slice {input.evaluation_slice} --samples {params.samples} --seed {params.seed}"
-        " --output {output.samples} > {log} 2>&1"
+        " --evaluation-slice {input.evaluation_slice} {params.draw} --output {output.samples} > {log} 2>&1"
 
 
 # The longest way to the leaderboard leads through here, so it goes first. One thread: batches this
@@ -37,9 +35,11 @@ rule grpo_train:
     resources:
         gpu=lambda wildcards: get_base(wildcards).gpus,
     params:
-        code=code_fingerprint("training.grpo"),
-        settings=lambda wildcards: as_json(get_run(wildcards)),
-        base=lambda wildcards: as_json(get_base(wildcards)),
+        code=training_code(),
+        depends_on=lambda wildcards: training_settings(get_run(wildcards), get_base(wildcards)),
+        # With `input` as an argument, Snakemake does not rerun for it: `depends_on` decides.
+        settings=lambda wildcards, input: as_json(get_run(wildcards)),
+        base=lambda wildcards, input: as_json(get_base(wildcards)),
         weights=lambda wildcards: local_content(get_base(wildcards).id),
         output=lambda wildcards, output: Path(output.metrics).parent,
     shell:

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from active_perception_r1.config import CropConfig, FirstView, ModelConfig
+from tests.small_study import set_up_small_study
+from tests.workflow import Workflow
 
 # No deadline: the machine may be busy. The core's own tests ask for more cases (`strategies.many`).
 settings.register_profile(
@@ -46,3 +48,12 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
         batch_size=8,
         live_episodes=8,
     )
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, untrained_model: ModelConfig) -> Workflow:
+    """A finished run of the small study; tests leave it as they find it."""
+    workflow = set_up_small_study(tmp_path_factory.mktemp("study"), untrained_model)
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout
+    return workflow

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from active_perception_r1.errors import DataError
-from active_perception_r1.report.figures import accuracy_by_mode, learning_curve
+from active_perception_r1.report.accuracy import accuracy_by_mode
+from active_perception_r1.report.learning_curve import learning_curve
 
 
 def write_metrics(path: Path, *steps: dict[str, Any]) -> Path:

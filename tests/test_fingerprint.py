@@ -48,7 +48,7 @@ def of_stage(source: Path) -> str:
     program = (
         "import sys; from pathlib import Path;"
         "from active_perception_r1.runtime.fingerprint import code_fingerprint;"
-        "print(code_fingerprint('stage', 'app', Path(sys.argv[1])))"
+        "print(code_fingerprint('stage', (), 'app', Path(sys.argv[1])))"
     )
     command = [sys.executable, "-c", program, str(source)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout

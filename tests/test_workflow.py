@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import ast
-import copy
 import json
-import os
 import shutil
 import sys
-from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from active_perception_r1.config import ModelConfig, SyntheticDataset
-from active_perception_r1.data.sources import download
 from active_perception_r1.runtime.fingerprint import import_closure
 from tests.workflow import REPOSITORY, Workflow
-
-Config = dict[str, Any]
 
 
 @pytest.fixture
@@ -108,62 +100,20 @@ def test_a_missing_dataset_file_is_named(workflow: Workflow) -> None:
     assert "none.parquet" in done.stdout
 
 
-# What runs: one small study from a parquet file through training to the leaderboard.
-
-
-def small_study(model: ModelConfig) -> Config:
-    return {
-        "study": "small",
-        "studies": {
-            "small": {
-                "dataset": {"source": "parquet", "path": "pages.parquet"},
-                "slice": {"split": "test", "samples": 12, "seed": 1},
-                "models": ["tiny", "tiny+grpo"],
-                "modes": ["baseline", "active"],
-            }
-        },
-        "models": {"tiny": {**model.model_dump(mode="json"), "id": "untrained"}},
-        "training": {
-            "tiny+grpo": {
-                "base": "tiny",
-                "study": "small",
-                "samples": 10,
-                "steps": 3,
-                "prompts_per_step": 2,
-                "samples_per_prompt": 2,
-            }
-        },
-    }
-
-
-@pytest.fixture(scope="module")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, untrained_model: ModelConfig
-) -> tuple[Workflow, Config]:
-    """A finished run of the small study; tests leave it as they find it."""
-    workflow = Workflow(tmp_path_factory.mktemp("study"))
-    pages = SyntheticDataset(source="synthetic", questions={"all": 24})
-    download(pages, "all", workflow.folder / "pages.parquet")
-    shutil.copytree(untrained_model.id, workflow.folder / "untrained")
-    config = small_study(untrained_model)
-    workflow.configure(config)
-    done = workflow.run()
-    assert done.returncode == 0, done.stdout
-    return workflow, config
+# What runs: the small study of `tests/small_study.py`.
 
 
 def test_a_study_from_one_file_runs_through_to_a_leaderboard(
-    finished: tuple[Workflow, Config],
+    finished: Workflow,
 ) -> None:
-    results = finished[0].folder / "results" / "small"
+    results = finished.folder / "results" / "small"
     rows = json.loads((results / "leaderboard.json").read_text())
     assert [(row["model"], row["mode"], row["n"]) for row in rows] == [
-        ("tiny", "baseline", 12),
-        ("tiny", "active", 12),
-        ("tiny+grpo", "baseline", 12),
-        ("tiny+grpo", "active", 12),
+        (model, mode, 12)
+        for model in ("tiny", "tiny+grpo")
+        for mode in ("baseline", "active", "strict_zoom")
     ]
-    assert rows[3]["p_base"] is not None  # It is compared with the model it was trained from.
+    assert rows[4]["p_base"] is not None  # It is compared with the model it was trained from.
     steps = (results / "training" / "tiny+grpo" / "metrics.jsonl").read_text().splitlines()
     assert len(steps) == 3
     assert {path.name for path in (results / "report").iterdir()} == {
@@ -172,104 +122,20 @@ def test_a_study_from_one_file_runs_through_to_a_leaderboard(
     }
 
 
-def test_a_finished_study_has_nothing_to_do(finished: tuple[Workflow, Config]) -> None:
-    done = finished[0].run()
+def test_a_finished_study_has_nothing_to_do(finished: Workflow) -> None:
+    done = finished.run()
     assert "Nothing to be done" in done.stdout
 
 
-AFTER_LEADERBOARD = {"leaderboard": 1, "accuracy_figure": 1}
-AFTER_SLICE = {
-    "grpo_data": 1,
-    "grpo_train": 1,
-    "learning_curve": 1,
-    "infer": 4,
-    "score": 4,
-    **AFTER_LEADERBOARD,
-}
-
-EDITS: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
-    "nothing": (lambda config: None, {}),
-    "a study that is not chosen": (
-        lambda config: config["studies"].update(other=copy.deepcopy(config["studies"]["small"])),
-        {},
-    ),
-    "a model that no study names": (
-        lambda config: config["models"].update(other=config["models"]["tiny"]),
-        {},
-    ),
-    "the reward of the study": (
-        lambda config: config["studies"]["small"].update(reward={"correct_weight": 0.2}),
-        {"score": 4, **AFTER_LEADERBOARD},
-    ),
-    "a new mode": (
-        lambda config: config["studies"]["small"]["modes"].append("oracle"),
-        {"infer": 2, "score": 2, **AFTER_LEADERBOARD},
-    ),
-    "one model less": (
-        lambda config: config["studies"]["small"]["models"].remove("tiny+grpo"),
-        AFTER_LEADERBOARD,
-    ),
-    "the steps of the training run": (
-        lambda config: config["training"]["tiny+grpo"].update(steps=4),
-        {"grpo_train": 1, "learning_curve": 1, "infer": 2, "score": 2, **AFTER_LEADERBOARD},
-    ),
-    "the prompts of the model": (
-        lambda config: config["models"]["tiny"].update(prompts="standard"),
-        {"grpo_train": 1, "learning_curve": 1, "infer": 4, "score": 4, **AFTER_LEADERBOARD},
-    ),
-    "the seed of the slice": (
-        lambda config: config["studies"]["small"]["slice"].update(seed=2),
-        {"sample_slice": 1, **AFTER_SLICE},
-    ),
-}
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_of_the_configuration_reruns_what_it_concerns_and_no_more(
-    edit: str, finished: tuple[Workflow, Config]
-) -> None:
-    workflow, config = finished
-    apply, expected = EDITS[edit]
-    edited = copy.deepcopy(config)
-    apply(edited)
-    workflow.configure(edited)
-    try:
-        assert workflow.planned() == expected
-    finally:
-        workflow.configure(config)
-
-
-def test_touching_every_file_reruns_nothing(finished: tuple[Workflow, Config]) -> None:
-    workflow, _ = finished
-    files = [path for path in workflow.folder.rglob("*") if ".snakemake" not in path.parts]
-    for path in files:
-        os.utime(path)
-    assert workflow.planned() == {}
-
-
-def test_other_weights_rerun_the_model_and_what_was_trained_from_it(
-    finished: tuple[Workflow, Config],
-) -> None:
-    workflow, _ = finished
-    note = workflow.folder / "untrained" / "note.txt"
-    note.write_text("another model")
-    expected = {"grpo_train": 1, "learning_curve": 1, "infer": 4, "score": 4, **AFTER_LEADERBOARD}
-    try:
-        assert workflow.planned() == expected
-    finally:
-        note.unlink()
-
-
-def test_a_lost_prediction_is_made_again_alone(
-    finished: tuple[Workflow, Config], tmp_path: Path
-) -> None:
+def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "copy")
-    shutil.copytree(finished[0].folder, workflow.folder)
+    shutil.copytree(finished.folder, workflow.folder)
     results = workflow.folder / "results" / "small"
     lost = results / "predictions" / "tiny" / "baseline.jsonl"
     before = [json.loads(line)["answer"] for line in lost.read_text().splitlines()]
     lost.unlink()
-    assert workflow.planned() == {"infer": 1, "score": 1, **AFTER_LEADERBOARD}
+    expected = {"infer": 1, "score": 1, "leaderboard": 1, "accuracy_figure": 1}
+    assert workflow.planned() == expected
     done = workflow.run()
     assert done.returncode == 0, done.stdout
     assert [json.loads(line)["answer"] for line in lost.read_text().splitlines()] == before
@@ -277,10 +143,10 @@ def test_a_lost_prediction_is_made_again_alone(
 
 
 def test_a_model_that_is_not_there_costs_only_its_own_jobs(
-    finished: tuple[Workflow, Config], tmp_path: Path
+    finished: Workflow, tmp_path: Path
 ) -> None:
-    workflow, config = Workflow(tmp_path / "copy"), copy.deepcopy(finished[1])
-    shutil.copytree(finished[0].folder, workflow.folder)
+    workflow, config = Workflow(tmp_path / "copy"), finished.config
+    shutil.copytree(finished.folder, workflow.folder)
     config["models"]["lost"] = {**config["models"]["tiny"], "id": "models/lost/here"}
     config["studies"]["two"] = {
         **config["studies"]["small"],
@@ -301,7 +167,7 @@ STAGES_OF_ENV = {
     "data": ["data.sources", "data.slices", "config"],
     "models": ["models.infer", "training.grpo", "models.tiny.train", "config"],
     "scoring": ["scoring.score", "scoring.leaderboard", "config"],
-    "report": ["report.figures"],
+    "report": ["report.learning_curve", "report.accuracy"],
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,27 +19,38 @@ CONFIG = REPOSITORY / "workflow_config.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """The workflow run in `folder`, with `mine.yaml` there merged over the shipped config."""
+    """The workflow of `checkout` run in `folder`, with `mine.yaml` there merged over its config."""
 
     folder: Path
+    checkout: Path = REPOSITORY
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """JSON is YAML, too."""
         (self.folder / "mine.yaml").write_text(json.dumps(config), encoding="utf-8")
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was configured."""
+        config: dict[str, Any] = json.loads((self.folder / "mine.yaml").read_text(encoding="utf-8"))
+        return config
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Standard output and error together, as `stdout`."""
-        configs = [str(CONFIG)]
+        configs = [str(self.checkout / CONFIG.name)]
         if (self.folder / "mine.yaml").exists():
             configs.append("mine.yaml")
         program = Path(sys.executable).parent
         return subprocess.run(
             [
-                *[program / "snakemake", "--snakefile", REPOSITORY / "Snakefile"],
+                *[program / "snakemake", "--snakefile", self.checkout / "Snakefile"],
                 *["--cores", "2", *arguments, "--configfile", *configs],
             ],
             cwd=self.folder,
-            env={**os.environ, "PATH": f"{program}{os.pathsep}{os.environ['PATH']}"},
+            env={
+                **os.environ,
+                "PATH": f"{program}{os.pathsep}{os.environ['PATH']}",
+                "PYTHONPATH": str(self.checkout / "src"),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -49,6 +61,16 @@ class Workflow:
         done = self.run("--dry-run", *arguments)
         assert done.returncode == 0, done.stdout
         return job_counts(done.stdout)
+
+
+def copy_of_repository(folder: Path) -> Path:
+    """A checkout of its own, to edit: what the pipeline consists of, without models and tests."""
+    for name in ("Snakefile", CONFIG.name):
+        shutil.copy2(REPOSITORY / name, folder / name)
+    for name in ("src", "rules", "envs", "profiles"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
+    return folder
 
 
 def job_counts(output: str) -> dict[str, int]:

@@ -6,10 +6,9 @@ and only in `oracle`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -21,35 +20,16 @@ from active_perception_r1.envs.zoom_simulator import (
     open_page,
 )
 from active_perception_r1.geometry import Box
+from active_perception_r1.mode_rules import MODES
 from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
-from active_perception_r1.records import Evidence, Mode, Sample, ToolStatus
-from active_perception_r1.sim.live_reinjection import CropContent, EpisodeRules, LiveEpisode
+from active_perception_r1.records import CropContent, Evidence, Mode, Sample, ToolStatus
+from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode
 from active_perception_r1.utils.trace_parser import SYNTAXES
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
 
 ORACLE_MARGIN = 0.02  # Context around the evidence, in page units.
-
-
-@dataclass(frozen=True, slots=True)
-class ModeRules:
-    """What sets a mode apart; see `EpisodeRules` for the first three."""
-
-    tool: bool = False
-    require_zoom: bool = False
-    crop_content: CropContent = CropContent.REAL
-    shows_evidence: bool = False
-
-
-MODES: Mapping[Mode, ModeRules] = {
-    Mode.BASELINE: ModeRules(),
-    Mode.ACTIVE: ModeRules(tool=True),
-    Mode.STRICT_ZOOM: ModeRules(tool=True, require_zoom=True),
-    Mode.ORACLE: ModeRules(shows_evidence=True),
-    Mode.BLANK_CROP: ModeRules(tool=True, crop_content=CropContent.BLANK),
-    Mode.SHUFFLED_CROP: ModeRules(tool=True, crop_content=CropContent.SHUFFLED),
-}
 
 
 def episode_rules(mode: Mode, model: ModelConfig) -> EpisodeRules:
@@ -74,6 +54,31 @@ def episode_rules(mode: Mode, model: ModelConfig) -> EpisodeRules:
         max_zooms=model.max_zooms,
         max_turns=model.max_turns,
     )
+
+
+def decisive_rules(mode: Mode, model: ModelConfig) -> dict[str, Any]:
+    """The part of `episode_rules` that can make a difference in a mode, as plain data.
+
+    Everything that `prompts` and `mode_rules` define is in here, as far as the mode uses it. So
+    episodes depend on those modules through this value only, and an edit there concerns the modes
+    whose value it changes.
+    """
+    rules, evidence = episode_rules(mode, model), MODES[mode].shows_evidence
+    decisive: dict[str, Any] = {"first": rules.prompts.first, "shows_evidence": evidence}
+    if not evidence:  # An oracle without evidence is not played.
+        decisive["first_view"] = asdict(rules.first_view)
+    if evidence or rules.tool:
+        decisive["crop"] = asdict(rules.crop)
+    if rules.tool:
+        decisive |= {
+            "prompts": asdict(rules.prompts),
+            "require_zoom": rules.require_zoom,
+            "crop_content": rules.crop_content,
+            "syntax": rules.syntax.name,
+            "max_zooms": rules.max_zooms,
+            "max_turns": rules.max_turns,
+        }
+    return decisive
 
 
 def start_episode(

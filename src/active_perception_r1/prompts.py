@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from active_perception_r1.sim.live_reinjection import Prompts
@@ -27,56 +27,46 @@ class ZoomOffer:
     max_zooms: int
 
 
-@dataclass(frozen=True, slots=True)
-class StandardPrompts:
+def standard_prompts(offer: ZoomOffer) -> Prompts:
     """Full instructions, for instruction-tuned models."""
-
-    offer: ZoomOffer
-
-    def opening(self, question: str) -> str:
-        return f"{question}\n{self._tool()}{_ANSWER}"
-
-    def observation(self, question: str, faults: Sequence[str], zooms_left: int) -> str:
-        lines = [f"A zoom was not carried out: {fault}." for fault in faults]
-        lines.append(f"Question: {question}")
-        if zooms_left > 0:
-            lines.append(f"You may zoom {zooms_left} more time{'s' * (zooms_left > 1)}.")
-        lines.append(_ANSWER)
-        return "\n".join(lines)
-
-    def _tool(self) -> str:
-        if not self.offer.tool:
-            return ""
-        syntax, count = self.offer.syntax, self.offer.max_zooms
-        duty = (
-            "You must look closer before you answer"
-            if self.offer.require_zoom
-            else ("If something is too small to read, look closer before you answer")
-        )
-        return (
-            f"{duty}: write {syntax.example} and nothing else, and you are shown that region"
-            f" enlarged. {_UNITS[syntax.unit]}, always of the whole page: x0, y0 is the top left"
-            f" corner of the region and x1, y1 the bottom right one. You may zoom at most"
-            f" {count} time{'s' * (count > 1)}.\n"
-        )
+    more = [
+        f"You may zoom {_times(left, 'more time')}.\n" for left in range(1, offer.max_zooms + 1)
+    ]
+    return Prompts(
+        first=f"{{question}}\n{_tool(offer)}{_ANSWER}",
+        refused="A zoom was not carried out: {fault}.\n",
+        later=tuple(f"Question: {{question}}\n{text}{_ANSWER}" for text in ("", *more)),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class TersePrompts:
+def terse_prompts(offer: ZoomOffer) -> Prompts:
     """One short sentence after the question, for models with a tiny vocabulary."""
+    answer, zoom = "{question} Answer directly.", "{question} You may zoom."
+    first = "{question} Zoom first." if offer.require_zoom else zoom if offer.tool else answer
+    return Prompts(first=first, refused="", later=(answer, *[zoom] * offer.max_zooms))
 
-    offer: ZoomOffer
 
-    def opening(self, question: str) -> str:
-        if self.offer.require_zoom:
-            return f"{question} Zoom first."
-        return f"{question} You may zoom." if self.offer.tool else f"{question} Answer directly."
+def _tool(offer: ZoomOffer) -> str:
+    if not offer.tool:
+        return ""
+    duty = (
+        "You must look closer before you answer"
+        if offer.require_zoom
+        else "If something is too small to read, look closer before you answer"
+    )
+    return (
+        f"{duty}: write {offer.syntax.example} and nothing else, and you are shown that region"
+        f" enlarged. {_UNITS[offer.syntax.unit]}, always of the whole page: x0, y0 is the top left"
+        f" corner of the region and x1, y1 the bottom right one. You may zoom at most"
+        f" {_times(offer.max_zooms, 'time')}.\n"
+    )
 
-    def observation(self, question: str, faults: Sequence[str], zooms_left: int) -> str:
-        return f"{question} You may zoom." if zooms_left > 0 else f"{question} Answer directly."
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count > 1)}"
 
 
 PROMPT_SETS: Mapping[str, Callable[[ZoomOffer], Prompts]] = {
-    "standard": StandardPrompts,
-    "terse": TersePrompts,
+    "standard": standard_prompts,
+    "terse": terse_prompts,
 }

@@ -16,7 +16,7 @@ from active_perception_r1.geometry import Box, coverage
 
 
 class Mode(StrEnum):
-    """How a question is put to a model; `modes` holds the rules of each."""
+    """How a question is put to a model; `mode_rules` says what sets each apart."""
 
     BASELINE = "baseline"
     ACTIVE = "active"
@@ -24,6 +24,14 @@ class Mode(StrEnum):
     ORACLE = "oracle"
     BLANK_CROP = "blank_crop"
     SHUFFLED_CROP = "shuffled_crop"
+
+
+class CropContent(StrEnum):
+    """What a crop shows: the region asked for, or a control that carries no information."""
+
+    REAL = "real"
+    BLANK = "blank"
+    SHUFFLED = "shuffled"
 
 
 class ToolStatus(StrEnum):

@@ -46,20 +46,16 @@ def _run_infer(command: argparse.Namespace) -> None:
 def _run_train(command: argparse.Namespace) -> None:
     from active_perception_r1.config import ModelConfig, TrainingConfig, parse_section
     from active_perception_r1.data.files import sha256_of
-    from active_perception_r1.runtime.fingerprint import (
-        code_fingerprint,
-        fingerprint,
-        local_content,
-    )
+    from active_perception_r1.models.dependence import training_code, training_settings
+    from active_perception_r1.runtime.fingerprint import fingerprint, local_content
     from active_perception_r1.training.grpo import train
 
     run = parse_section(TrainingConfig, command.settings)
     base = parse_section(ModelConfig, command.model)
     # The state of a run with other code, settings or data must not be taken up.
     state = fingerprint(
-        code_fingerprint("training.grpo"),
-        run.model_dump_json(),
-        base.model_dump_json(),
+        training_code(),
+        training_settings(run, base),
         local_content(base.id),
         sha256_of(command.data),
     )

@@ -75,13 +75,13 @@ def _run_leaderboard(command: argparse.Namespace) -> None:
 
 
 def _run_learning_curve(command: argparse.Namespace) -> None:
-    from active_perception_r1.report.figures import learning_curve
+    from active_perception_r1.report.learning_curve import learning_curve
 
     learning_curve(command.metrics, command.output)
 
 
 def _run_accuracy_figure(command: argparse.Namespace) -> None:
-    from active_perception_r1.report.figures import accuracy_by_mode
+    from active_perception_r1.report.accuracy import accuracy_by_mode
 
     accuracy_by_mode(command.leaderboard, command.output)
 

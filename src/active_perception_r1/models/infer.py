@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from active_perception_r1.data.files import sha256_of
 from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.errors import BackendError, DataError
 from active_perception_r1.models.base import Backend
+from active_perception_r1.models.dependence import inference_code, inference_settings
 from active_perception_r1.models.load import load_backend
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample, ToolStatus
+from active_perception_r1.runtime.fingerprint import fingerprint
 from active_perception_r1.runtime.resume import ResumeStore
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import Reply
@@ -125,6 +127,5 @@ def with_decoys(samples: Iterator[Sample]) -> Iterator[tuple[Sample, Sample]]:
 
 def _resume_key(slice_path: Path, settings: ModelConfig, mode: Mode, revision: str) -> str:
     """What must be equal for an episode of an earlier run to be kept."""
-    digest = hashlib.sha256(slice_path.read_bytes())
-    digest.update(f"\0{settings.model_dump_json()}\0{mode}\0{revision}".encode())
-    return digest.hexdigest()
+    depends_on = inference_settings(settings, mode)
+    return fingerprint(inference_code(settings), depends_on, revision, sha256_of(slice_path))

@@ -10,7 +10,7 @@ import ast
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import active_perception_r1
@@ -43,7 +43,9 @@ def local_content(id: str) -> str:
     return folder_fingerprint(Path(id)) if Path(id).is_dir() else ""
 
 
-def code_fingerprint(module: str, package: str = PACKAGE, source: Path = SOURCE) -> str:
+def code_fingerprint(
+    module: str, without: Collection[str] = (), package: str = PACKAGE, source: Path = SOURCE
+) -> str:
     """Over what `module` and all modules of the package that it imports, however far, do.
 
     Comments, docstrings, formatting and imports for type checkers do not count. Not seen are data
@@ -52,19 +54,24 @@ def code_fingerprint(module: str, package: str = PACKAGE, source: Path = SOURCE)
 
     Args:
         module: name inside the package, such as `scoring.score`.
+        without: modules inside the package that do not count, nor what only they import: those that
+            this job does not run, or whose effect is fingerprinted as data.
         source: folder that holds the package.
 
     Raises:
         ModuleNotFoundError: the package has no such module.
     """
-    name = f"{package}.{module}"
-    if _find(name, source) is None:
-        raise ModuleNotFoundError(f"no module {name} in {source}")
-    closure = import_closure(name, source)
+    name, left_out = f"{package}.{module}", [f"{package}.{other}" for other in without]
+    for wanted in (name, *left_out):
+        if _find(wanted, source) is None:
+            raise ModuleNotFoundError(f"no module {wanted} in {source}")
+    closure = import_closure(name, source, left_out)
     return fingerprint(*(f"{known} {ast.dump(_tree(path))}" for known, path in closure.items()))
 
 
-def import_closure(module: str, source: Path = SOURCE) -> dict[str, Path]:
+def import_closure(
+    module: str, source: Path = SOURCE, without: Collection[str] = ()
+) -> dict[str, Path]:
     """The modules below `source` that run when `module` is imported or used, sorted by name.
 
     Imports inside functions count, and so does the `__init__` of every package on the way.
@@ -74,7 +81,7 @@ def import_closure(module: str, source: Path = SOURCE) -> dict[str, Path]:
     while waiting:
         for name in _with_parents(waiting.pop()):
             path = _find(name, source)
-            if path and name not in found:
+            if path and name not in found and name not in without:
                 found[name] = path
                 waiting += _imports(name, path)
     return dict(sorted(found.items()))

@@ -30,7 +30,7 @@ import pandas as pd
 
 from active_perception_r1.data.files import atomic
 from active_perception_r1.errors import DataError
-from active_perception_r1.modes import MODES
+from active_perception_r1.mode_rules import MODES
 from active_perception_r1.records import Mode, ToolStatus
 from active_perception_r1.scoring.statistics import (
     PairedTest,

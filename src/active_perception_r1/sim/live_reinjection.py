@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from itertools import islice
-from typing import Protocol
 
 from PIL import Image
 
@@ -22,27 +20,35 @@ from active_perception_r1.envs.zoom_simulator import (
     is_redundant,
     zoom,
 )
-from active_perception_r1.records import Action, Episode, Step, ToolStatus, Turn
+from active_perception_r1.records import Action, CropContent, Episode, Step, ToolStatus, Turn
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request, request_id
 from active_perception_r1.utils.trace_parser import Frame, Syntax, parse_actions, parse_answer
 
 
-class CropContent(StrEnum):
-    """What the crop shows: the region asked for, or a control that carries no information."""
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The user's side of the conversation, as texts with gaps `{question}` and `{fault}`.
 
-    REAL = "real"
-    BLANK = "blank"
-    SHUFFLED = "shuffled"
+    They hold every character that a model is told, so that what an episode depends on can be
+    compared as data (`modes.decisive_rules`).
 
+    Attributes:
+        first: under the first image.
+        refused: for each call that gave no crop; `{fault}` is why.
+        later: under the crops that a turn produced, by the number of zooms left, from 0.
+    """
 
-class Prompts(Protocol):
-    """The user's side of the conversation."""
+    first: str
+    refused: str
+    later: tuple[str, ...]
 
     def opening(self, question: str) -> str:
-        """Text under the first image."""
+        return self.first.replace("{question}", question)
 
     def observation(self, question: str, faults: Sequence[str], zooms_left: int) -> str:
-        """Text under the crops that a turn produced; `faults` says why calls gave none."""
+        """`zooms_left` may be negative: a mode may let a model ask in vain."""
+        refusals = "".join(self.refused.replace("{fault}", fault) for fault in faults)
+        return refusals + self.later[max(0, zooms_left)].replace("{question}", question)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
 
-from active_perception_r1.config import ModelConfig, TrainingConfig
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.transformers_backend import TransformersBackend
@@ -40,6 +39,9 @@ from active_perception_r1.rewards.active_vision_reward import (
 )
 from active_perception_r1.training.checkpoints import CheckpointStore, publish
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
+
+if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no training
+    from active_perception_r1.config import ModelConfig, TrainingConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,62 @@
+"""What the work of a model depends on: change it, and the work is done again; nothing else counts.
+
+Snakemake compares these values as parameters of its jobs, and saved records and training states are
+kept under them. A key of the configuration counts unless it is named here, or null: so a new one
+that is not in use reruns nothing.
+
+Versions of other packages are not among them: an environment that Snakemake makes (`--sdm conda`)
+is compared by its pins, and in one made by hand an upgrade should not cost days of inference.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from active_perception_r1.modes import decisive_rules
+from active_perception_r1.records import Mode
+from active_perception_r1.runtime.fingerprint import code_fingerprint
+
+if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
+    from active_perception_r1.config import ModelConfig, TrainingConfig
+
+BACKENDS = ("transformers",)
+
+# Modules whose whole effect is in the settings below.
+_AS_DATA = ("prompts", "mode_rules", "models.dependence")
+_IN_RULES = {"zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns"}
+# How fast and where, not what. In float32 the last bits of a logit may differ between batches.
+SPEED = {"gpus", "batch_size", "live_episodes"}
+_REPLACED_IN_TRAINING = {"temperature", "seed"}
+# Names, whose meaning is given in full elsewhere; what the data come from; and how often to save.
+_NOT_TRAINING = {"base", "study", "split", "samples", "save_every"}
+
+
+def inference_settings(model: ModelConfig, mode: Mode) -> str:
+    """JSON of what the episodes of a model in a mode depend on, code and weights left out."""
+    return json.dumps(_model_settings(model, mode, SPEED), sort_keys=True)
+
+
+def inference_code(model: ModelConfig) -> str:
+    """Fingerprint of the code that plays episodes with this model."""
+    others = [f"models.{name}_backend" for name in BACKENDS if name != model.backend]
+    return code_fingerprint("models.infer", without=(*_AS_DATA, *others))
+
+
+def training_settings(run: TrainingConfig, base: ModelConfig) -> str:
+    """JSON of what a training run depends on, code, weights and data left out."""
+    described = {
+        "run": run.model_dump(mode="json", exclude=_NOT_TRAINING, exclude_none=True),
+        "base": _model_settings(base, Mode.ACTIVE, SPEED | _REPLACED_IN_TRAINING),
+    }
+    return json.dumps(described, sort_keys=True)
+
+
+def training_code() -> str:
+    """Fingerprint of the code of a training run."""
+    return code_fingerprint("training.grpo", without=_AS_DATA)
+
+
+def _model_settings(model: ModelConfig, mode: Mode, without: set[str]) -> dict[str, object]:
+    entry = model.model_dump(mode="json", exclude=without | _IN_RULES, exclude_none=True)
+    return {"model": entry, "rules": decisive_rules(mode, model)}

@@ -1,0 +1,57 @@
+"""Accuracy by mode, of every model of a leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from active_perception_r1.report.figures import COLOURS, figure_in_style
+from active_perception_r1.scoring.tables import read_leaderboard
+
+
+def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
+    """Draw the accuracy of every model in every mode with its 95 % interval.
+
+    Raises:
+        DataError: the leaderboard is missing or damaged.
+    """
+    rows = [row for row in read_leaderboard(leaderboard) if row["n"]]
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    modes = list(dict.fromkeys(row["mode"] for row in rows))
+    width = 0.8 / max(1, len(models))
+    with figure_in_style(output, (max(6.0, 1.2 * len(modes)), 3.4)) as figure:
+        axes = figure.subplots()
+        for i, model in enumerate(models):
+            own = {row["mode"]: row for row in rows if row["model"] == model}
+            places = [
+                k + (i - (len(models) - 1) / 2) * width for k, m in enumerate(modes) if m in own
+            ]
+            bars = [own[mode] for mode in modes if mode in own]
+            _draw_bars(axes, places, bars, 0.92 * width, model, COLOURS[i % len(COLOURS)])
+        axes.set_xticks(range(len(modes)), modes)
+        axes.tick_params(axis="x", length=0)
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("Mode")
+        axes.set_ylabel("Accuracy (with 95 % interval)")
+        figure.legend(loc="outside upper left", ncols=max(1, min(4, len(models))))
+
+
+def _draw_bars(
+    axes: Axes,
+    places: Sequence[float],
+    rows: Sequence[Mapping[str, Any]],
+    width: float,
+    label: str,
+    colour: str,
+) -> None:
+    heights = np.array([row["accuracy"] for row in rows])
+    below = heights - [row["ci_low"] for row in rows]
+    above = np.array([row["ci_high"] for row in rows]) - heights
+    # Rounding may leave an end of the interval a hair inside the bar.
+    errors = np.maximum([below, above], 0.0)
+    axes.bar(places, heights, width, label=label, color=colour)
+    axes.errorbar(places, heights, errors, fmt="none", ecolor="#333333", elinewidth=1, capsize=2)

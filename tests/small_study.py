@@ -1,0 +1,44 @@
+"""A study of a minute: an untrained model, and what three steps of GRPO make of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from active_perception_r1.config import ModelConfig, SyntheticDataset
+from active_perception_r1.data.sources import download
+from tests.workflow import Workflow, copy_of_repository
+
+
+def set_up_small_study(folder: Path, model: ModelConfig) -> Workflow:
+    """A checkout in `folder` with the study's data and model, configured and not yet run."""
+    workflow = Workflow(folder, copy_of_repository(folder))
+    pages = SyntheticDataset(source="synthetic", questions={"all": 24})
+    download(pages, "all", folder / "pages.parquet")
+    shutil.copytree(model.id, folder / "untrained")
+    entry = {**model.model_dump(mode="json"), "id": "untrained"}
+    workflow.configure(
+        {
+            "study": "small",
+            "studies": {
+                "small": {
+                    "dataset": {"source": "parquet", "path": "pages.parquet"},
+                    "slice": {"split": "test", "samples": 12, "seed": 1},
+                    "models": ["tiny", "tiny+grpo"],
+                    "modes": ["baseline", "active", "strict_zoom"],
+                }
+            },
+            "models": {"tiny": entry},
+            "training": {
+                "tiny+grpo": {
+                    "base": "tiny",
+                    "study": "small",
+                    "samples": 10,
+                    "steps": 3,
+                    "prompts_per_step": 2,
+                    "samples_per_prompt": 2,
+                }
+            },
+        }
+    )
+    return workflow
