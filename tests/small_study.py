@@ -34,9 +34,11 @@ def set_up_small_study(folder: Path, model: ModelConfig) -> Workflow:
                     "base": "tiny",
                     "study": "small",
                     "samples": 10,
+                    "seed": 12,
                     "steps": 3,
                     "prompts_per_step": 2,
                     "samples_per_prompt": 2,
+                    "save_every": 1,
                 }
             },
         }

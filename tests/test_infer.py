@@ -61,7 +61,7 @@ def run(
 ) -> list[Episode]:
     output = slice_path.parent / f"{name}.jsonl"
     model = model.model_copy(update={"live_episodes": 3})
-    infer(slice_path, "scripted", model, mode, output, slice_path.parent / "partial.jsonl")
+    infer(slice_path, "scripted", model, mode, output, slice_path.parent / f"{name}.partial")
     return [Episode.from_json(line) for line in output.read_text().splitlines()]
 
 
@@ -80,7 +80,7 @@ def test_a_killed_run_resumes_and_asks_nothing_twice_that_was_saved(
     backend.kill_at = 14
     with pytest.raises(KeyboardInterrupt):
         run(slice_path, name="cut")
-    saved = len((slice_path.parent / "partial.jsonl").read_text().splitlines()) - 1
+    saved = len((slice_path.parent / "cut.partial").read_text().splitlines()) - 1
     assert saved > 0
     backend.kill_at, backend.asked = -1, 0
     assert run(slice_path, name="cut") == whole

@@ -135,8 +135,8 @@ ENTRIES: dict[str, tuple[Callable[[Config], object], Jobs]] = {
         {**TRAINING, **episodes(5)},
     ),
     "samples and seed of the training data changing places": (
-        lambda config: config["training"]["tiny+grpo"].update(samples=10, seed=0),
-        {},
+        lambda config: config["training"]["tiny+grpo"].update(samples=12, seed=10),
+        {"grpo_data": 1, **TRAINING, **episodes(3)},
     ),
     "the seed of the slice": (
         lambda config: config["studies"]["small"]["slice"].update(seed=2),
@@ -219,7 +219,7 @@ def test_edits_that_change_no_result_rerun_nothing(finished: Workflow, tmp_path:
     config["models"]["tiny"] |= {"batch_size": 3, "live_episodes": 5}
     config["models"]["other"] = config["models"]["tiny"]
     config["studies"]["other"] = config["studies"]["small"]
-    config["training"]["tiny+grpo"]["save_every"] = 2
+    config["training"]["tiny+grpo"]["save_every"] = 3
     moved.configure(config)
     for path in moved.folder.rglob("*"):
         if ".snakemake" not in path.parts:

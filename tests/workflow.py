@@ -36,11 +36,17 @@ class Workflow:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Standard output and error together, as `stdout`."""
+        with self.start(*arguments) as process:
+            output, _ = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """In a session of its own, so that it can be killed with all of its jobs."""
         configs = [str(self.checkout / CONFIG.name)]
         if (self.folder / "mine.yaml").exists():
             configs.append("mine.yaml")
         program = Path(sys.executable).parent
-        return subprocess.run(
+        return subprocess.Popen(
             [
                 *[program / "snakemake", "--snakefile", self.checkout / "Snakefile"],
                 *["--cores", "2", *arguments, "--configfile", *configs],
@@ -54,6 +60,7 @@ class Workflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def planned(self, *arguments: str) -> dict[str, int]:

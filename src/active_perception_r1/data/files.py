@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ def atomic(output: Path) -> Iterator[Path]:
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        _remove_parts_of_the_dead(output)
         part.touch()
     except OSError as error:
         raise DataError(f"{output.parent}: cannot be written to ({error.strerror})") from None
@@ -31,6 +33,14 @@ def atomic(output: Path) -> Iterator[Path]:
         os.replace(part, output)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_parts_of_the_dead(output: Path) -> None:
+    """What a killed process has left of its attempts to write `output`."""
+    for part in output.parent.glob(f".{glob.escape(output.name)}.*.part"):
+        writer = part.name.rsplit(".", 2)[1]
+        if not Path("/proc", writer).exists():
+            part.unlink(missing_ok=True)
 
 
 def write_json(output: Path, content: Mapping[str, Any]) -> None:

@@ -6,6 +6,9 @@ which the output is written when all of them are there:
     header line    {"resume": key}
     record lines   the record's id as a JSON string, a tab, the record (one line of any text)
 
+The file stays when the output is written: a job that must run again, because Snakemake did not live
+to note its end or because some records were left unsaved, takes up all that it holds.
+
 A record is with the operating system when `append` returns, which no kill can undo, and on disk
 within about a second. A kill leaves at most one torn line at the end, dropped on the next start.
 """
@@ -52,9 +55,8 @@ class ResumeStore:
         Raises:
             UserError: another process is writing to it.
         """
-        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = _open_locked(path)
+        self._file = open_locked(path)
         header = _line(json.dumps({"resume": key}))
         self._records, valid = _read(self._file.read(), header)
         self._file.truncate(valid)
@@ -85,7 +87,7 @@ class ResumeStore:
         order: Iterable[str],
         unsaved: Mapping[str, str] | None = None,
     ) -> None:
-        """Write the records of the ids in `order` to `output`, whole or not at all; end the store.
+        """Write the records of the ids in `order` to `output`, whole or not at all.
 
         Args:
             unsaved: records by id that belong into the output and were never appended.
@@ -96,7 +98,6 @@ class ResumeStore:
         records = self._records | dict(unsaved or {})
         with atomic(output) as part:
             part.write_bytes(b"".join(_line(records[id]) for id in order))
-        self._path.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -117,8 +118,12 @@ class ResumeStore:
             self._synced = time.monotonic()
 
 
-def _open_locked(path: Path) -> BinaryIO:
-    """Open for reading and appending; the kernel frees the lock when the process is gone."""
+def open_locked(path: Path) -> BinaryIO:
+    """Open for reading and appending; the kernel frees the lock when the process is gone.
+
+    Raises:
+        UserError: another process holds the lock.
+    """
     file = path.open("a+b")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,18 +13,23 @@ import torch
 from active_perception_r1.data.files import atomic, sha256_of, write_json
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.transformers_backend import TransformersBackend
+from active_perception_r1.runtime.resume import open_locked
 
 
 class CheckpointStore:
-    """A folder with the latest state of a run (`step-N.pt`) and its metrics so far.
+    """A folder with the latest state of a run (`step-N.pt`) and its metrics so far; it is locked.
 
     The folder is keyed by whoever names it: a run with other settings must get another folder.
+
+    Raises:
+        UserError: another process trains there, such as one that outlived its Snakemake.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.metrics = folder / "metrics.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = open_locked(folder / "lock")
 
     def restore(self, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> int:
         """Load the latest state, if any, and return the number of steps it has done.
