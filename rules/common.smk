@@ -1,5 +1,6 @@
 # What the rules share: the checked configuration, and functions from wildcards to its values.
 
+import functools
 import json
 import os
 import sys
@@ -40,6 +41,10 @@ wildcard_constraints:
     mode="|".join(Mode),
 
 
+# Hashed once, however many jobs use it.
+local_content = functools.cache(local_content)
+
+
 def as_json(section):
     """A section of the configuration as an argument of a command."""
     return section.model_dump_json(exclude_none=True)
@@ -76,7 +81,7 @@ def get_download_code(wildcards):
     """Only of the source that the study has."""
     others = {"synthetic": "data.synthetic", "hub": "data.hub"}
     others.pop(get_study(wildcards).dataset.source, None)
-    return code_fingerprint("data.sources", without=others.values())
+    return code_fingerprint("data.sources", without=tuple(others.values()))
 
 
 def get_dataset_content(wildcards):

@@ -60,7 +60,7 @@ rule train_tiny:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("models.tiny.train"),
+        code=lambda wildcards: code_fingerprint("models.tiny.train"),
     shell:
         "active-perception train-tiny --output {output} --checkpoints results/.checkpoints"
         " > {log} 2>&1"

@@ -39,7 +39,7 @@ def inference_settings(model: ModelConfig, mode: Mode) -> str:
 
 def inference_code(model: ModelConfig) -> str:
     """Fingerprint of the code that plays episodes with this model."""
-    others = [f"models.{name}_backend" for name in BACKENDS if name != model.backend]
+    others = (f"models.{name}_backend" for name in BACKENDS if name != model.backend)
     return code_fingerprint("models.infer", without=(*_AS_DATA, *others))
 
 

@@ -43,8 +43,9 @@ def local_content(id: str) -> str:
     return folder_fingerprint(Path(id)) if Path(id).is_dir() else ""
 
 
+@functools.cache  # Snakemake asks for every job
 def code_fingerprint(
-    module: str, without: Collection[str] = (), package: str = PACKAGE, source: Path = SOURCE
+    module: str, without: tuple[str, ...] = (), package: str = PACKAGE, source: Path = SOURCE
 ) -> str:
     """Over what `module` and all modules of the package that it imports, however far, do.
 
@@ -66,7 +67,7 @@ def code_fingerprint(
         if _find(wanted, source) is None:
             raise ModuleNotFoundError(f"no module {wanted} in {source}")
     closure = import_closure(name, source, left_out)
-    return fingerprint(*(f"{known} {ast.dump(_tree(path))}" for known, path in closure.items()))
+    return fingerprint(*(f"{known} {_digest(path)}" for known, path in closure.items()))
 
 
 def import_closure(
@@ -99,6 +100,7 @@ def _find(name: str, source: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+@functools.cache
 def _imports(module: str, path: Path) -> set[str]:
     """Everything that a file imports; what is imported from a package may be a module of it."""
     parents = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
@@ -111,6 +113,11 @@ def _imports(module: str, path: Path) -> set[str]:
             origin = ".".join([*above, *([node.module] if node.module else [])])
             found |= {origin} | {f"{origin}.{alias.name}" for alias in node.names}
     return found
+
+
+@functools.cache
+def _digest(path: Path) -> str:
+    return fingerprint(ast.dump(_tree(path)))
 
 
 @functools.cache
