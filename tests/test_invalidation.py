@@ -200,16 +200,15 @@ def test_edits_that_change_no_result_rerun_nothing(finished: Workflow, tmp_path:
     replace(source / "models" / "infer.py", "PASSES = 2", "PASSES = 2  # Twice.")
     replace(source / "sim" / "live_reinjection.py", '"""An episode in progress.', '"""An episode.')
     replace(source / "prompts.py", "A zoom was not carried out", "No zoom was carried out")
-    replace(source / "data" / "synthetic.py", "from __future__", "UNUSED = 1\nfrom __future__")
-    replace(source / "data" / "hub.py", "from __future__", "UNUSED = 1\nfrom __future__")
-    replace(source / "models" / "tiny" / "train.py", "import math", "import math\nUNUSED = 1")
+    for unused in ("data/synthetic.py", "data/hub.py", "models/tiny/train.py", "benchmark.py"):
+        path = source / unused
+        path.write_text(path.read_text(encoding="utf-8") + "\nUNUSED = 1\n", encoding="utf-8")
     replace(source / "config" / "section.py", "frozen=True", "frozen=True, str_max_length=999")
     replace(
         source / "config" / "model.py",
         "    seed: int = 0",
         "    seed: int = 0\n    new: int | None = None",
     )
-    replace(source / "benchmark.py", "import json", "import json\nUNUSED = 1")
     replace(
         moved.checkout / "rules" / "training.smk",
         "    priority: 1\n",

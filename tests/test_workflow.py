@@ -128,7 +128,7 @@ def test_a_finished_study_has_nothing_to_do(finished: Workflow) -> None:
 
 
 def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Path) -> None:
-    workflow = Workflow(tmp_path / "copy")
+    workflow = Workflow(tmp_path / "copy", tmp_path / "copy")
     shutil.copytree(finished.folder, workflow.folder)
     results = workflow.folder / "results" / "small"
     lost = results / "predictions" / "tiny" / "baseline.jsonl"
@@ -145,7 +145,7 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
 def test_a_model_that_is_not_there_costs_only_its_own_jobs(
     finished: Workflow, tmp_path: Path
 ) -> None:
-    workflow, config = Workflow(tmp_path / "copy"), finished.config
+    workflow, config = Workflow(tmp_path / "copy", tmp_path / "copy"), finished.config
     shutil.copytree(finished.folder, workflow.folder)
     config["models"]["lost"] = {**config["models"]["tiny"], "id": "models/lost/here"}
     config["studies"]["two"] = {
