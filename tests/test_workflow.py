@@ -46,14 +46,26 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
     }
 
 
-def test_another_study_of_the_file_is_chosen_by_name(workflow: Workflow) -> None:
+def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: Workflow) -> None:
     assert workflow.planned("--config", "study=docvqa") == {
         "download_dataset": 1,
         "sample_slice": 1,
-        "infer": 3,
-        "score": 3,
+        "infer": 30,
+        "score": 30,
         "leaderboard": 1,
         "accuracy_figure": 1,
+    }
+
+
+def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: Workflow) -> None:
+    assert workflow.planned("--config", "study=headroom") == {
+        "download_dataset": 1,
+        "sample_slice": 1,
+        "infer": 15,
+        "score": 15,
+        "leaderboard": 1,
+        "accuracy_figure": 1,
+        "headroom_figure": 1,
     }
 
 
@@ -205,6 +217,14 @@ EDITS: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         lambda config: config["studies"]["small"]["modes"].append("oracle"),
         {"infer": 2, "score": 2, **AFTER_LEADERBOARD},
     ),
+    "several first views": (
+        lambda config: config["studies"]["small"].update(first_views=[6272, 12544]),
+        {"infer": 8, "score": 8, "headroom_figure": 1, **AFTER_LEADERBOARD},
+    ),
+    "another engine": (
+        lambda config: config["models"]["tiny"].update(backend="vllm"),
+        {"grpo_train": 1, "learning_curve": 1, "infer": 4, "score": 4, **AFTER_LEADERBOARD},
+    ),
     "one model less": (
         lambda config: config["studies"]["small"]["models"].remove("tiny+grpo"),
         AFTER_LEADERBOARD,
@@ -301,7 +321,7 @@ STAGES_OF_ENV = {
     "data": ["data.sources", "data.slices", "config"],
     "models": ["models.infer", "training.grpo", "models.tiny.train", "config"],
     "scoring": ["scoring.score", "scoring.leaderboard", "config"],
-    "report": ["report.figures"],
+    "report": ["report.figures", "report.headroom"],
 }
 
 

@@ -22,7 +22,7 @@ from active_perception_r1.errors import DataError
 from active_perception_r1.scoring.tables import read_leaderboard
 
 # Okabe and Ito's palette, distinguishable with any colour vision.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _STYLE: Any = {  # Matplotlib's own type for this is a union of all its keys.
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -71,7 +71,7 @@ def learning_curve(metrics: Path, output: Path) -> None:
     panels = [panel for panel in _PANELS if any(panel.key in step for step in steps)]
     if not panels:
         raise DataError(f"{metrics}: no known metric; train again")
-    with _figure(output, (9.0, 2.4 * -(-len(panels) // 3))) as figure:
+    with house_figure(output, (9.0, 2.4 * -(-len(panels) // 3))) as figure:
         grid = figure.subplots(-(-len(panels) // 3), 3, squeeze=False, sharex=True)
         for axes, panel in zip(grid.flat, panels, strict=False):
             _draw_metric(axes, panel, steps)
@@ -92,7 +92,7 @@ def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
     models = list(dict.fromkeys(row["model"] for row in rows))
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     width = 0.8 / max(1, len(models))
-    with _figure(output, (max(6.0, 1.2 * len(modes)), 3.4)) as figure:
+    with house_figure(output, (max(6.0, 1.2 * len(modes)), 3.4)) as figure:
         axes = figure.subplots()
         for i, model in enumerate(models):
             own = {row["mode"]: row for row in rows if row["model"] == model}
@@ -100,7 +100,7 @@ def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
                 k + (i - (len(models) - 1) / 2) * width for k, m in enumerate(modes) if m in own
             ]
             bars = [own[mode] for mode in modes if mode in own]
-            _draw_bars(axes, places, bars, 0.92 * width, model, _COLOURS[i % len(_COLOURS)])
+            _draw_bars(axes, places, bars, 0.92 * width, model, COLOURS[i % len(COLOURS)])
         axes.set_xticks(range(len(modes)), modes)
         axes.tick_params(axis="x", length=0)
         axes.set_ylim(0, 1.02)
@@ -112,8 +112,8 @@ def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
 def _draw_metric(axes: Axes, panel: _Panel, steps: Sequence[Mapping[str, Any]]) -> None:
     points = [(step["step"], step[panel.key]) for step in steps if step.get(panel.key) is not None]
     x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
-    axes.plot(x, y, color=_COLOURS[0], linewidth=0.8, alpha=0.4, marker=".", markersize=2)
-    axes.plot(x, _running_mean(y), color=_COLOURS[0], linewidth=1.8)
+    axes.plot(x, y, color=COLOURS[0], linewidth=0.8, alpha=0.4, marker=".", markersize=2)
+    axes.plot(x, _running_mean(y), color=COLOURS[0], linewidth=1.8)
     axes.set_title(panel.title)
     axes.set_ylabel(panel.unit)
     axes.tick_params(labelbottom=True)
@@ -159,7 +159,7 @@ def _read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _figure(output: Path, size: tuple[float, float]) -> Iterator[Figure]:
+def house_figure(output: Path, size: tuple[float, float]) -> Iterator[Figure]:
     """A figure (inches) in the house style, saved when the block ends; touches no global state."""
     if output.suffix not in _NO_DATES:
         raise DataError(f"{output}: figures are written as {' or '.join(_NO_DATES)}")
