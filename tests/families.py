@@ -16,6 +16,7 @@ import torch
 import transformers as hf
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from active_perception_r1.config import load_config
 from tests.without_torchvision.sitecustomize import install
 
 install()  # before any processor is loaded
@@ -214,32 +215,30 @@ def _save(folder: Path, model_type: Any, config: Any, processor: Any) -> None:
     processor.save_pretrained(folder)
 
 
-_STAND_IN_FOR = {
+STUDY = "docvqa-smoke"
+STAND_IN_FOR = {
     "smolvlm-500m": "idefics3",
     "qwen2-vl-2b": "qwen2_vl",
     "qwen2.5-vl-3b": "qwen2_5_vl",
     "qwen2.5-vl-7b": "qwen2_5_vl",
     "llava-1.5-7b": "llava",
-    "qwen3-vl-4b": "qwen3_vl",
 }
 
 
 def main(folder: Path, dataset: Path) -> None:
-    """Write the stand-ins and `folder`/config.yaml, which puts them in the place of real models."""
-    entries = {}
-    for family in BUILDERS:
-        entries[family] = build(family, folder / family)
+    """Write the stand-ins and `folder`/config.yaml: the shipped study docvqa, run with them."""
+    shipped = load_config(Path("workflow_config.yaml")).studies["docvqa"]
+    source: dict[str, Any] = {"source": "synthetic", "questions": {"test": 8}}
     if dataset.exists():
-        data: dict[str, Any] = {"source": "parquet", "path": str(dataset)}
-    else:
-        data = {"source": "synthetic", "questions": {"test": 8}}
-    study = {"dataset": data, "slice": {"split": "test", "samples": 8, "seed": 29}}
-    study["models"] = list(_STAND_IN_FOR)
-    config = {
-        "study": "docvqa",
-        "studies": {"docvqa": study},
-        "models": {name: entries[family] for name, family in _STAND_IN_FOR.items()},
+        source = {"source": "parquet", "path": str(dataset)}
+    study = {
+        "dataset": source,
+        "slice": {"split": shipped.slice.split, "samples": 8, "seed": shipped.slice.seed},
+        "models": shipped.models,
+        "modes": shipped.modes,
     }
+    entries = {name: build(STAND_IN_FOR[name], folder / name) for name in shipped.models}
+    config = {"study": STUDY, "studies": {STUDY: study}, "models": entries}
     (folder / "config.yaml").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 
