@@ -1,9 +1,9 @@
-# The five commands of this repository; each works from a fresh clone.
+# The commands of this repository; each works from a fresh clone.
 PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo test check clean
+.PHONY: env demo docvqa-smoke test test-vllm check clean
 
 env: .venv/installed
 
@@ -17,8 +17,28 @@ demo: env
 	snakemake --cores all --config study=demo
 	active-perception show results/demo/leaderboard.json
 
+# Study docvqa with tiny stand-ins for its five models: what a real run does, but for the answers.
+DOCVQA ?= ../shared/data/receipts-docvqa.parquet
+SMOKE := results/.docvqa-smoke
+
+docvqa-smoke: env
+	$(BIN)/python -m tests.families $(SMOKE) $(DOCVQA)
+	PYTHONPATH=tests/without_torchvision snakemake --cores all --resources gpu=2 \
+		--configfile workflow_config.yaml $(SMOKE)/config.yaml
+	active-perception show results/docvqa-smoke/leaderboard.json
+
 test: env
 	pytest
+
+# The shipped model through a real vLLM, in an environment of its own (3.4 GB).
+test-vllm: .venv-vllm/installed
+	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/vllm
+
+.venv-vllm/installed: requirements-vllm.lock pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement requirements-vllm.lock
+	.venv-vllm/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
 
 check: env
 	ruff format --check .
@@ -29,5 +49,5 @@ check: env
 
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
-	rm -rf .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-vllm build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -prune -exec rm -rf {} +

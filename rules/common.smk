@@ -17,6 +17,7 @@ from active_perception_r1.models.dependence import (
 )
 from active_perception_r1.records import Mode
 from active_perception_r1.runtime.fingerprint import code_fingerprint, local_content
+from active_perception_r1.variants import base_model, first_view_pixels, variant
 
 
 def checked_settings():
@@ -36,7 +37,7 @@ settings = checked_settings()
 wildcard_constraints:
     study=NAME,
     split=NAME,
-    model=NAME,
+    model=rf"{NAME}(@\d+)?",
     run=NAME,
     mode="|".join(Mode),
 
@@ -122,17 +123,24 @@ def get_checkpoint(wildcards):
 
     The file with its hashes stands for the folder, which Snakemake compares by time only.
     """
-    run = settings.training.get(wildcards.model)
+    name = base_model(wildcards.model)
+    run = settings.training.get(name)
     if run is None:
         return []
-    return expand(rules.grpo_train.output.about, study=run.study, run=wildcards.model)
+    return expand(rules.grpo_train.output.about, study=run.study, run=name)
 
 
 def get_weights(wildcards):
     """Content of a model that is not an input of the rule."""
-    if wildcards.model in settings.training:
+    if base_model(wildcards.model) in settings.training:
         return ""
     return local_content(settings.model(wildcards.model).id)
+
+
+def get_infer_env(wildcards):
+    """vLLM brings its own versions of torch and transformers, so it has an environment of its own."""
+    vllm = settings.model(wildcards.model).backend == "vllm"
+    return "../envs/vllm.yaml" if vllm else "../envs/models.yaml"
 
 
 def get_reward(wildcards):
@@ -142,7 +150,7 @@ def get_reward(wildcards):
 def get_entries(wildcards):
     """Model and mode of every row of a leaderboard."""
     study = get_study(wildcards)
-    return [(model, mode) for model in study.models for mode in study.modes]
+    return [(model, mode) for model in study.variants for mode in study.modes]
 
 
 def get_scores(wildcards):
@@ -159,11 +167,13 @@ def get_score_arguments(wildcards, input):
 
 
 def get_base_of(wildcards):
-    """Which of the study's models were trained, and from what."""
-    runs = settings.training
-    return json.dumps(
-        {model: runs[model].base for model in get_study(wildcards).models if model in runs}
-    )
+    """Which of the study's models were trained, and from what; a variant from the same variant."""
+    base_of = {}
+    for name in get_study(wildcards).variants:
+        if run := settings.training.get(base_model(name)):
+            pixels = first_view_pixels(name)
+            base_of[name] = variant(run.base, pixels) if pixels else run.base
+    return json.dumps(base_of)
 
 
 def get_targets():
@@ -176,9 +186,10 @@ def get_targets():
         *expand(
             [*rules.infer.output, *rules.score.output],
             study=settings.study,
-            model=study.models,
+            model=study.variants,
             mode=study.modes,
         ),
+        *(expand(rules.headroom_figure.output, study=settings.study) if study.first_views else []),
         *[
             figure
             for name, run in runs.items()

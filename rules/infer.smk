@@ -4,10 +4,11 @@ rule infer:
         checkpoint=get_checkpoint,
     output:
         predictions="results/{study}/predictions/{model}/{mode}.jsonl",
+        about="results/{study}/predictions/{model}/{mode}.json",
     log:
         "logs/{study}/infer/{model}/{mode}.log",
     conda:
-        "../envs/models.yaml"
+        get_infer_env
     resources:
         gpu=lambda wildcards: settings.model(wildcards.model).gpus,
     params:

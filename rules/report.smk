@@ -30,3 +30,20 @@ rule accuracy_figure:
         code=code_fingerprint("report.accuracy"),
     shell:
         "active-perception accuracy-figure --leaderboard {input} --output {output} > {log} 2>&1"
+
+
+rule headroom_figure:
+    input:
+        rules.leaderboard.output.rows,
+    output:
+        "results/{study}/report/headroom.svg",
+    log:
+        "logs/{study}/headroom_figure.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("report.headroom"),
+    shell:
+        "active-perception headroom-figure --leaderboard {input} --output {output} > {log} 2>&1"

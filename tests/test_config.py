@@ -141,13 +141,77 @@ MISTAKES: list[tuple[str, object, str]] = [
     ),
     (
         "training/tiny-zoom-vlm+grpo/base",
-        "tiny",
-        "training.tiny-zoom-vlm+grpo.base: 'tiny' is not defined; known: tiny-zoom-vlm",
+        "tiny-zom-vlm",
+        "training.tiny-zoom-vlm+grpo.base: 'tiny-zom-vlm' is not defined; did you mean"
+        " 'tiny-zoom-vlm'?",
     ),
     (
         "training/tiny-zoom-vlm+grpo/learning_rat",
         1,
         "training.tiny-zoom-vlm+grpo.learning_rat: unknown key; did you mean 'learning_rate'?",
+    ),
+    (
+        "models/qwen2.5-vl-3b/family",
+        "qwen25_vl",
+        "models.qwen2.5-vl-3b.family: 'qwen25_vl' is not defined; did you mean 'qwen2_5_vl'?",
+    ),
+    (
+        "models/qwen2.5-vl-3b/crop/multiple",
+        1,
+        "models.qwen2.5-vl-3b: family qwen2_5_vl takes sides that are multiples of 28 pixels: set"
+        " crop.multiple to 28, and crop.max_pixels to at least 784",
+    ),
+    (
+        "models/llava-1.5-7b/max_new_tokens",
+        512,
+        "studies.docvqa: model llava-1.5-7b: 2304 tokens of 4 images and 2048 of replies do not fit"
+        " into its 4096; lower max_zooms, max_new_tokens or the pixel budgets",
+    ),
+    (
+        "models/smolvlm-500m/max_images",
+        1,
+        "studies.docvqa: model smolvlm-500m: the first view and 3 zooms are 4 images, but it takes"
+        " 1; lower max_zooms, or leave zooming out",
+    ),
+    (
+        "studies/headroom/first_views",
+        [401408, 500],
+        "studies.headroom: model qwen2.5-vl-3b@500: family qwen2_5_vl takes sides that are"
+        " multiples of 28 pixels: set first_view.multiple to 28, and first_view.max_pixels to at"
+        " least 784",
+    ),
+    (
+        "studies/headroom/models",
+        ["qwen2.5-vl-3b@401408"],
+        "studies.headroom.models.0: 'qwen2.5-vl-3b@401408' cannot be a name; use letters, digits"
+        " and . _ + -, with a letter or digit first",
+    ),
+    (
+        "models/qwen2.5-vl-7b/tensor_parallel",
+        2,
+        "models.qwen2.5-vl-7b: tensor_parallel (2) exceeds gpus (1)",
+    ),
+    (
+        "models/tiny-zoom-vlm/backend",
+        "openai",
+        "models.tiny-zoom-vlm: backend openai needs a section openai with a base_url",
+    ),
+    (
+        "models/tiny-zoom-vlm/openai",
+        {"base_url": "http://localhost:8000/v1", "api_key_env": "sk-geheim"},
+        "models.tiny-zoom-vlm.openai.api_key_env: give the name of an environment variable, such as"
+        " OPENAI_API_KEY, never the key",
+    ),
+    (
+        "models/tiny-zoom-vlm/openai",
+        {"base_url": "http://me:geheim@localhost/v1"},
+        "models.tiny-zoom-vlm.openai.base_url: no user, password or query here; a key belongs into"
+        " the environment",
+    ),
+    (
+        "models/tiny-zoom-vlm/vllm",
+        {"enforce_eagr": True},
+        "models.tiny-zoom-vlm.vllm.enforce_eagr: unknown key; did you mean 'enforce_eager'?",
     ),
     (
         "training/tiny-zoom-vlm",
@@ -180,6 +244,29 @@ def test_a_training_run_is_a_model_that_runs_as_its_base_does() -> None:
     assert trained.model_copy(update={"id": "models/tiny-zoom-vlm"}) == config.model(
         "tiny-zoom-vlm"
     )
+
+
+def test_a_model_that_takes_one_image_can_still_answer_without_zooming() -> None:
+    raw = changed("models/smolvlm-500m/max_images", 1)
+    raw["studies"]["docvqa"]["modes"] = ["baseline", "oracle"]
+    raw["studies"]["docvqa"]["models"] = ["smolvlm-500m"]
+    assert parse_config(raw).models["smolvlm-500m"].most_images == 1
+
+
+def test_several_first_views_make_variants_of_every_model_of_a_study() -> None:
+    raw = changed("studies/demo/first_views", [3136, 12544])
+    config = parse_config(raw)
+    assert config.studies["demo"].variants == [
+        "tiny-zoom-vlm@3136",
+        "tiny-zoom-vlm@12544",
+        "tiny-zoom-vlm+grpo@3136",
+        "tiny-zoom-vlm+grpo@12544",
+    ]
+    small, trained = (config.model(f"tiny-zoom-vlm{run}@3136") for run in ("", "+grpo"))
+    assert small.first_view.max_pixels == trained.first_view.max_pixels == 3136
+    assert small.id == "models/tiny-zoom-vlm"
+    assert trained.id == "results/demo/training/tiny-zoom-vlm+grpo/checkpoint"
+    assert small.crop == config.model("tiny-zoom-vlm").crop
 
 
 @pytest.mark.parametrize(

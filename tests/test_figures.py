@@ -10,6 +10,7 @@ from PIL import Image
 
 from active_perception_r1.errors import DataError
 from active_perception_r1.report.accuracy import accuracy_by_mode
+from active_perception_r1.report.headroom import headroom
 from active_perception_r1.report.learning_curve import learning_curve
 
 
@@ -94,3 +95,38 @@ def test_missing_inputs_are_named(tmp_path: Path) -> None:
 def test_other_formats_are_refused(tmp_path: Path, metrics: Path) -> None:
     with pytest.raises(DataError, match=r"curve\.gif: figures are written as \.svg or \.png"):
         learning_curve(metrics, tmp_path / "curve.gif")
+
+
+class TestHeadroom:
+    @staticmethod
+    def board(path: Path, budgets: tuple[int | None, ...]) -> Path:
+        rows = [
+            {
+                "model": f"{model}@{pixels}" if pixels else model,
+                "mode": mode,
+                "first_view_pixels": pixels,
+                "n": 10,
+                "accuracy": 0.5,
+                "ci_low": 0.3,
+                "ci_high": 0.7,
+            }
+            for model in ("m", "m+grpo")
+            for pixels in budgets
+            for mode in ("baseline", "active", "oracle", "strict_zoom")
+        ]
+        path.write_text(json.dumps(rows), encoding="utf-8")
+        return path
+
+    def test_it_has_a_panel_for_each_model_and_a_line_for_each_mode(self, tmp_path: Path) -> None:
+        board = self.board(tmp_path / "leaderboard.json", (50176, 100352, 401408))
+        for name in ("first.svg", "second.svg"):
+            headroom(board, tmp_path / name)
+        drawn = (tmp_path / "first.svg").read_bytes()
+        assert drawn == (tmp_path / "second.svg").read_bytes()
+        for comment in ("m+grpo", "baseline", "active", "oracle", "401,408"):
+            assert f"<!-- {comment} -->".encode() in drawn
+        assert b"<!-- strict_zoom -->" not in drawn
+
+    def test_a_study_without_budgets_has_none(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="give first_views"):
+            headroom(self.board(tmp_path / "leaderboard.json", (None,)), tmp_path / "a.svg")

@@ -38,14 +38,26 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
     }
 
 
-def test_another_study_of_the_file_is_chosen_by_name(workflow: Workflow) -> None:
+def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: Workflow) -> None:
     assert workflow.planned("--config", "study=docvqa") == {
         "download_dataset": 1,
         "sample_slice": 1,
-        "infer": 3,
-        "score": 3,
+        "infer": 30,
+        "score": 30,
         "leaderboard": 1,
         "accuracy_figure": 1,
+    }
+
+
+def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: Workflow) -> None:
+    assert workflow.planned("--config", "study=headroom") == {
+        "download_dataset": 1,
+        "sample_slice": 1,
+        "infer": 15,
+        "score": 15,
+        "leaderboard": 1,
+        "accuracy_figure": 1,
+        "headroom_figure": 1,
     }
 
 

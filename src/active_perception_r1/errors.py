@@ -15,3 +15,7 @@ class DataError(UserError):
 
 class BackendError(UserError):
     """A model that cannot be loaded or an engine that is gone."""
+
+
+class HubError(DataError, BackendError):
+    """A model or dataset that the hub does not give, or gives in another version than before."""

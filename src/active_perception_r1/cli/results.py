@@ -50,6 +50,12 @@ def add_commands(commands: Commands) -> None:
     add_path(accuracy, "--leaderboard", "a leaderboard.json")
     add_path(accuracy, "--output", "figure to write, .svg or .png")
 
+    headroom = add_command(
+        commands, "headroom-figure", _run_headroom_figure, "draw accuracy over first-view budgets"
+    )
+    add_path(headroom, "--leaderboard", "leaderboard.json of a study with first_views")
+    add_path(headroom, "--output", "figure to write, .svg or .png")
+
 
 def _scores(text: str) -> tuple[tuple[str, str], Path]:
     entry, _, path = text.partition("=")
@@ -84,6 +90,12 @@ def _run_accuracy_figure(command: argparse.Namespace) -> None:
     from active_perception_r1.report.accuracy import accuracy_by_mode
 
     accuracy_by_mode(command.leaderboard, command.output)
+
+
+def _run_headroom_figure(command: argparse.Namespace) -> None:
+    from active_perception_r1.report.headroom import headroom
+
+    headroom(command.leaderboard, command.output)
 
 
 def _run_show(command: argparse.Namespace) -> None:

@@ -22,7 +22,13 @@ from active_perception_r1.config.file import (
     parse_section,
     training_folder,
 )
-from active_perception_r1.config.model import CropConfig, FirstView, ModelConfig
+from active_perception_r1.config.model import (
+    CropConfig,
+    FirstView,
+    ModelConfig,
+    OpenAIConfig,
+    VllmConfig,
+)
 from active_perception_r1.config.section import NAME
 from active_perception_r1.config.training import TrainingConfig
 
@@ -36,11 +42,13 @@ __all__ = [
     "FirstView",
     "HubDataset",
     "ModelConfig",
+    "OpenAIConfig",
     "ParquetDataset",
     "SliceConfig",
     "StudyConfig",
     "SyntheticDataset",
     "TrainingConfig",
+    "VllmConfig",
     "load_config",
     "parse_config",
     "parse_section",

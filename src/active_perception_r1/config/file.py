@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from active_perception_r1.config.data import (
     DatasetConfig,
@@ -17,12 +25,20 @@ from active_perception_r1.config.data import (
     SyntheticDataset,
 )
 from active_perception_r1.config.errors import checked, undefined
-from active_perception_r1.config.model import CropConfig, FirstView, ModelConfig
+from active_perception_r1.config.model import (
+    CropConfig,
+    FirstView,
+    ModelConfig,
+    OpenAIConfig,
+    VllmConfig,
+)
 from active_perception_r1.config.section import Name, Section, each_once
 from active_perception_r1.config.training import TrainingConfig
 from active_perception_r1.errors import ConfigError
+from active_perception_r1.modes import MODES
 from active_perception_r1.records import Mode
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
+from active_perception_r1.variants import base_model, first_view_pixels, variant
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -32,13 +48,24 @@ T = TypeVar("T")
 
 
 class StudyConfig(Section):
-    """One table of results: a slice of a dataset, the models on it, the modes they run in."""
+    """One table of results: a slice of a dataset, the models on it, the modes they run in.
+
+    With `first_views`, pixel budgets, every model runs once with each instead of with its own.
+    """
 
     dataset: DatasetConfig
     slice: SliceConfig = SliceConfig()
     models: Annotated[list[Name], Field(min_length=1), AfterValidator(each_once)]
     modes: Annotated[list[Mode], Field(min_length=1), AfterValidator(each_once)]
+    first_views: Annotated[list[PositiveInt], AfterValidator(each_once)] = []
     reward: RewardConfig = RewardConfig()
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of the models in the results."""
+        if not self.first_views:
+            return self.models
+        return [variant(model, pixels) for model in self.models for pixels in self.first_views]
 
 
 class Config(Section):
@@ -62,14 +89,29 @@ class Config(Section):
             _require_split(study.slice.split, study, f"studies.{name}.slice.split")
             for model in study.models:
                 _require(model, [*self.models, *self.training], f"studies.{name}.models")
+            zooming = any(MODES[mode].tool for mode in study.modes)
+            for model in study.variants:
+                if fault := self._variant_fault(model, zooming):
+                    raise ValueError(f"studies.{name}: model {model}: {fault}")
         return self
 
     def model(self, name: str) -> ModelConfig:
-        """The entry of a model; for a training run, its base with the trained checkpoint as id."""
+        """The entry of a model or variant; a training run is its base with the new checkpoint."""
+        if pixels := first_view_pixels(name):
+            entry = self.model(base_model(name))
+            view = entry.first_view.model_copy(update={"max_pixels": pixels})
+            return ModelConfig(**{**dict(entry), "first_view": view})
         if run := self.training.get(name):
             trained = {"id": str(training_folder(run.study, name) / "checkpoint"), "revision": None}
             return self.models[run.base].model_copy(update=trained)
         return self.models[name]
+
+    def _variant_fault(self, name: str, zooming: bool) -> str:
+        """Why a study that zooms, or not, cannot run a model so; empty if it can."""
+        try:
+            return self.model(name).without_room(zooming)
+        except ValidationError as error:
+            return error.errors()[0]["msg"].removeprefix("Value error, ")
 
 
 def training_folder(study: str, run: str) -> Path:
@@ -140,6 +182,8 @@ def _keys_of_section(location: Sequence[str]) -> list[str]:
         "slice": SliceConfig,
         "first_view": FirstView,
         "crop": CropConfig,
+        "vllm": VllmConfig,
+        "openai": OpenAIConfig,
         **_SOURCES,
     }
     if not location:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from datasets import Dataset, Image, get_dataset_split_names, load_dataset
-from huggingface_hub import HfApi
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from active_perception_r1.data.docvqa import Row, Source, check_columns, unknown_split
 from active_perception_r1.data.files import sha256_of
 from active_perception_r1.errors import DataError
+from active_perception_r1.hub import resolve_commit
 
 
 def open_hub(name: str, revision: str | None, split: str) -> Source:
@@ -26,7 +24,7 @@ def open_hub(name: str, revision: str | None, split: str) -> Source:
             is missing.
     """
     folder = Path(name)
-    commit = None if folder.is_dir() else _resolve(name, revision)
+    commit = None if folder.is_dir() else resolve_commit("dataset", name, revision)
     # The library passes on errors of whatever it reads and of its transport: all mean the same.
     try:
         available = get_dataset_split_names(name, revision=commit)
@@ -41,26 +39,6 @@ def open_hub(name: str, revision: str | None, split: str) -> Source:
     if isinstance(dataset.features["image"], Image):
         dataset = dataset.cast_column("image", Image(decode=False))
     return Source(_rows(dataset), len(dataset), commit or _content_hash(folder))
-
-
-def _resolve(name: str, revision: str | None) -> str:
-    """The commit that a branch, tag or nothing stands for at this moment."""
-    if revision and re.fullmatch("[0-9a-f]{40}", revision):
-        return revision
-    try:
-        commit = HfApi().dataset_info(name, revision=revision).sha
-    except RepositoryNotFoundError:
-        raise DataError(f"{name}: no such dataset on the hub, and no such folder") from None
-    except RevisionNotFoundError:
-        raise DataError(f"{name}: no revision '{revision}'") from None
-    except Exception as error:  # of the client's HTTP library, too
-        raise DataError(
-            f"{name}: the hub cannot be reached ({error}); give a local folder as id, or use"
-            " source: parquet"
-        ) from error
-    if commit is None:
-        raise DataError(f"{name}: the hub names no commit; give a revision")
-    return commit
 
 
 def _content_hash(folder: Path) -> str:

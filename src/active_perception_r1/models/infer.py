@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from active_perception_r1.data.files import sha256_of
+from active_perception_r1.data.files import sha256_of, write_json
 from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.errors import BackendError, DataError
 from active_perception_r1.models.base import Backend
@@ -31,7 +31,7 @@ PASSES = 2  # Episodes that ended in an infrastructure error are played once mor
 def infer(
     slice_path: Path, name: str, settings: ModelConfig, mode: Mode, output: Path, partial: Path
 ) -> None:
-    """Play every sample of a slice and write the predictions.
+    """Play every sample of a slice; write the predictions, and beside them what made them.
 
     Finished episodes are kept in `partial` as they come, so that a killed run resumes. Episodes
     that end in an infrastructure error are not kept there: they are played again.
@@ -66,6 +66,13 @@ def infer(
                 f" sample {sample}: {first.error}. The others are kept: run again to retry."
             )
         errors = {sample: episode.to_json() for sample, episode in failed.items()}
+        about = {
+            "model": name,
+            "mode": mode,
+            "revision": backend.revision,
+            "settings": settings.model_dump(mode="json"),
+        }
+        write_json(output.with_suffix(".json"), about)
         store.finish(output, (sample.id for sample in read_slice(slice_path)), errors)
 
 

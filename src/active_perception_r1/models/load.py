@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from active_perception_r1.errors import BackendError
 from active_perception_r1.models.base import Backend
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
@@ -21,3 +23,16 @@ def load_backend(settings: ModelConfig) -> Backend:
             from active_perception_r1.models.transformers_backend import TransformersBackend
 
             return TransformersBackend(settings)
+        case "vllm":
+            # Checked apart: an ImportError inside vLLM means something else than that it lacks.
+            if find_spec("vllm") is None:
+                raise BackendError(
+                    "vllm is not installed here; pip install vllm, or run with --sdm conda"
+                )
+            from active_perception_r1.models.vllm_backend import VllmBackend
+
+            return VllmBackend(settings)
+        case "openai":
+            from active_perception_r1.models.openai_backend import OpenAIBackend
+
+            return OpenAIBackend(settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,9 +12,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils.logging import disable_progress_bar
 
 from active_perception_r1.errors import BackendError
-from active_perception_r1.models.revision import hub_commit
-from active_perception_r1.runtime.fingerprint import folder_fingerprint
-from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
+from active_perception_r1.models.chat import request_seed, template_message
+from active_perception_r1.models.weights import find_weights, image_options, require_family
+from active_perception_r1.sim.messages import FinishReason, Reply, Request
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
@@ -48,20 +47,25 @@ class TransformersBackend:
     def __init__(self, settings: ModelConfig) -> None:
         self.settings = settings
         disable_progress_bar()  # type: ignore[no-untyped-call]  # the stage shows its own
-        folder = Path(settings.id)
-        commit = None if folder.is_dir() else hub_commit(settings.id, settings.revision)
-        self.revision = commit or folder_fingerprint(folder)
+        weights = find_weights(settings)
+        self.revision = weights.revision
         try:
-            source: dict[str, Any] = {"revision": commit}
+            source: dict[str, Any] = {"revision": weights.commit}
             self.processor: Any = AutoProcessor.from_pretrained(settings.id, **source)  # type: ignore[no-untyped-call]
-            source["dtype"] = settings.dtype
+            source |= {"dtype": settings.dtype, "device_map": settings.device_map}
             model: Any = AutoModelForImageTextToText.from_pretrained(settings.id, **source)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             detail = " ".join(str(error).split())
             raise BackendError(f"model '{settings.id}' cannot be loaded: {detail}") from error
+        require_family(settings, model.config.model_type)
+        images = self.processor.image_processor
+        for option, value in image_options(settings, images).items():
+            setattr(images, option, value)
         self.processor.tokenizer.padding_side = "left"
-        self.device = torch.device("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
-        self.model: Any = model.to(self.device).eval()
+        if settings.device_map is None:
+            model.to("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
+        self.model: Any = model.eval()
+        self.device = torch.device(model.device)  # with a device map, where the inputs go
         self._batch_size = settings.batch_size
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
@@ -100,7 +104,8 @@ class TransformersBackend:
         """Model inputs of a batch: the chat template over the texts, the images in order."""
         texts = [
             self.processor.apply_chat_template(
-                [self._chat(message) for message in request], add_generation_prompt=True
+                [template_message(message, self.processor.image_token) for message in request],
+                add_generation_prompt=True,
             )
             for request in requests
         ]
@@ -126,21 +131,10 @@ class TransformersBackend:
             replies.append(Reply(text, reason, prompt, length, seconds / size))
         return replies
 
-    def _chat(self, message: Message) -> dict[str, Any]:
-        """A message for the chat template; text that spells the image placeholder stays text."""
-        placeholder: str = self.processor.image_token
-        defused = f"{placeholder[0]} {placeholder[1:]}"
-        content = [
-            {"type": "text", "text": part.replace(placeholder, defused)}
-            if isinstance(part, str)
-            else {"type": "image"}
-            for part in message.parts
-        ]
-        return {"role": message.role, "content": content}
-
     def _run(self, requests: Sequence[Request]) -> list[Reply]:
         """A batch that halves itself until it fits, or until the request at fault stands alone."""
         start = time.perf_counter()
+        torch.manual_seed(request_seed(requests[0], self.settings.seed))
         try:
             return self.decode(self.run(self.encode(requests)), time.perf_counter() - start)
         except Exception as error:  # One request must not take the others with it.

@@ -10,6 +10,7 @@ Rows are in the order of the configuration. What they count:
 - `delta_baseline`, `p_value`, `gained`, `harmed`: against the same model's baseline, question by
   question (exact McNemar test); null for the baseline itself.
 - `delta_base`, `p_base`: a trained model against the model it started from, in the same mode.
+- `first_view_pixels`: the budget of a model that the study shows several; null for the others.
 - `headroom`: what perfect zooming could gain: the oracle's `delta_baseline`.
 - `crop_usage`: share of episodes in which the model saw at least one crop it asked for;
   `strict_satisfied`: share with a crop and then an answer, in fail-closed modes only.
@@ -39,6 +40,7 @@ from active_perception_r1.scoring.statistics import (
     wilson_interval,
 )
 from active_perception_r1.scoring.tables import as_csv, as_markdown
+from active_perception_r1.variants import first_view_pixels
 
 Row = dict[str, Any]
 
@@ -150,6 +152,7 @@ def _row(entry: Entry, tables: Mapping[Entry, pd.DataFrame], base_of: Mapping[st
         "mean_iou": seen["iou"].mean(),
         "mean_zoom_calls": table["zoom_calls"].mean(),
         "by_layout": _by_layout(table),
+        "first_view_pixels": first_view_pixels(entry.model),
     }
     return {key: _plain(value) for key, value in row.items()}
 

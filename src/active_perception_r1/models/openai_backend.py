@@ -1,0 +1,131 @@
+"""Models behind any server that speaks OpenAI's chat completions: vLLM, SGLang, hosted ones.
+
+The client library retries what may pass (lost connections, time-outs, status 408, 409, 429, 5xx)
+with exponential, jittered pauses, or for as long as the server's `Retry-After` asks. What remains
+is the error of one request and no other.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from openai import OpenAI, OpenAIError
+from PIL import Image
+
+from active_perception_r1.errors import BackendError
+from active_perception_r1.models.chat import request_seed
+from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
+
+if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
+    from active_perception_r1.config import ModelConfig
+
+_NO_KEY = "none"  # The client wants one; servers without accounts ignore it.
+
+
+class OpenAIBackend:
+    """A served model. Its `revision` is the name it is served under: servers tell no commit.
+
+    Raises:
+        BackendError: the key is not in the environment, nobody answers, or the server has no such
+            model.
+    """
+
+    def __init__(self, settings: ModelConfig) -> None:
+        if settings.openai is None:
+            raise BackendError(f"model '{settings.id}': backend openai needs its section openai")
+        self.settings = settings
+        self._server = settings.openai
+        self._model = settings.openai.model or settings.id
+        self.revision = f"served:{self._model}"
+        # It writes requests, which hold whole pages, into the log of every job.
+        logging.getLogger("openai").setLevel(logging.WARNING)
+        self._client = OpenAI(
+            base_url=self._server.base_url,
+            api_key=_key(self._server.api_key_env),
+            timeout=self._server.timeout_seconds,
+            max_retries=self._server.retries,
+        )
+        self._require_model()
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """Replies in order, with at most `concurrency` requests under way."""
+        with ThreadPoolExecutor(self._server.concurrency) as pool:
+            return list(pool.map(self._ask, requests))
+
+    def _ask(self, request: Request) -> Reply:
+        start = time.perf_counter()
+        messages: Any = [_message(message) for message in request]
+        try:
+            answer = self._client.chat.completions.create(
+                model=self._model,
+                messages=messages,
+                max_tokens=self.settings.max_new_tokens,
+                temperature=self.settings.temperature,
+                seed=request_seed(request, self.settings.seed),
+            )
+            return _reply(answer, time.perf_counter() - start)
+        # Servers send anything: what is no completion ends up as errors of any kind.
+        except Exception as error:
+            return Reply("", FinishReason.ERROR, error=_described(error))
+
+    def _require_model(self) -> None:
+        try:
+            served = [model.id for model in self._client.models.list()]
+        except (OpenAIError, ValueError, TypeError, AttributeError) as error:
+            raise BackendError(
+                f"{self._server.base_url}: no list of models ({_described(error)}); is the server"
+                " up, and the key in the environment?"
+            ) from None
+        if self._model not in served:
+            names = ", ".join(served[:10]) or "none"
+            raise BackendError(
+                f"{self._server.base_url} does not serve '{self._model}'; it serves: {names}"
+            )
+
+
+def _key(variable: str | None) -> str:
+    if variable is None:
+        return _NO_KEY
+    if not (key := os.environ.get(variable)):
+        raise BackendError(f"{variable} is not set; put the key of the server into it")
+    return key
+
+
+def _message(message: Message) -> dict[str, Any]:
+    if message.role == "assistant":
+        return {"role": message.role, "content": "".join(map(str, message.parts))}
+    return {"role": message.role, "content": [_part(part) for part in message.parts]}
+
+
+def _part(part: str | Image.Image) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    encoded = io.BytesIO()
+    part.save(encoded, "PNG", compress_level=1)  # lossless: the server sees the pixels we made
+    data = base64.b64encode(encoded.getvalue()).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+
+
+def _reply(answer: Any, seconds: float) -> Reply:
+    choice = answer.choices[0]
+    text, reason = choice.message.content or "", choice.finish_reason
+    if reason not in ("stop", "length"):
+        raise ValueError(f"the reply ended for the reason '{reason}'")
+    prompt = answer.usage.prompt_tokens if answer.usage else 0
+    written = answer.usage.completion_tokens if answer.usage else 0
+    return Reply(text, FinishReason(reason), prompt, written, seconds)
+
+
+def _described(error: Exception) -> str:
+    """One line; of a body that was to be JSON, not what it holds."""
+    if isinstance(error, json.JSONDecodeError | AttributeError | TypeError | IndexError):
+        return f"the server's answer is not a completion ({type(error).__name__})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

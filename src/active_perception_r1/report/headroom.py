@@ -1,0 +1,58 @@
+"""Figure: what zooming gains, and could gain, depending on how much the model sees at first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from active_perception_r1.errors import DataError
+from active_perception_r1.records import Mode
+from active_perception_r1.report.figures import COLOURS, figure_in_style
+from active_perception_r1.scoring.tables import read_leaderboard
+from active_perception_r1.variants import base_model
+
+_MODES = (Mode.BASELINE, Mode.ACTIVE, Mode.ORACLE)
+
+
+def headroom(leaderboard: Path, output: Path) -> None:
+    """Draw accuracy in baseline, active and oracle over the pixels of the first view, per model.
+
+    Bands are the 95 % intervals of the leaderboard.
+
+    Raises:
+        DataError: the leaderboard is missing or damaged, or its study has no `first_views`.
+    """
+    rows = [row for row in read_leaderboard(leaderboard) if row["first_view_pixels"] and row["n"]]
+    models = list(dict.fromkeys(base_model(row["model"]) for row in rows))
+    if not models:
+        raise DataError(f"{leaderboard}: no model has several first views; give first_views")
+    with figure_in_style(output, (max(4.0, 3.2 * len(models)), 3.4)) as figure:
+        grid = figure.subplots(1, len(models), squeeze=False, sharey=True)
+        for axes, model in zip(grid.flat, models, strict=True):
+            own = [row for row in rows if base_model(row["model"]) == model]
+            _draw(axes, own)
+            axes.set_title(model)
+        grid[0, 0].set_ylabel("Accuracy (with 95 % interval)")
+        figure.supxlabel("Pixels of the first view", fontsize="medium")
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(_MODES))
+
+
+def _draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    for mode, colour in zip(_MODES, COLOURS, strict=False):
+        points = sorted(
+            (row["first_view_pixels"], row["accuracy"], row["ci_low"], row["ci_high"])
+            for row in rows
+            if row["mode"] == mode
+        )
+        if points:
+            pixels, accuracy, low, high = zip(*points, strict=True)
+            axes.plot(pixels, accuracy, color=colour, marker="o", markersize=4, label=str(mode))
+            axes.fill_between(pixels, low, high, color=colour, alpha=0.15, linewidth=0)
+    budgets = sorted({row["first_view_pixels"] for row in rows})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(budgets, [f"{pixels:,}" for pixels in budgets], rotation=30)
+    axes.minorticks_off()
+    axes.set_ylim(0, 1.02)

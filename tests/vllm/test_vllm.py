@@ -1,0 +1,172 @@
+"""The shipped model through real vLLM, in this process and served: the same texts as transformers.
+
+Run by `make test-vllm`, in an environment with vLLM's build for CPUs; plain pytest leaves it out.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from active_perception_r1.config import ModelConfig, SliceConfig, SyntheticDataset, load_config
+from active_perception_r1.data.slices import sample_slice
+from active_perception_r1.data.sources import download
+from active_perception_r1.errors import BackendError
+from active_perception_r1.models import infer as stage
+from active_perception_r1.models.base import Backend
+from active_perception_r1.models.infer import infer
+from active_perception_r1.models.load import load_backend
+from active_perception_r1.models.vllm_backend import VllmBackend
+from active_perception_r1.records import Episode, Mode
+from active_perception_r1.sim.messages import Message
+
+REPOSITORY = Path(__file__).parents[2]
+MODEL = REPOSITORY / "models" / "tiny-zoom-vlm"
+MODES = (Mode.BASELINE, Mode.ACTIVE)
+PAGES = 100  # 200 episodes in the two modes.
+AGREEMENT = 0.98  # Another order of additions may turn a near tie.
+START_SECONDS = 240
+Texts = dict[tuple[Mode, str], list[str]]
+
+
+def entry(**changes: object) -> ModelConfig:
+    shipped = load_config(REPOSITORY / "workflow_config.yaml").models["tiny-zoom-vlm"]
+    return ModelConfig.model_validate({**shipped.model_dump(), "id": str(MODEL), **changes})
+
+
+@pytest.fixture(scope="module")
+def slice_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("slice")
+    download(SyntheticDataset(source="synthetic"), "test", folder / "test.parquet")
+    sample_slice(folder / "test.parquet", SliceConfig(samples=PAGES), folder / "slice.parquet")
+    return folder / "slice.parquet"
+
+
+def play(backend: Backend, settings: ModelConfig, slice_path: Path, folder: Path) -> Texts:
+    """What the model wrote, turn by turn, in every episode."""
+    texts: Texts = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "load_backend", lambda settings: backend)
+        for mode in MODES:
+            output = folder / f"{mode}.jsonl"
+            infer(slice_path, "tiny", settings, mode, output, folder / "partial")
+            for line in output.read_text().splitlines():
+                episode = Episode.from_json(line)
+                assert not episode.error
+                texts[mode, episode.sample_id] = [turn.text for turn in episode.turns]
+    return texts
+
+
+def agreement(texts: Texts, reference: Texts) -> float:
+    assert texts.keys() == reference.keys()
+    return sum(texts[key] == reference[key] for key in reference) / len(reference)
+
+
+@pytest.fixture(scope="module")
+def reference(slice_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Texts:
+    settings = entry()
+    folder = tmp_path_factory.mktemp("transformers")
+    texts = play(load_backend(settings), settings, slice_path, folder)
+    assert len(texts) == PAGES * len(MODES)
+    assert sum(len(turns) for turns in texts.values()) > 1.4 * len(texts)  # it does zoom
+    return texts
+
+
+@pytest.fixture(scope="module")
+def settings() -> ModelConfig:
+    engine = {"gpu_memory_utilization": 0.2, "max_model_len": 1024, "enforce_eager": True}
+    return entry(backend="vllm", vllm=engine)
+
+
+@pytest.fixture(scope="module")
+def engine(settings: ModelConfig) -> Iterator[VllmBackend]:
+    backend = load_backend(settings)
+    assert isinstance(backend, VllmBackend)
+    yield backend
+    backend.engine.llm_engine.engine_core.shutdown()
+
+
+class TestEngineInThisProcess:
+    def test_it_writes_what_transformers_writes(
+        self,
+        engine: VllmBackend,
+        settings: ModelConfig,
+        reference: Texts,
+        slice_path: Path,
+        tmp_path: Path,
+    ) -> None:
+        assert engine.revision == load_backend(entry()).revision
+        assert agreement(play(engine, settings, slice_path, tmp_path), reference) >= AGREEMENT
+
+    def test_one_bad_request_is_the_only_one_that_fails(self, engine: VllmBackend) -> None:
+        good = (Message("user", ("Where is row B? Answer directly.",)),)
+        too_long = (Message("user", ("1 " * 2000,)),)
+        replies = engine.generate([good, too_long, good])
+        assert [bool(reply.error) for reply in replies] == [False, True, False]
+        assert replies[0].text == replies[2].text
+
+    def test_text_that_spells_the_image_placeholder_stays_text(self, engine: VllmBackend) -> None:
+        (reply,) = engine.generate([(Message("user", ("<image> <image>?",)),)])
+        assert not reply.error
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of `vllm serve` with the shipped model."""
+    port, log = free_port(), tmp_path_factory.mktemp("server") / "log"
+    options = ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"]
+    options += ["--max-model-len", "1024", "--gpu-memory-utilization", "0.2"]
+    options += ["--limit-mm-per-prompt", '{"image": 2, "video": 0}', "--served-model-name", "tiny"]
+    command = [str(Path(sys.executable).with_name("vllm")), "serve", str(MODEL), *options]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", process, log)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(START_SECONDS):
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except OSError:
+            time.sleep(1)
+        else:
+            return
+    raise AssertionError(f"vllm serve did not start:\n{log.read_text()[-4000:]}")
+
+
+class TestServer:
+    def test_it_writes_what_transformers_writes(
+        self, server: str, reference: Texts, slice_path: Path, tmp_path: Path
+    ) -> None:
+        client = {"base_url": server, "model": "tiny", "concurrency": 32}
+        settings = entry(backend="openai", gpus=0, openai=client)
+        texts = play(load_backend(settings), settings, slice_path, tmp_path)
+        assert agreement(texts, reference) >= AGREEMENT
+
+    def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does(
+        self, server: str
+    ) -> None:
+        settings = entry(backend="openai", openai={"base_url": server, "model": "large"})
+        with pytest.raises(BackendError, match="does not serve 'large'; it serves: tiny"):
+            load_backend(settings)
