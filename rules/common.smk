@@ -39,6 +39,10 @@ def as_json(section):
     return section.model_dump_json()
 
 
+# Not a parameter of the rules: how GPUs are shared changes no result.
+gpu_sharing = as_json(settings.gpu)
+
+
 def get_study(wildcards):
     return settings.studies[wildcards.study]
 

@@ -18,4 +18,4 @@ rule infer:
         "active-perception infer --slice {input.slice} --model {wildcards.model}"
         " --settings {params.settings:q} --mode {wildcards.mode} --output {output.predictions}"
         " --partial results/.partial/{wildcards.study}/{wildcards.model}/{wildcards.mode}.jsonl"
-        " > {log} 2>&1"
+        " --gpu {gpu_sharing:q} --granted {resources.gpu} > {log} 2>&1"

@@ -22,6 +22,7 @@ from active_perception_r1.config.file import (
     parse_section,
     training_folder,
 )
+from active_perception_r1.config.gpu import GpuConfig
 from active_perception_r1.config.model import CropConfig, FirstView, ModelConfig
 from active_perception_r1.config.section import NAME
 from active_perception_r1.config.training import TrainingConfig
@@ -34,6 +35,7 @@ __all__ = [
     "CropConfig",
     "DatasetConfig",
     "FirstView",
+    "GpuConfig",
     "HubDataset",
     "ModelConfig",
     "ParquetDataset",

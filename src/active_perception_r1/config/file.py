@@ -17,6 +17,7 @@ from active_perception_r1.config.data import (
     SyntheticDataset,
 )
 from active_perception_r1.config.errors import checked, undefined
+from active_perception_r1.config.gpu import GpuConfig
 from active_perception_r1.config.model import CropConfig, FirstView, ModelConfig
 from active_perception_r1.config.section import Name, Section, each_once
 from active_perception_r1.config.training import TrainingConfig
@@ -32,13 +33,18 @@ T = TypeVar("T")
 
 
 class StudyConfig(Section):
-    """One table of results: a slice of a dataset, the models on it, the modes they run in."""
+    """One table of results: a slice of a dataset, the models on it, the modes they run in.
+
+    The study fails where more than `max_error_share` of the episodes of a model in a mode ended in
+    an error that is not the model's.
+    """
 
     dataset: DatasetConfig
     slice: SliceConfig = SliceConfig()
     models: Annotated[list[Name], Field(min_length=1), AfterValidator(each_once)]
     modes: Annotated[list[Mode], Field(min_length=1), AfterValidator(each_once)]
     reward: RewardConfig = RewardConfig()
+    max_error_share: float = Field(default=0.05, ge=0, lt=1)
 
 
 class Config(Section):
@@ -48,6 +54,7 @@ class Config(Section):
     studies: dict[Name, StudyConfig]
     models: dict[Name, ModelConfig]
     training: dict[Name, TrainingConfig] = {}
+    gpu: GpuConfig = GpuConfig()
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
@@ -137,6 +144,7 @@ def _keys_of_section(location: Sequence[str]) -> list[str]:
         "studies": StudyConfig,
         "models": ModelConfig,
         "training": TrainingConfig,
+        "gpu": GpuConfig,
         "slice": SliceConfig,
         "first_view": FirstView,
         "crop": CropConfig,
