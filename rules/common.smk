@@ -10,6 +10,7 @@ from active_perception_r1.config import NAME, RESULTS, parse_config
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.records import Mode
 from active_perception_r1.runtime.fingerprint import code_fingerprint, local_content
+from active_perception_r1.runtime.resume import retry_file
 
 
 def checked_settings():
@@ -110,6 +111,17 @@ def get_weights(wildcards):
     if wildcards.model in settings.training:
         return ""
     return local_content(settings.model(wildcards.model).id)
+
+
+def get_partial(wildcards):
+    """Where inference keeps finished episodes."""
+    return RESULTS / ".partial" / wildcards.study / wildcards.model / f"{wildcards.mode}.jsonl"
+
+
+def get_retry(wildcards):
+    """Changes when inference has left infrastructure errors: then it runs again next time."""
+    file = retry_file(get_partial(wildcards))
+    return file.read_text() if file.exists() else ""
 
 
 def get_reward(wildcards):

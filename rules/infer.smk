@@ -14,8 +14,10 @@ rule infer:
         code=code_fingerprint("models.infer"),
         settings=lambda wildcards: as_json(settings.model(wildcards.model)),
         weights=get_weights,
+        partial=get_partial,
+        retry=get_retry,
     shell:
         "active-perception infer --slice {input.slice} --model {wildcards.model}"
         " --settings {params.settings:q} --mode {wildcards.mode} --output {output.predictions}"
-        " --partial results/.partial/{wildcards.study}/{wildcards.model}/{wildcards.mode}.jsonl"
+        " --partial {params.partial}"
         " --gpu {gpu_sharing:q} --granted {resources.gpu} > {log} 2>&1"

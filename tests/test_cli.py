@@ -21,6 +21,7 @@ COMMANDS = [
     "infer",
     "leaderboard",
     "learning-curve",
+    "preflight",
     "sample-slice",
     "score",
     "show",

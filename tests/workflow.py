@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
+INSTALLED = Path(sys.executable).parent
 CONFIG = REPOSITORY / "workflow_config.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """The workflow run in `folder`, with `mine.yaml` there merged over the shipped config."""
+    """The workflow run in `folder`, with `mine.yaml` there merged over the shipped config.
+
+    Programs in the folder `programs` come before the installed ones.
+    """
 
     folder: Path
+    programs: Path | None = None
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """JSON is YAML, too."""
@@ -28,21 +33,27 @@ class Workflow:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Standard output and error together, as `stdout`."""
-        configs = [str(CONFIG)]
-        if (self.folder / "mine.yaml").exists():
-            configs.append("mine.yaml")
-        program = Path(sys.executable).parent
         return subprocess.run(
-            [
-                *[program / "snakemake", "--snakefile", REPOSITORY / "Snakefile"],
-                *["--cores", "2", *arguments, "--configfile", *configs],
-            ],
+            self.command(*arguments),
             cwd=self.folder,
-            env={**os.environ, "PATH": f"{program}{os.pathsep}{os.environ['PATH']}"},
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def command(self, *arguments: str) -> list[str]:
+        configs = [str(CONFIG)]
+        if (self.folder / "mine.yaml").exists():
+            configs.append("mine.yaml")
+        return [
+            *[str(INSTALLED / "snakemake"), "--snakefile", str(REPOSITORY / "Snakefile")],
+            *["--cores", "2", *arguments, "--configfile", *configs],
+        ]
+
+    def environment(self) -> dict[str, str]:
+        folders = [*([self.programs] if self.programs else []), INSTALLED, os.environ["PATH"]]
+        return {**os.environ, "PATH": os.pathsep.join(map(str, folders))}
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Number of jobs of each rule that a run would execute."""

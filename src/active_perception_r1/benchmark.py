@@ -31,6 +31,7 @@ from active_perception_r1.scoring.leaderboard import leaderboard
 from active_perception_r1.scoring.score import score
 from active_perception_r1.scoring.tables import as_markdown, as_text
 
+MAX_ERROR_SHARE = 0.05  # As a study's default.
 STRATEGIES = {"default": Mode.ACTIVE, "strict_zoom": Mode.STRICT_ZOOM}
 
 
@@ -93,7 +94,7 @@ def _play(
         table = stages / "scores" / f"{mode}.parquet"
         partial = stages / ".partial" / f"{mode}.jsonl"
         infer(slice_path, settings.model_id, model, mode, predictions, partial)
-        score(predictions, slice_path, RewardConfig(), table)
+        score(predictions, slice_path, RewardConfig(), table, MAX_ERROR_SHARE)
         scores[settings.model_id, mode] = table
     return scores
 

@@ -103,12 +103,30 @@ def parse_section(kind: TypeForm[T], text: str) -> T:
     return checked(lambda: adapter.validate_json(text), lambda location: [])
 
 
-def load_config(path: Path) -> Config:
-    """Read and check one configuration file.
+def load_config(*paths: Path, study: str | None = None) -> Config:
+    """Read and check configuration files, each merged over those before it, as Snakemake does.
+
+    Args:
+        study: in place of the files' `study`.
 
     Raises:
-        ConfigError: the file is missing, not YAML, or wrong.
+        ConfigError: a file is missing or not YAML, or the configuration is wrong.
     """
+    raw: dict[str, Any] = {}
+    for path in paths:
+        _merge(raw, _read(path))
+    return parse_config(raw | ({"study": study} if study else {}))
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -117,7 +135,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping with the keys study, studies and models")
-    return parse_config(raw)
+    return raw
 
 
 def _require(word: str, known: Collection[str], where: str) -> None:

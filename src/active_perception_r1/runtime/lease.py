@@ -66,7 +66,7 @@ def lease(count: int, policy: GpuConfig, purpose: str) -> Iterator[tuple[str, ..
         yield names
     finally:
         for variable in (VISIBLE, "CUDA_DEVICE_ORDER", TOKEN):
-            os.environ.pop(variable)
+            os.environ.pop(variable, None)
             if variable in environment:
                 os.environ[variable] = environment[variable]
         for lock in locks:

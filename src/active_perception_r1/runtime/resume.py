@@ -84,11 +84,13 @@ class ResumeStore:
         output: Path,
         order: Iterable[str],
         unsaved: Mapping[str, str] | None = None,
+        keep: bool = False,
     ) -> None:
         """Write the records of the ids in `order` to `output`, whole or not at all; end the store.
 
         Args:
             unsaved: records by id that belong into the output and were never appended.
+            keep: leave the file for another run under the same key.
 
         Raises:
             KeyError: a record is missing.
@@ -96,7 +98,8 @@ class ResumeStore:
         records = self._records | dict(unsaved or {})
         with atomic(output) as part:
             part.write_bytes(b"".join(_line(records[id]) for id in order))
-        self._path.unlink()
+        if not keep:
+            self._path.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -115,6 +118,23 @@ class ResumeStore:
         if time.monotonic() - self._synced >= SYNC_SECONDS:
             os.fsync(self._file.fileno())
             self._synced = time.monotonic()
+
+
+def retry_file(path: Path) -> Path:
+    """Beside the store at `path`: how often its output was left with records to make again.
+
+    A parameter of the pipeline's rule. A run that leaves such records counts it up, so that it
+    differs from what the run was started with, and the rule runs again; others do not touch it.
+    """
+    return path.with_suffix(".retry")
+
+
+def ask_for_retry(path: Path) -> None:
+    """Have the pipeline run again the job whose store is at `path`."""
+    file = retry_file(path)
+    count = int(file.read_text()) if file.exists() else 0
+    with atomic(file) as part:
+        part.write_text(f"{count + 1}\n")
 
 
 def _open_locked(path: Path) -> BinaryIO:
