@@ -17,6 +17,7 @@ from active_perception_r1.models.dependence import (
 )
 from active_perception_r1.records import Mode
 from active_perception_r1.runtime.fingerprint import code_fingerprint, local_content
+from active_perception_r1.runtime.resume import retry_file
 from active_perception_r1.variants import base_model, first_view_pixels, variant
 
 
@@ -49,6 +50,10 @@ local_content = functools.cache(local_content)
 def as_json(section):
     """A section of the configuration as an argument of a command."""
     return section.model_dump_json(exclude_none=True)
+
+
+# Not a parameter of the rules: how GPUs are shared changes no result.
+gpu_sharing = as_json(settings.gpu)
 
 
 def get_study(wildcards):
@@ -141,6 +146,17 @@ def get_infer_env(wildcards):
     """vLLM brings its own versions of torch and transformers, so it has an environment of its own."""
     vllm = settings.model(wildcards.model).backend == "vllm"
     return "../envs/vllm.yaml" if vllm else "../envs/models.yaml"
+
+
+def get_partial(wildcards):
+    """Where inference keeps finished episodes."""
+    return RESULTS / ".partial" / wildcards.study / wildcards.model / f"{wildcards.mode}.jsonl"
+
+
+def get_retry(wildcards):
+    """Changes when inference has left infrastructure errors: then it runs again next time."""
+    file = retry_file(get_partial(wildcards))
+    return file.read_text() if file.exists() else ""
 
 
 def get_reward(wildcards):

@@ -17,8 +17,10 @@ rule infer:
         # With `input` as an argument, Snakemake does not rerun for it: `depends_on` decides.
         settings=lambda wildcards, input: as_json(settings.model(wildcards.model)),
         weights=get_weights,
+        partial=get_partial,
+        retry=get_retry,
     shell:
         "active-perception infer --slice {input.slice} --model {wildcards.model}"
         " --settings {params.settings:q} --mode {wildcards.mode} --output {output.predictions}"
-        " --partial results/.partial/{wildcards.study}/{wildcards.model}/{wildcards.mode}.jsonl"
-        " > {log} 2>&1"
+        " --partial {params.partial}"
+        " --gpu {gpu_sharing:q} --granted {resources.gpu} > {log} 2>&1"

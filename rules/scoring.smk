@@ -13,9 +13,10 @@ rule score:
     params:
         code=code_fingerprint("scoring.score"),
         reward=get_reward,
+        max_error_share=lambda wildcards: get_study(wildcards).max_error_share,
     shell:
         "active-perception score --predictions {input.predictions} --slice {input.slice}"
-        " --reward {params.reward:q} --output {output} > {log} 2>&1"
+        " --reward {params.reward:q} --max-error-share {params.max_error_share} --output {output} > {log} 2>&1"
 
 
 rule leaderboard:

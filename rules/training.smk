@@ -45,7 +45,8 @@ rule grpo_train:
     shell:
         "active-perception train --run {wildcards.run} --settings {params.settings:q}"
         " --model {params.base:q} --data {input} --output {params.output}"
-        " --checkpoints results/.checkpoints > {log} 2>&1"
+        " --checkpoints results/.checkpoints --gpu {gpu_sharing:q} --granted {resources.gpu}"
+        " > {log} 2>&1"
 
 
 # Not part of any study: makes anew what the repository ships as models/tiny-zoom-vlm.

@@ -18,6 +18,16 @@ settings.register_profile(
 settings.load_profile("project")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--lease-jobs", type=int, default=20, help="jobs in the storm of GPU leases")
+
+
+@pytest.fixture
+def lease_jobs(request: pytest.FixtureRequest) -> int:
+    jobs: int = request.config.getoption("--lease-jobs")
+    return jobs
+
+
 @pytest.fixture(scope="session")
 def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     """Entry of a model folder with random weights: Idefics3, tokenizer and processor as shipped."""

@@ -6,14 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import pynvml
 import pytest
 
 from active_perception_r1.cli import main
 from active_perception_r1.config import ModelConfig
-from active_perception_r1.runtime import gpu
+from active_perception_r1.runtime import lease
 
 COMMANDS = [
     "accuracy-figure",
@@ -23,6 +21,7 @@ COMMANDS = [
     "infer",
     "leaderboard",
     "learning-curve",
+    "preflight",
     "sample-slice",
     "score",
     "show",
@@ -183,69 +182,35 @@ def test_benchmark_plays_three_modes_and_writes_both_reports(
 
 
 def test_benchmark_leaves_a_busy_gpu_alone_unless_told_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    untrained_model: ModelConfig,
 ) -> None:
-    monkeypatch.setattr("active_perception_r1.benchmark.busy_gpus", lambda: ["GPU 0 (in use)"])
-    arguments = ["benchmark", f"--model-id={tmp_path}", f"--output-dir={tmp_path}/out"]
-    arguments.append("--samples=1")
+    monkeypatch.setenv("ACTIVE_PERCEPTION_GPUS", "0")
+    monkeypatch.setattr(lease, "BUSY_GRACE", 0.0)
+    monkeypatch.setattr(lease, "busy_devices", lambda devices, _: dict.fromkeys(devices, "in use"))
+    config = {
+        "study": "s",
+        "studies": {
+            "s": {"dataset": {"source": "synthetic"}, "models": ["m"], "modes": ["active"]}
+        },
+        "models": {"m": {**untrained_model.model_dump(mode="json"), "gpus": 1}},
+        "gpu": {"lease_folder": str(tmp_path / "leases")},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    arguments = ["benchmark", "--model-id=m", f"--output-dir={tmp_path}/out", "--samples=1"]
+    arguments.append(f"--config={tmp_path}/config.yaml")
     assert main(arguments) == 1
-    assert capsys.readouterr().err == (
-        "error: GPU 0 (in use): wait, or share it with --allow-busy-gpu\n"
-    )
-    assert main([*arguments, "--allow-busy-gpu"]) == 1
-    assert "cannot be loaded" in capsys.readouterr().err
+    assert "error: GPU 0: in use; wait, or share it with" in capsys.readouterr().err
+    assert main([*arguments, "--allow-busy-gpu"]) == 0
 
 
-class FakeDriver:
-    """Two GPUs, of which the second has a process."""
-
-    NVMLError = pynvml.NVMLError
-
-    def nvmlInit(self) -> None: ...  # noqa: N802
-    def nvmlShutdown(self) -> None: ...  # noqa: N802
-
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        return 2
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
-        return index
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:  # noqa: N802
-        return {"GPU-a": 0, "GPU-b": 1}[uuid]
-
-    def nvmlDeviceGetIndex(self, device: int) -> int:  # noqa: N802
-        return device
-
-    def nvmlDeviceGetComputeRunningProcesses(self, device: int) -> list[int]:  # noqa: N802
-        return [4711] * device
-
-    def nvmlDeviceGetMemoryInfo(self, device: int) -> SimpleNamespace:  # noqa: N802
-        return SimpleNamespace(used=device * 2**34, total=2**36)
-
-
-@pytest.mark.parametrize(
-    ("visible", "busy"),
-    [
-        (None, ["GPU 1 (1 processes, 16.0 of 64.0 GiB in use)"]),
-        ("0", []),
-        ("", []),
-        ("GPU-b, 0", ["GPU 1 (1 processes, 16.0 of 64.0 GiB in use)"]),
-    ],
-)
-def test_only_visible_gpus_can_be_busy(
-    visible: str | None, busy: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_was_granted_fewer_gpus_than_its_model_needs_does_not_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gpu, "pynvml", FakeDriver())
-    if visible is None:
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    else:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert gpu.busy_gpus() == busy
-
-
-def test_without_a_driver_no_gpu_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
-
-    monkeypatch.setattr(pynvml, "nvmlInit", fail)
-    assert gpu.busy_gpus() == []
+    view = {"max_pixels": 99}
+    settings = {"id": "none", "gpus": 2, "first_view": view, "crop": view}
+    arguments = ["infer", "--slice=s", "--model=m", "--mode=active", "--output=o", "--partial=p"]
+    assert main([*arguments, "--settings", json.dumps(settings), "--granted=1"]) == 1
+    assert "the model needs 2 GPUs, but this job was granted 1" in capsys.readouterr().err

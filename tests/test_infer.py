@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from active_perception_r1.errors import BackendError, DataError
 from active_perception_r1.models import infer as stage
 from active_perception_r1.models.infer import infer, with_decoys
 from active_perception_r1.records import Episode, Mode, ToolStatus
+from active_perception_r1.runtime.resume import retry_file
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 from tests.scripted import MODEL, ZOOM, make_sample, stop
 
@@ -101,27 +103,67 @@ def test_an_engine_error_is_tried_once_more(backend: Scripted, slice_path: Path)
     assert {episode.tool_status for episode in run(slice_path)} == {ToolStatus.ANSWERED}
 
 
-def test_regression_engine_errors_fail_the_stage_and_lose_nothing(
+def test_regression_an_engine_error_is_written_down_and_asks_for_a_retry(
     backend: Scripted, slice_path: Path
 ) -> None:
     """In the predecessor, failed samples silently left the denominator."""
-    backend.fail = {2, *range(20, 40)}
-    with pytest.raises(BackendError, match=r"of 10 episodes .* sample sample-.*: server gone"):
-        run(slice_path)
-    backend.fail, backend.asked = set(), 0
-    assert len(run(slice_path)) == len(SLICE)
-    assert 0 < backend.asked < 2 * len(SLICE)
-
-
-def test_a_rare_error_is_written_down_as_one(
-    backend: Scripted, slice_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stage, "MAX_ERROR_SHARE", 0.1)
     backend.fail = {2, 20, 21}
     failed = [episode for episode in run(slice_path) if episode.error]
-    assert len(failed) == 1
-    assert failed[0].tool_status is ToolStatus.BACKEND_ERROR
+    assert [episode.tool_status for episode in failed] == [ToolStatus.BACKEND_ERROR]
     assert failed[0].answer is None
+    assert retries(slice_path) == "1\n"
+
+    backend.fail, backend.asked = {1, 2}, 0
+    assert sum(bool(episode.error) for episode in run(slice_path)) == 1
+    assert (backend.asked, retries(slice_path)) == (2, "2\n")  # The failed one alone, twice.
+
+    backend.fail, backend.asked = set(), 0
+    assert {episode.tool_status for episode in run(slice_path)} == {ToolStatus.ANSWERED}
+    assert (backend.asked, retries(slice_path)) == (2, "2\n")
+    assert not (slice_path.parent / "partial.jsonl").exists()
+
+
+def retries(slice_path: Path) -> str:
+    return retry_file(slice_path.parent / "partial.jsonl").read_text()
+
+
+def test_an_engine_that_never_answers_fails_the_stage(backend: Scripted, slice_path: Path) -> None:
+    backend.fail = set(range(1000))
+    with pytest.raises(
+        BackendError, match="^10 episodes .* sample sample-0: server gone, and none went well"
+    ):
+        run(slice_path)
+    assert not (slice_path.parent / "out.jsonl").exists()
+
+
+def test_an_engine_that_goes_away_fails_the_stage_soon_and_loses_nothing(
+    backend: Scripted, slice_path: Path
+) -> None:
+    write_samples(slice_path, [make_sample(i) for i in range(60)])
+    backend.fail = set(range(20, 1000))
+    with pytest.raises(BackendError, match="server gone: the engine is gone; what was finished"):
+        run(slice_path)
+    assert backend.asked < 20 + 2 * stage.MIN_STREAK
+    backend.fail, backend.asked = set(), 0
+    assert len(run(slice_path)) == 60
+    assert 60 < backend.asked < 2 * 60
+
+
+@pytest.mark.parametrize("mode", [Mode.ACTIVE, Mode.SHUFFLED_CROP, Mode.ORACLE])
+def test_a_page_that_cannot_be_decoded_costs_its_own_sample_only(
+    mode: Mode, backend: Scripted, slice_path: Path
+) -> None:
+    broken = replace(SLICE[4], image=SLICE[4].image[:200])
+    write_samples(slice_path, [*SLICE[:4], broken, *SLICE[5:]])
+    episodes = run(slice_path, mode)
+    (failed,) = [episode for episode in episodes if episode.sample_id == "sample-4"]
+    assert failed.tool_status is ToolStatus.DATA_ERROR
+    assert failed.error.startswith("image cannot be decoded: ")
+    assert Episode.from_json(failed.to_json()) == failed
+    # Nothing would come of playing it again.
+    assert not retry_file(slice_path.parent / "partial.jsonl").exists()
+    others = {e.tool_status for e in episodes if e.sample_id not in ("sample-3", "sample-4")}
+    assert ToolStatus.DATA_ERROR not in others
 
 
 def test_decoys_come_from_another_page() -> None:

@@ -34,7 +34,7 @@ def a_table(correct: Sequence[bool], **columns: Any) -> pd.DataFrame:
         "anls_lmms": [float(right) for right in correct],
         "answer": ["x"] * n,
         "tool_status": ["answered"] * n,
-        "error": [False] * n,
+        "error": [""] * n,
         "zoom_calls": [1] * n,
         "shown_zooms": [1] * n,
         "coverage": [0.5] * n,
@@ -157,7 +157,7 @@ class TestHonesty:
     ) -> None:
         table = a_table(
             [True, True, True, False],
-            error=[False] * 3 + [True],
+            error=["", "", "", "server gone " * 20],
             tool_status=["answered"] * 3 + ["backend_error"],
             reward=[1.0, 1.0, 1.0, None],
         )
@@ -165,9 +165,12 @@ class TestHonesty:
         assert (row["n"], row["accuracy"], row["n_errors"]) == (4, 0.75, 1)
         assert row["reward"] == 1.0
         assert row["tool_status"] == {"answered": 3, "backend_error": 1}
-        assert "**m, active**: 1 of 4 episodes ended in an" in (
-            tmp_path / "leaderboard.md"
-        ).read_text(encoding="utf-8")
+        (footnote,) = [
+            line
+            for line in (tmp_path / "leaderboard.md").read_text(encoding="utf-8").splitlines()
+            if line.startswith("- **m, active**: 1 of 4 episodes ended in an error")
+        ]
+        assert footnote.endswith(". s3: " + "server gone " * 13 + "…")
 
     def test_an_oracle_is_compared_on_the_samples_that_have_evidence(self, tmp_path: Path) -> None:
         tables = {

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from active_perception_r1.data.samples import write_samples
-from active_perception_r1.errors import DataError
+from active_perception_r1.errors import DataError, UserError
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Episode, Evidence, Sample, Step, ToolStatus
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
@@ -79,9 +79,12 @@ class TestAnswers:
         assert not row["correct"]
         assert row["relaxed"]
 
-    def test_an_infrastructure_error_is_no_answer_and_has_no_reward(self) -> None:
-        row = scored(an_episode(answer="12.50", status=ToolStatus.BACKEND_ERROR))
-        assert row["error"]
+    @pytest.mark.parametrize("status", [ToolStatus.BACKEND_ERROR, ToolStatus.DATA_ERROR])
+    def test_an_infrastructure_error_is_no_answer_and_has_no_reward(
+        self, status: ToolStatus
+    ) -> None:
+        row = scored(an_episode(answer="12.50", status=status))
+        assert row["error"] == "unknown"
         assert not row["correct"]
         assert row["anls"] == 0
         assert row[["answer", "coverage", "reward"]].isna().all()
@@ -203,3 +206,18 @@ class TestFiles:
         predictions = write_predictions(tmp_path / "active.jsonl")
         with pytest.raises(DataError, match=r"empty\.parquet: no samples"):
             score(predictions, slice_file, RewardConfig(), tmp_path / "out.parquet")
+
+
+def test_more_errors_than_the_study_allows_are_an_error(tmp_path: Path) -> None:
+    slice_file, output = tmp_path / "slice.parquet", tmp_path / "scores.parquet"
+    write_samples(slice_file, [a_sample(f"s{i}") for i in range(4)])
+    good = [an_episode(name=f"s{i}") for i in range(3)]
+    failed = replace(
+        an_episode(name="s3", answer=None, status=ToolStatus.BACKEND_ERROR), error="server\ngone"
+    )
+    predictions = write_predictions(tmp_path / "p.jsonl", *good, failed)
+    with pytest.raises(UserError, match="1 of 4 episodes .* for example sample s3: server gone"):
+        score(predictions, slice_file, RewardConfig(), output, max_error_share=0.2)
+    assert not output.exists()
+    score(predictions, slice_file, RewardConfig(), output, max_error_share=0.25)
+    assert pd.read_parquet(output)["error"].tolist() == ["", "", "", "server gone"]

@@ -177,7 +177,7 @@ def test_a_model_that_is_not_there_costs_only_its_own_jobs(
 
 STAGES_OF_ENV = {
     "data": ["data.sources", "data.slices", "config"],
-    "models": ["models.infer", "training.grpo", "models.tiny.train", "config"],
+    "models": ["models.infer", "runtime.lease", "training.grpo", "models.tiny.train", "config"],
     "scoring": ["scoring.score", "scoring.leaderboard", "config"],
     "report": ["report.learning_curve", "report.accuracy"],
 }

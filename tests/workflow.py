@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
+INSTALLED = Path(sys.executable).parent
 CONFIG = REPOSITORY / "workflow_config.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """The workflow of `checkout` run in `folder`, with `mine.yaml` there merged over its config."""
+    """The workflow of `checkout` run in `folder`, with `mine.yaml` there merged over its config.
+
+    Programs in the folder `programs` come before the installed ones.
+    """
 
     folder: Path
     checkout: Path = REPOSITORY
+    programs: Path | None = None
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """JSON is YAML, too."""
@@ -42,26 +47,32 @@ class Workflow:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """In a session of its own, so that it can be killed with all of its jobs."""
-        configs = [str(self.checkout / CONFIG.name)]
-        if (self.folder / "mine.yaml").exists():
-            configs.append("mine.yaml")
-        program = Path(sys.executable).parent
         return subprocess.Popen(
-            [
-                *[program / "snakemake", "--snakefile", self.checkout / "Snakefile"],
-                *["--cores", "2", *arguments, "--configfile", *configs],
-            ],
+            self.command(*arguments),
             cwd=self.folder,
-            env={
-                **os.environ,
-                "PATH": f"{program}{os.pathsep}{os.environ['PATH']}",
-                "PYTHONPATH": str(self.checkout / "src"),
-            },
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
+
+    def command(self, *arguments: str) -> list[str]:
+        configs = [str(self.checkout / CONFIG.name)]
+        if (self.folder / "mine.yaml").exists():
+            configs.append("mine.yaml")
+        return [
+            *[str(INSTALLED / "snakemake"), "--snakefile", str(self.checkout / "Snakefile")],
+            *["--cores", "2", *arguments, "--configfile", *configs],
+        ]
+
+    def environment(self) -> dict[str, str]:
+        folders = [*([self.programs] if self.programs else []), INSTALLED, os.environ["PATH"]]
+        return {
+            **os.environ,
+            "PATH": os.pathsep.join(map(str, folders)),
+            "PYTHONPATH": str(self.checkout / "src"),
+        }
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Number of jobs of each rule that a run would execute."""

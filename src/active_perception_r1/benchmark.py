@@ -12,6 +12,7 @@ from typing import Any
 
 from active_perception_r1.config import (
     DatasetConfig,
+    GpuConfig,
     ModelConfig,
     SliceConfig,
     load_config,
@@ -22,14 +23,15 @@ from active_perception_r1.data.files import atomic, write_json
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.errors import UserError
-from active_perception_r1.models.infer import infer
 from active_perception_r1.records import Mode
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
-from active_perception_r1.runtime.gpu import busy_gpus
+from active_perception_r1.runtime.gpu import usable_devices
+from active_perception_r1.runtime.lease import lease
 from active_perception_r1.scoring.leaderboard import leaderboard
 from active_perception_r1.scoring.score import score
 from active_perception_r1.scoring.tables import as_markdown, as_text
 
+MAX_ERROR_SHARE = 0.05  # As a study's default.
 STRATEGIES = {"default": Mode.ACTIVE, "strict_zoom": Mode.STRICT_ZOOM}
 
 
@@ -67,18 +69,10 @@ def benchmark(settings: BenchmarkSettings, output: Path) -> None:
         UserError: the model is unknown, its GPU is busy, or a stage cannot go on.
     """
     model = resolve_model(settings)
-    if model.gpus and not settings.allow_busy_gpu and (busy := busy_gpus()):
-        raise UserError(f"{', '.join(busy)}: wait, or share it with --allow-busy-gpu")
     stages = output / "stages"
     slice_path = _draw(settings, stages)
-    scores: dict[tuple[str, str], Path] = {}
-    for mode in (Mode.BASELINE, STRATEGIES[settings.strategy], Mode.ORACLE):
-        predictions = stages / "predictions" / f"{mode}.jsonl"
-        table = stages / "scores" / f"{mode}.parquet"
-        partial = stages / ".partial" / f"{mode}.jsonl"
-        infer(slice_path, settings.model_id, model, mode, predictions, partial)
-        score(predictions, slice_path, RewardConfig(), table)
-        scores[settings.model_id, mode] = table
+    with lease(model.gpus, _policy(settings), f"benchmark {settings.model_id}"):
+        scores = _play(settings, model, slice_path, stages)
     rows = leaderboard(scores, stages, settings.model_id, base_of={})
     run = {**asdict(settings), "config": str(settings.config)}
     report = {"run": run, "model": model.model_dump(mode="json"), "rows": rows}
@@ -88,8 +82,33 @@ def benchmark(settings: BenchmarkSettings, output: Path) -> None:
     print(as_text(rows))
 
 
+def _play(
+    settings: BenchmarkSettings, model: ModelConfig, slice_path: Path, stages: Path
+) -> dict[tuple[str, str], Path]:
+    """Tables of scores by model and mode."""
+    from active_perception_r1.models.infer import infer  # torch: not before the GPUs are chosen
+
+    scores: dict[tuple[str, str], Path] = {}
+    for mode in (Mode.BASELINE, STRATEGIES[settings.strategy], Mode.ORACLE):
+        predictions = stages / "predictions" / f"{mode}.jsonl"
+        table = stages / "scores" / f"{mode}.parquet"
+        partial = stages / ".partial" / f"{mode}.jsonl"
+        infer(slice_path, settings.model_id, model, mode, predictions, partial)
+        score(predictions, slice_path, RewardConfig(), table, MAX_ERROR_SHARE)
+        scores[settings.model_id, mode] = table
+    return scores
+
+
+def _policy(settings: BenchmarkSettings) -> GpuConfig:
+    configured = load_config(settings.config).gpu if settings.config.exists() else GpuConfig()
+    allow = settings.allow_busy_gpu or configured.allow_busy_gpu
+    return configured.model_copy(update={"allow_busy_gpu": allow})
+
+
 def resolve_model(settings: BenchmarkSettings) -> ModelConfig:
     """The entry of a model in the configuration, or one with defaults for a folder or hub id.
+
+    The latter runs on one GPU where there is any.
 
     Raises:
         UserError: it is none of these, or an entry with these values cannot be used.
@@ -103,7 +122,13 @@ def resolve_model(settings: BenchmarkSettings) -> ModelConfig:
     if not Path(name).is_dir() and name.count("/") != 1:
         raise UserError(f"--model-id: {undefined(name, known)} (nor is it a folder or hub id)")
     view = {"max_pixels": settings.view_pixels}
-    entry = {"id": name, "zoom_syntax": settings.zoom_syntax, "first_view": view, "crop": view}
+    entry = {
+        "id": name,
+        "gpus": min(1, len(usable_devices())),
+        "zoom_syntax": settings.zoom_syntax,
+        "first_view": view,
+        "crop": view,
+    }
     return parse_section(ModelConfig, json.dumps(entry))
 
 

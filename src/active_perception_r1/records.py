@@ -53,6 +53,12 @@ class ToolStatus(StrEnum):
     TRUNCATED = "truncated"
     NO_EVIDENCE = "no_evidence"
     BACKEND_ERROR = "backend_error"
+    DATA_ERROR = "data_error"
+
+    @property
+    def is_failure(self) -> bool:
+        """Something other than the model went wrong: the engine, or the sample's data."""
+        return self in (ToolStatus.BACKEND_ERROR, ToolStatus.DATA_ERROR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,16 @@ def add_text(
     parser.add_argument(name, required=default is None, default=default, help=purpose + suffix)
 
 
+def add_gpu_sharing(parser: argparse.ArgumentParser) -> None:
+    """What a job that leases GPUs is told about them by the pipeline."""
+    parser.add_argument(
+        "--gpu", default="{}", metavar="JSON", help="the configuration's entry gpu (default: {})"
+    )
+    parser.add_argument(
+        "--granted", type=int, metavar="GPUS", help="refuse to run if the model needs more"
+    )
+
+
 def add_number(
     parser: argparse.ArgumentParser, name: str, purpose: str, default: int | None = None
 ) -> None:

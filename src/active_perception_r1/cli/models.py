@@ -8,8 +8,16 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from active_perception_r1.cli.arguments import Commands, add_command, add_path, add_text
+from active_perception_r1.cli.arguments import (
+    Commands,
+    add_command,
+    add_gpu_sharing,
+    add_path,
+    add_text,
+)
 from active_perception_r1.records import Mode
 
 
@@ -21,6 +29,7 @@ def add_commands(commands: Commands) -> None:
     infer.add_argument("--mode", type=Mode, choices=list(Mode), required=True)
     add_path(infer, "--output", "predictions to write, one JSON line a question")
     add_path(infer, "--partial", "where finished episodes wait until all are done")
+    add_gpu_sharing(infer)
 
     train = add_command(commands, "train", _run_train, "improve a model's zooming by GRPO")
     train.add_argument("--run", dest="run_name", required=True, help="name of the training run")
@@ -29,6 +38,7 @@ def add_commands(commands: Commands) -> None:
     add_path(train, "--data", "training questions, from `grpo-data`")
     add_path(train, "--output", "folder for the trained checkpoint and the metrics")
     add_path(train, "--checkpoints", "folder for the states to resume from")
+    add_gpu_sharing(train)
 
     tiny = add_command(commands, "train-tiny", _run_train_tiny, "train tiny-zoom-vlm from scratch")
     add_path(tiny, "--output", "folder for the model")
@@ -37,10 +47,24 @@ def add_commands(commands: Commands) -> None:
 
 def _run_infer(command: argparse.Namespace) -> None:
     from active_perception_r1.config import ModelConfig, parse_section
-    from active_perception_r1.models.infer import infer
 
     settings = parse_section(ModelConfig, command.settings)
-    infer(command.slice, command.model, settings, command.mode, command.output, command.partial)
+    with _leased(command, settings.gpus, f"infer {command.model} {command.mode}"):
+        from active_perception_r1.models.infer import infer
+
+        infer(command.slice, command.model, settings, command.mode, command.output, command.partial)
+
+
+@contextmanager
+def _leased(command: argparse.Namespace, gpus: int, purpose: str) -> Iterator[None]:
+    """The GPUs that a model needs; torch and engines are imported inside, when they are chosen."""
+    from active_perception_r1.config import GpuConfig, parse_section
+    from active_perception_r1.runtime.lease import lease, require_granted
+
+    policy = parse_section(GpuConfig, command.gpu)
+    require_granted(gpus, command.granted)
+    with lease(gpus, policy, purpose):
+        yield
 
 
 def _run_train(command: argparse.Namespace) -> None:
@@ -48,7 +72,6 @@ def _run_train(command: argparse.Namespace) -> None:
     from active_perception_r1.data.files import sha256_of
     from active_perception_r1.models.dependence import training_code, training_settings
     from active_perception_r1.runtime.fingerprint import fingerprint, local_content
-    from active_perception_r1.training.grpo import train
 
     run = parse_section(TrainingConfig, command.settings)
     base = parse_section(ModelConfig, command.model)
@@ -59,7 +82,12 @@ def _run_train(command: argparse.Namespace) -> None:
         local_content(base.id),
         sha256_of(command.data),
     )
-    train(command.run_name, run, base, command.data, command.output, command.checkpoints / state)
+    with _leased(command, base.gpus, f"train {command.run_name}"):
+        from active_perception_r1.training.grpo import train
+
+        train(
+            command.run_name, run, base, command.data, command.output, command.checkpoints / state
+        )
 
 
 def _run_train_tiny(command: argparse.Namespace) -> None:

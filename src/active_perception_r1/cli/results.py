@@ -20,6 +20,12 @@ def add_commands(commands: Commands) -> None:
     add_path(score, "--predictions", "what `infer` wrote")
     add_path(score, "--slice", "the slice that was answered")
     add_text(score, "--reward", "JSON of the study's reward entry")
+    score.add_argument(
+        "--max-error-share",
+        type=float,
+        default=1.0,
+        help="fail if more of the episodes ended in an error (default: %(default)s)",
+    )
     add_path(score, "--output", "parquet file to write, one row a question")
 
     board = add_command(commands, "leaderboard", _run_leaderboard, "compare models and modes")
@@ -71,7 +77,7 @@ def _run_score(command: argparse.Namespace) -> None:
     from active_perception_r1.scoring.score import score
 
     reward = parse_section(RewardConfig, command.reward)
-    score(command.predictions, command.slice, reward, command.output)
+    score(command.predictions, command.slice, reward, command.output, command.max_error_share)
 
 
 def _run_leaderboard(command: argparse.Namespace) -> None:

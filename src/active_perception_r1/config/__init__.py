@@ -22,6 +22,7 @@ from active_perception_r1.config.file import (
     parse_section,
     training_folder,
 )
+from active_perception_r1.config.gpu import GpuConfig
 from active_perception_r1.config.model import (
     CropConfig,
     FirstView,
@@ -40,6 +41,7 @@ __all__ = [
     "CropConfig",
     "DatasetConfig",
     "FirstView",
+    "GpuConfig",
     "HubDataset",
     "ModelConfig",
     "OpenAIConfig",

@@ -25,6 +25,7 @@ from active_perception_r1.config.data import (
     SyntheticDataset,
 )
 from active_perception_r1.config.errors import checked, undefined
+from active_perception_r1.config.gpu import GpuConfig
 from active_perception_r1.config.model import (
     CropConfig,
     FirstView,
@@ -35,7 +36,7 @@ from active_perception_r1.config.model import (
 from active_perception_r1.config.section import Name, Section, each_once
 from active_perception_r1.config.training import TrainingConfig
 from active_perception_r1.errors import ConfigError
-from active_perception_r1.modes import MODES
+from active_perception_r1.mode_rules import MODES
 from active_perception_r1.records import Mode
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.variants import base_model, first_view_pixels, variant
@@ -50,7 +51,9 @@ T = TypeVar("T")
 class StudyConfig(Section):
     """One table of results: a slice of a dataset, the models on it, the modes they run in.
 
-    With `first_views`, pixel budgets, every model runs once with each instead of with its own.
+    With `first_views`, pixel budgets, every model runs once with each instead of with its own. The
+    study fails where more than `max_error_share` of the episodes of a model in a mode ended in an
+    error that is not the model's.
     """
 
     dataset: DatasetConfig
@@ -59,6 +62,7 @@ class StudyConfig(Section):
     modes: Annotated[list[Mode], Field(min_length=1), AfterValidator(each_once)]
     first_views: Annotated[list[PositiveInt], AfterValidator(each_once)] = []
     reward: RewardConfig = RewardConfig()
+    max_error_share: float = Field(default=0.05, ge=0, lt=1)
 
     @property
     def variants(self) -> list[str]:
@@ -75,6 +79,7 @@ class Config(Section):
     studies: dict[Name, StudyConfig]
     models: dict[Name, ModelConfig]
     training: dict[Name, TrainingConfig] = {}
+    gpu: GpuConfig = GpuConfig()
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
@@ -138,12 +143,30 @@ def parse_section(kind: TypeForm[T], text: str) -> T:
     return checked(lambda: adapter.validate_json(text), lambda location: [])
 
 
-def load_config(path: Path) -> Config:
-    """Read and check one configuration file.
+def load_config(*paths: Path, study: str | None = None) -> Config:
+    """Read and check configuration files, each merged over those before it, as Snakemake does.
+
+    Args:
+        study: in place of the files' `study`.
 
     Raises:
-        ConfigError: the file is missing, not YAML, or wrong.
+        ConfigError: a file is missing or not YAML, or the configuration is wrong.
     """
+    raw: dict[str, Any] = {}
+    for path in paths:
+        _merge(raw, _read(path))
+    return parse_config(raw | ({"study": study} if study else {}))
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -152,7 +175,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping with the keys study, studies and models")
-    return parse_config(raw)
+    return raw
 
 
 def _require(word: str, known: Collection[str], where: str) -> None:
@@ -179,6 +202,7 @@ def _keys_of_section(location: Sequence[str]) -> list[str]:
         "studies": StudyConfig,
         "models": ModelConfig,
         "training": TrainingConfig,
+        "gpu": GpuConfig,
         "slice": SliceConfig,
         "first_view": FirstView,
         "crop": CropConfig,

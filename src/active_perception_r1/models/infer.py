@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
+from PIL import Image
 from tqdm import tqdm
 
 from active_perception_r1.data.files import sha256_of, write_json
@@ -17,15 +19,16 @@ from active_perception_r1.models.load import load_backend
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample, ToolStatus
 from active_perception_r1.runtime.fingerprint import fingerprint
-from active_perception_r1.runtime.resume import ResumeStore
+from active_perception_r1.runtime.resume import ResumeStore, ask_for_retry
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import Reply
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
 
-MAX_ERROR_SHARE = 0.05  # More infrastructure errors than this fail the stage.
-PASSES = 2  # Episodes that ended in an infrastructure error are played once more.
+MIN_STREAK = 16  # So many failures in a row mean that the engine is gone, whatever the batch.
+_RUN_AGAIN = "what was finished is kept, run again to go on"
+PASSES = 2  # Episodes that ended in an engine's error are played once more.
 
 
 def infer(
@@ -33,38 +36,27 @@ def infer(
 ) -> None:
     """Play every sample of a slice; write the predictions, and beside them what made them.
 
-    Finished episodes are kept in `partial` as they come, so that a killed run resumes. Episodes
-    that end in an infrastructure error are not kept there: they are played again.
+    Finished episodes are kept in `partial` as they come, so that a killed run resumes. A sample
+    that cannot be played is recorded as a data error. Where episodes still end in an error of the
+    engine after PASSES, they are written down as such, the others stay in `partial`, and
+    `runtime.resume.retry_file` changes, by which the pipeline knows to run this again; scoring
+    decides whether there are too many.
 
     Raises:
-        BackendError: the model cannot be loaded, or more than MAX_ERROR_SHARE of the episodes
-            failed; the good ones stay in `partial`.
+        BackendError: the model cannot be loaded, or its engine is gone: no request succeeds any
+            more. The episodes finished before stay in `partial`.
         DataError: the slice cannot be read, or has no second page for shuffled crops.
     """
     backend = load_backend(settings)
     player = _Player(backend, name, settings, mode)
     key = _resume_key(slice_path, settings, mode, backend.revision)
-    failed: dict[str, Episode] = {}
     with ResumeStore(partial, key) as store:
         total = slice_length(slice_path)
         with tqdm(total=total, desc=f"{name} {mode}", unit="episode", initial=len(store)) as bar:
             for _ in range(PASSES):
-                failed = {}
                 waiting = (pair for pair in player.pairs(slice_path) if pair[0].id not in store)
-                for episode in player.play(waiting):
-                    if episode.tool_status is ToolStatus.BACKEND_ERROR:
-                        failed[episode.sample_id] = episode
-                    else:
-                        store.append(episode.sample_id, episode.to_json())
-                        bar.update()
-                if not failed:
+                if not (failed := _play(player, waiting, store, bar)):
                     break
-        if len(failed) > MAX_ERROR_SHARE * total:
-            sample, first = next(iter(failed.items()))
-            raise BackendError(
-                f"{len(failed)} of {total} episodes of {name} in mode {mode} failed, for example"
-                f" sample {sample}: {first.error}. The others are kept: run again to retry."
-            )
         errors = {sample: episode.to_json() for sample, episode in failed.items()}
         about = {
             "model": name,
@@ -73,7 +65,48 @@ def infer(
             "settings": settings.model_dump(mode="json"),
         }
         write_json(output.with_suffix(".json"), about)
-        store.finish(output, (sample.id for sample in read_slice(slice_path)), errors)
+        if errors:
+            tqdm.write(f"{_example(failed)}: will be retried", file=sys.stderr)
+            ask_for_retry(partial)
+        order = (sample.id for sample in read_slice(slice_path))
+        store.finish(output, order, errors)
+
+
+def _play(
+    player: _Player,
+    pairs: Iterator[tuple[Sample, Sample | None]],
+    store: ResumeStore,
+    bar: tqdm[Never],
+) -> dict[str, Episode]:
+    """Play and save; the episodes that ended in an error of the engine, by sample.
+
+    Raises:
+        BackendError: so many of them in a row that the engine must be gone, or nothing else at all.
+    """
+    failed: dict[str, Episode] = {}
+    in_a_row, streak = 0, max(player.live, MIN_STREAK)
+    for episode in player.play(pairs):
+        if episode.tool_status is ToolStatus.BACKEND_ERROR:
+            failed[episode.sample_id] = episode
+            in_a_row += 1
+        else:
+            store.append(episode.sample_id, episode.to_json())
+            bar.update()
+            in_a_row = 0
+        # Where episodes went well, the failed ones alone may be what is played, and fail again.
+        if in_a_row >= (max(streak, (bar.total or 0) // 4) if len(store) else streak):
+            raise BackendError(f"{_example(failed)}: the engine is gone; {_RUN_AGAIN}")
+    if failed and not len(store):
+        raise BackendError(f"{_example(failed)}, and none went well; {_RUN_AGAIN}")
+    return failed
+
+
+def _example(failed: Mapping[str, Episode]) -> str:
+    first = next(iter(failed.values()))
+    return (
+        f"{len(failed)} episodes of {first.model} in mode {first.mode} failed, for example sample"
+        f" {first.sample_id}: {first.error}"
+    )
 
 
 class _Player:
@@ -85,6 +118,7 @@ class _Player:
         self._settings = settings
         self._mode = mode
         self._rules: EpisodeRules = episode_rules(mode, settings)
+        self.live = settings.live_episodes
 
     def pairs(self, slice_path: Path) -> Iterator[tuple[Sample, Sample | None]]:
         """The samples, each with a decoy where the mode needs one."""
@@ -96,7 +130,7 @@ class _Player:
     def play(self, pairs: Iterator[tuple[Sample, Sample | None]]) -> Iterator[Episode]:
         """Finished episodes, as they come."""
         episodes = (self._start(sample, decoy) for sample, decoy in pairs)
-        for wave in run_episodes(episodes, self._generate, self._settings.live_episodes):
+        for wave in run_episodes(episodes, self._generate, self.live):
             for episode in wave:
                 yield episode.record(self._name, self._backend.revision, self._settings.seed)
 
@@ -107,7 +141,12 @@ class _Player:
         try:
             return start_episode(sample, self._mode, self._rules, decoy)
         except DataError as error:
-            raise DataError(f"sample {sample.id}: {error}") from None
+            nothing = Image.new("RGB", (1, 1))
+            episode = LiveEpisode(
+                sample.id, sample.question, nothing, nothing, self._rules, nothing
+            )
+            episode.abandon(ToolStatus.DATA_ERROR, str(error))
+            return episode
 
 
 def with_decoys(samples: Iterator[Sample]) -> Iterator[tuple[Sample, Sample]]:

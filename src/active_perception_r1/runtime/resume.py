@@ -91,6 +91,7 @@ class ResumeStore:
 
         Args:
             unsaved: records by id that belong into the output and were never appended.
+            keep: leave the file for another run under the same key.
 
         Raises:
             KeyError: a record is missing.
@@ -116,6 +117,23 @@ class ResumeStore:
         if time.monotonic() - self._synced >= SYNC_SECONDS:
             os.fsync(self._file.fileno())
             self._synced = time.monotonic()
+
+
+def retry_file(path: Path) -> Path:
+    """Beside the store at `path`: how often its output was left with records to make again.
+
+    A parameter of the pipeline's rule. A run that leaves such records counts it up, so that it
+    differs from what the run was started with, and the rule runs again; others do not touch it.
+    """
+    return path.with_suffix(".retry")
+
+
+def ask_for_retry(path: Path) -> None:
+    """Have the pipeline run again the job whose store is at `path`."""
+    file = retry_file(path)
+    count = int(file.read_text()) if file.exists() else 0
+    with atomic(file) as part:
+        part.write_text(f"{count + 1}\n")
 
 
 def open_locked(path: Path) -> BinaryIO:

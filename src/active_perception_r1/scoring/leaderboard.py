@@ -2,9 +2,10 @@
 
 Rows are in the order of the configuration. What they count:
 
-- `n`: samples that were played. An infrastructure error (`n_errors`) stays in n and counts as not
-  correct. An oracle episode without known evidence could not be played (`n_no_evidence`): it is
-  not in n, and the oracle is compared with the baseline on the samples that it did play.
+- `n`: samples that were played. An error of the engine or of a sample's data (`n_errors`; `errors`
+  names the first ones) stays in n and counts as not correct. An oracle episode without known
+  evidence could not be played (`n_no_evidence`): it is not in n, and the oracle is compared with
+  the baseline on the samples that it did play.
 - `ci_low`, `ci_high`: Wilson's 95 % interval of the accuracy; `anls_ci_*` and `coverage_ci_*` are
   bootstrap intervals over documents.
 - `delta_baseline`, `p_value`, `gained`, `harmed`: against the same model's baseline, question by
@@ -23,7 +24,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +44,7 @@ from active_perception_r1.scoring.statistics import (
 from active_perception_r1.scoring.tables import as_csv, as_markdown
 from active_perception_r1.variants import first_view_pixels
 
+MAX_NAMED_ERRORS, MAX_ERROR_LENGTH = 3, 160
 Row = dict[str, Any]
 
 
@@ -119,6 +122,7 @@ def _row(entry: Entry, tables: Mapping[Entry, pd.DataFrame], base_of: Mapping[st
     anls = clustered_interval(table["anls"].to_numpy(), table["doc_id"].tolist())
     seen = table[table["coverage"].notna()] if rules.tool else table.iloc[:0]
     coverage = clustered_interval(seen["coverage"].to_numpy(), seen["doc_id"].tolist())
+    failed = table[table["error"] != ""]
     satisfied = (table["shown_zooms"] > 0) & table["answer"].notna()
     row: Row = {
         "model": entry.model,
@@ -135,7 +139,8 @@ def _row(entry: Entry, tables: Mapping[Entry, pd.DataFrame], base_of: Mapping[st
         "mean_coverage": seen["coverage"].mean(),
         "reward": table["reward"].mean(),
         "tool_status": everything["tool_status"].value_counts().sort_index().to_dict(),
-        "n_errors": int(table["error"].sum()),
+        "n_errors": len(failed),
+        "errors": "; ".join(_in_short(failed.iloc[:MAX_NAMED_ERRORS])),
         "n_no_evidence": len(everything) - len(table),
         "documents": table["doc_id"].nunique(),
         "headroom": headroom and headroom.difference,
@@ -167,6 +172,11 @@ def _against(before: pd.DataFrame | None, after: pd.DataFrame) -> PairedTest | N
         return None
     both = _played(before).index.intersection(after.index)
     return paired_test(before.loc[both, "correct"].tolist(), after.loc[both, "correct"].tolist())
+
+
+def _in_short(failed: pd.DataFrame) -> Iterator[str]:
+    for sample, error in failed["error"].items():
+        yield f"{sample}: {textwrap.shorten(error, MAX_ERROR_LENGTH, placeholder=' …')}"
 
 
 def _by_layout(table: pd.DataFrame) -> Row:

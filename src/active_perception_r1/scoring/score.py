@@ -5,7 +5,8 @@ Columns of the table (boxes and areas in page coordinates; a value that does not
     sample_id, doc_id, layout, requires_zoom, has_evidence   from the slice
     em, correct, anls, anls_lmms, relaxed                    answer metrics; `correct` is what
                                                              accuracy counts and equals `em`
-    answer, tool_status, error                               `error`: an infrastructure failure
+    answer, tool_status, error                               `error`: of the engine or the sample's
+                                                             data, in words; empty without
     zoom_calls, shown_zooms, distinct_zooms, relevant_zooms,
     redundant_zooms, malformed_zooms, invalid_zooms,
     out_of_bounds_zooms, over_limit_zooms                    counts; invalid includes too small,
@@ -30,7 +31,7 @@ import pandas as pd
 from active_perception_r1.answers import exact_match
 from active_perception_r1.data.files import atomic
 from active_perception_r1.data.samples import read_slice
-from active_perception_r1.errors import DataError
+from active_perception_r1.errors import DataError, UserError
 from active_perception_r1.records import Episode, Sample, ToolStatus
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
 from active_perception_r1.scoring.answer_metrics import anls_batch, relaxed_match
@@ -51,16 +52,35 @@ _NULLABLE = {
 }
 
 
-def score(predictions: Path, slice_file: Path, settings: RewardConfig, output: Path) -> None:
+def score(
+    predictions: Path,
+    slice_file: Path,
+    settings: RewardConfig,
+    output: Path,
+    max_error_share: float = 1.0,
+) -> None:
     """Write the table of scores (parquet) of a predictions file.
 
     Raises:
+        UserError: more than `max_error_share` of the episodes ended in an error.
         DataError: the slice is empty, or a prediction is unreadable, missing, given twice, or for
             no sample of the slice.
     """
     table = score_table(_pairs(predictions, slice_file), settings)
+    _require_few_errors(table, max_error_share, predictions)
     with atomic(output) as part:
         table.to_parquet(part, index=False)
+
+
+def _require_few_errors(table: pd.DataFrame, max_error_share: float, predictions: Path) -> None:
+    failed = table[table["error"] != ""]
+    if len(failed) > max_error_share * len(table):
+        first = failed.iloc[0]
+        raise UserError(
+            f"{predictions}: {len(failed)} of {len(table)} episodes ended in an error, more than"
+            f" max_error_share {max_error_share} of the study allows; for example sample"
+            f" {first['sample_id']}: {first['error']}. Run again to retry those of the engine."
+        )
 
 
 def read_predictions(path: Path) -> Iterator[Episode]:
@@ -121,7 +141,7 @@ def _pairs(predictions: Path, slice_file: Path) -> Iterator[tuple[Sample, Episod
 
 
 def _row(sample: Sample, episode: Episode, settings: RewardConfig) -> Row:
-    failed = episode.tool_status is ToolStatus.BACKEND_ERROR
+    failed = episode.tool_status.is_failure
     answer = None if failed else episode.answer
     reward = episode_reward(episode, sample, settings)
     correct = exact_match(answer, sample.answers)
@@ -139,7 +159,7 @@ def _row(sample: Sample, episode: Episode, settings: RewardConfig) -> Row:
         "relaxed": relaxed_match(answer, sample.answers),
         "answer": answer,
         "tool_status": str(episode.tool_status),
-        "error": failed,
+        "error": " ".join(episode.error.split()) or "unknown" if failed else "",
         "zoom_calls": reward.calls,
         "shown_zooms": reward.shown,
         "distinct_zooms": sum(not step.redundant for step in episode.shown_crops),

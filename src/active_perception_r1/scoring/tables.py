@@ -22,9 +22,9 @@ Table = list[dict[str, str]]
 _MISSING = "–"
 
 _NOTES = """\
-- **Accuracy**: exact match after normalisation, with Wilson's 95 % interval. An infrastructure
-  error counts as not correct. Interval and test take questions as independent; where many share a
-  document they are somewhat too sure.
+- **Accuracy**: exact match after normalisation, with Wilson's 95 % interval. An error of the engine
+  or of a sample's data counts as not correct. Interval and test take questions as independent;
+  where many share a document they are somewhat too sure.
 - **vs baseline**: difference in accuracy to the same model's baseline on the same questions; p of
   the two-sided exact McNemar test; **+/-**: questions that went from wrong to right and from right
   to wrong. **vs base**: the same for a trained model against the model it started from.
@@ -160,8 +160,9 @@ def _warnings(rows: Sequence[Row]) -> Iterator[str]:
         name = f"{row['model']}, {row['mode']}"
         if row["n_errors"]:
             yield (
-                f"- **{name}**: {row['n_errors']} of {row['n']} episodes ended in an"
-                " infrastructure error; they are retried when infer runs again."
+                f"- **{name}**: {row['n_errors']} of {row['n']} episodes ended in an error that is"
+                " not the model's; the next run retries those of the engine."
+                f" {row['errors']}"
             )
         if row["n_no_evidence"]:
             yield (

@@ -1,0 +1,189 @@
+"""Failures under real Snakemake: nothing is lost, hidden or booked twice, and all is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from active_perception_r1.config import ModelConfig, SyntheticDataset
+from active_perception_r1.data.sources import download
+from active_perception_r1.records import Episode
+from tests.workflow import Workflow
+
+LEADERBOARD = "results/s/leaderboard.json"
+
+# The command, but for the engine: while the file `broken` is there, it fails for the number of
+# requests that it holds, and while `stalled` is, it waits. Every request is counted in `asked`.
+FLAKY = f"""#!{sys.executable}
+import sys, time
+from pathlib import Path
+from active_perception_r1.models import load
+from active_perception_r1.sim.messages import FinishReason, Reply
+
+class Flaky:
+    def __init__(self, backend):
+        self.backend, self.revision = backend, backend.revision
+
+    def generate(self, requests):
+        broken = Path("broken")
+        count = int(broken.read_text()) if broken.exists() else 0
+        with open("asked", "a") as asked:
+            asked.write("x" * len(requests))
+        while Path("stalled").exists():
+            time.sleep(0.1)
+        bad = [Reply("", FinishReason.ERROR, error="server gone")] * min(count, len(requests))
+        return [*bad, *self.backend.generate(requests[len(bad):])]
+
+load_backend = load.load_backend
+load.load_backend = lambda settings: Flaky(load_backend(settings))
+from active_perception_r1.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, untrained_model: ModelConfig) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    pages = SyntheticDataset(source="synthetic", questions={"all": 12})
+    download(pages, "all", folder / "pages.parquet")
+    shutil.copytree(untrained_model.id, folder / "untrained")
+    (folder / "bin").mkdir()
+    (folder / "bin" / "active-perception").write_text(FLAKY)
+    (folder / "bin" / "active-perception").chmod(0o755)
+    workflow = Workflow(folder)
+    configure(workflow, untrained_model)
+    done = workflow.run("results/s/slice/test.parquet")
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+@pytest.fixture
+def workflow(template: Path, tmp_path: Path) -> Workflow:
+    """A study of 8 questions, one model and mode, whose engine fails when told to."""
+    workflow = Workflow(tmp_path / "study", programs=tmp_path / "study" / "bin")
+    shutil.copytree(template, workflow.folder)
+    return workflow
+
+
+def configure(workflow: Workflow, model: ModelConfig, gpus: int = 0, share: float = 0.3) -> None:
+    study = {
+        "dataset": {"source": "parquet", "path": "pages.parquet"},
+        "slice": {"samples": 8},
+        "models": ["m"],
+        "modes": ["baseline"],
+        "max_error_share": share,
+    }
+    entry = {**model.model_dump(mode="json"), "id": "untrained", "gpus": gpus}
+    workflow.configure(
+        {
+            "study": "s",
+            "studies": {"s": study},
+            "models": {"m": entry},
+            "gpu": {"lease_folder": "leases"},
+        }
+    )
+
+
+def episodes(workflow: Workflow) -> list[Episode]:
+    path = workflow.folder / "results/s/predictions/m/baseline.jsonl"
+    return [Episode.from_json(line) for line in path.read_text().splitlines()]
+
+
+def test_infrastructure_errors_are_shown_and_retried_by_the_next_run(workflow: Workflow) -> None:
+    broken, asked = workflow.folder / "broken", workflow.folder / "asked"
+    broken.write_text("2")
+    done = workflow.run(LEADERBOARD)
+    assert done.returncode == 0, done.stdout
+    failed = [episode.sample_id for episode in episodes(workflow) if episode.error]
+    assert len(failed) == 2
+    page = (workflow.folder / "results/s/leaderboard.md").read_text()
+    assert "2 of 8 episodes ended in an error" in page
+    assert f"{failed[0]}: server gone" in page
+
+    broken.unlink()
+    asked.unlink()
+    assert workflow.planned(LEADERBOARD)["infer"] == 1
+    done = workflow.run(LEADERBOARD)
+    assert done.returncode == 0, done.stdout
+    assert not any(episode.error for episode in episodes(workflow))
+    assert asked.read_text() == "xx"  # The others were not asked again.
+    assert (
+        "ended in an error that" not in (workflow.folder / "results/s/leaderboard.md").read_text()
+    )
+    assert workflow.planned(LEADERBOARD) == {}
+
+
+def test_too_many_errors_fail_the_study_until_a_run_without_them(workflow: Workflow) -> None:
+    (workflow.folder / "broken").write_text("3")
+    done = workflow.run(LEADERBOARD)
+    assert done.returncode == 1
+    assert "3 of 8 episodes ended in an error, more than max_error_share 0.3" in done.stdout
+    assert not (workflow.folder / "results/s/leaderboard.md").exists()
+    (workflow.folder / "broken").unlink()
+    done = workflow.run(LEADERBOARD)
+    assert done.returncode == 0, done.stdout
+    assert workflow.planned(LEADERBOARD) == {}
+
+
+def test_a_dead_engine_fails_the_job_with_its_reason(workflow: Workflow) -> None:
+    (workflow.folder / "broken").write_text("99")
+    done = workflow.run(LEADERBOARD)
+    assert done.returncode == 1
+    assert "server gone, and none went well; what was finished is kept" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_request_for_gpus_that_snakemake_lowers_is_an_error(
+    workflow: Workflow, untrained_model: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACTIVE_PERCEPTION_GPUS", "0,1")
+    configure(workflow, untrained_model, gpus=2)
+    done = workflow.run(LEADERBOARD, "--resources", "gpu=1")
+    assert done.returncode == 1
+    assert "the model needs 2 GPUs, but this job was granted 1" in done.stdout
+    done = workflow.run(LEADERBOARD, "--resources", "gpu=2")
+    assert done.returncode == 0, done.stdout
+    assert {path.stem for path in (workflow.folder / "leases").iterdir()} > {"0", "1"}
+
+
+def test_how_gpus_are_shared_reruns_nothing(
+    workflow: Workflow, untrained_model: ModelConfig
+) -> None:
+    assert workflow.run(LEADERBOARD).returncode == 0
+    config = json.loads((workflow.folder / "mine.yaml").read_text())
+    config["gpu"]["allow_busy_gpu"] = True
+    workflow.configure(config)
+    assert workflow.planned(LEADERBOARD) == {}
+    configure(workflow, untrained_model, share=0.1)
+    assert workflow.planned(LEADERBOARD) == {"score": 1, "leaderboard": 1}
+
+
+def test_a_second_snakemake_is_told_that_the_first_is_running(workflow: Workflow) -> None:
+    stalled = workflow.folder / "stalled"
+    stalled.touch()
+    first = subprocess.Popen(
+        workflow.command(LEADERBOARD),
+        cwd=workflow.folder,
+        env=workflow.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert first.stdout is not None
+        while not (workflow.folder / "asked").exists() and first.poll() is None:
+            time.sleep(0.1)
+        second = workflow.run(LEADERBOARD)
+    finally:
+        stalled.unlink()
+        output, _ = first.communicate()
+    assert second.returncode == 1
+    assert "Directory cannot be locked" in second.stdout
+    assert first.returncode == 0, output
+    assert len(episodes(workflow)) == 8
