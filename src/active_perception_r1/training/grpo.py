@@ -114,6 +114,8 @@ class GrpoTrainer:
     def __init__(self, run: TrainingConfig, base: ModelConfig, samples: Sequence[Sample]) -> None:
         self.run = run
         self.policy = TransformersBackend(base.model_copy(update={"temperature": run.temperature}))
+        if self.policy.device.type == "cpu":  # fused attention in bfloat16 is slow there
+            self.policy.model.set_attn_implementation("eager")
         self.reference = copy.deepcopy(self.policy.model).requires_grad_(False)
         self.trainable = freeze_vision(self.policy.model)
         self.optimiser = torch.optim.AdamW(
