@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from active_perception_r1.cli import main
 from active_perception_r1.data.synthetic import LAYOUTS, render_page
 from active_perception_r1.geometry import Box, coverage
 from active_perception_r1.models.tiny import train as training
@@ -23,7 +25,6 @@ from active_perception_r1.models.tiny.curriculum import (
     reading_box,
     view,
 )
-from active_perception_r1.models.tiny.evaluate import Reader, parse_answer, parse_zoom, user_turn
 from active_perception_r1.models.tiny.packing import ASSISTANT_TURN, USER_TURN, Kind, Packer
 from active_perception_r1.models.tiny.tokenizer import build_processor, build_tokenizer
 
@@ -61,6 +62,10 @@ def test_every_question_is_in_the_vocabulary() -> None:
 def test_unknown_text_becomes_unknown_tokens() -> None:
     ids = build_tokenizer()("Total à payer: 12,50 € <b>").input_ids
     assert build_tokenizer().unk_token_id in ids
+
+
+def user_turn(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
 
 
 def conversation() -> tuple[list[dict[str, Any]], list[tuple[str, Kind]], list[Any]]:
@@ -176,11 +181,6 @@ def test_the_learning_rate_falls_once_places_are_known() -> None:
     assert training.learning_rate(settings, 499, None) == 1.0
 
 
-@pytest.fixture(scope="module")
-def shipped() -> Reader:
-    return Reader(SHIPPED)
-
-
 def test_the_shipped_folder_is_small_and_plain() -> None:
     files = [file for file in SHIPPED.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= 12_000_000
@@ -191,19 +191,13 @@ def test_the_shipped_folder_is_small_and_plain() -> None:
     assert text.hidden_size // text.num_attention_heads == 32  # the least that vLLM's CPU takes
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_shipped_model_zooms_and_reads(shipped: Reader, layout: str) -> None:
-    rng = random.Random(f"shipped {layout}")
-    pages = [render_page(rng, layout) for _ in range(16)]
-    asked = [rng.choice(page.questions) for page in pages]
-    chats = [[user_turn(question.text + ZOOM_REQUESTS[0])] for question in asked]
-    calls = shipped.generate(chats, [[view(page.image)] for page in pages], temperature=0)
-    assert all(parse_zoom(call) for call in calls)
-    crops = [
-        view(page.image, page.words[question.word_index].box.expanded(0.02))
-        for page, question in zip(pages, asked, strict=True)
-    ]
-    chats = [[user_turn(question.text + ANSWER_REQUEST)] for question in asked]
-    texts = shipped.generate(chats, [[crop] for crop in crops], temperature=0)
-    right = [parse_answer(t) == q.answer for t, q in zip(texts, asked, strict=True)]
-    assert sum(right) >= 14
+def test_the_shipped_model_zooms_and_reads(tmp_path: Path) -> None:
+    """On held-out pages, through the pipeline's own stages."""
+    assert main(
+        ["benchmark", "--model-id=tiny-zoom-vlm", "--samples=48", f"--output-dir={tmp_path}"]
+    )
+    rows = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
+    by_mode = {row["mode"]: row for row in rows}
+    for layout in LAYOUTS:
+        assert by_mode["oracle"]["by_layout"][layout]["accuracy"] >= 0.85
+    assert by_mode["active"]["crop_usage"] == 1

@@ -16,8 +16,8 @@ from active_perception_r1.envs.zoom_simulator import (
     CropRules,
     ViewRules,
     evidence_view,
-    first_view,
     open_page,
+    opening_view,
 )
 from active_perception_r1.geometry import Box
 from active_perception_r1.mode_rules import MODES
@@ -96,7 +96,7 @@ def start_episode(
     if MODES[mode].shows_evidence and sample.evidence:
         opening = _oracle_view(page, sample.evidence, rules)
     else:
-        opening = first_view(page, rules.first_view)
+        opening = opening_view(sample.image, rules.first_view)
     shuffled = rules.crop_content is CropContent.SHUFFLED
     other = open_page(decoy.image) if shuffled and decoy is not None else None
     episode = LiveEpisode(sample.id, sample.question, page, opening, rules, other)

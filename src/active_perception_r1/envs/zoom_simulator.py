@@ -118,6 +118,16 @@ def first_view(page: Image.Image, rules: ViewRules) -> Image.Image:
     return _resized(page, (0, 0, page.width, page.height), scale, rules)
 
 
+@lru_cache(maxsize=4)  # as for `open_page`
+def opening_view(encoded: bytes, rules: ViewRules) -> Image.Image:
+    """The first view of an encoded page; not to be changed by the caller.
+
+    Raises:
+        DataError: as `open_page`.
+    """
+    return first_view(open_page(encoded), rules)
+
+
 def zoom(page: Image.Image, box: Box, rules: CropRules) -> Crop | Refusal:
     """Cut `box` out of the page at full resolution and bring it to the crop's pixel budget."""
     if not box.inside_page:

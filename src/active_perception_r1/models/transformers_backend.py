@@ -102,18 +102,22 @@ class TransformersBackend:
 
     def encode(self, requests: Sequence[Request]) -> Inputs:
         """Model inputs of a batch: the chat template over the texts, the images in order."""
-        texts = [
+        images = [
+            [image for message in request for image in message.images] for request in requests
+        ]
+        texts = self.texts(requests)
+        inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt")
+        return {name: value.to(self.device) for name, value in inputs.items()}
+
+    def texts(self, requests: Sequence[Request]) -> list[str]:
+        """Requests in the chat template, one placeholder for each image."""
+        return [
             self.processor.apply_chat_template(
                 [template_message(message, self.processor.image_token) for message in request],
                 add_generation_prompt=True,
             )
             for request in requests
         ]
-        images = [
-            [image for message in request for image in message.images] for request in requests
-        ]
-        inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt")
-        return {name: value.to(self.device) for name, value in inputs.items()}
 
     def decode(self, generated: Generated, seconds: float) -> list[Reply]:
         """Replies of a batch; `seconds` of wall time are shared out evenly."""

@@ -37,6 +37,7 @@ from active_perception_r1.rewards.active_vision_reward import (
     curiosity_bonus,
     episode_reward,
 )
+from active_perception_r1.runtime.memory import keep_freed_memory
 from active_perception_r1.training.checkpoints import CheckpointStore, publish
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
 
@@ -96,6 +97,7 @@ def train(
         raise DataError(
             f"{data}: {len(samples)} samples, but a step of {name} takes {run.prompts_per_step}"
         )
+    keep_freed_memory()
     trainer = GrpoTrainer(run, base, samples)
     store = CheckpointStore(checkpoints)
     done = store.restore(trainer.policy.model, trainer.optimiser)
@@ -116,6 +118,8 @@ class GrpoTrainer:
     def __init__(self, run: TrainingConfig, base: ModelConfig, samples: Sequence[Sample]) -> None:
         self.run = run
         self.policy = TransformersBackend(base.model_copy(update={"temperature": run.temperature}))
+        if self.policy.device.type == "cpu":  # fused attention in bfloat16 is slow there
+            self.policy.model.set_attn_implementation("eager")
         self.reference = copy.deepcopy(self.policy.model).requires_grad_(False)
         self.trainable = freeze_vision(self.policy.model)
         self.optimiser = torch.optim.AdamW(

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from active_perception_r1.models.image_cache import ImageCache
 from active_perception_r1.models.transformers_backend import Generated, TransformersBackend
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample
 from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
-from active_perception_r1.sim.messages import Reply, Request
+from active_perception_r1.sim.messages import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def roll_out(
     live = [start_episode(sample, mode, rules) for sample in samples]
     index = {id(episode): number for number, episode in enumerate(live)}
     batches: list[Sequences] = []
+    images = ImageCache(policy)
 
     def generate(episodes: Sequence[LiveEpisode]) -> list[Reply]:
         replies: list[Reply] = []
@@ -84,11 +86,9 @@ def roll_out(
         for first in range(0, len(episodes), size):
             batch = episodes[first : first + size]
             start = time.perf_counter()
-            requests = [episode.request for episode in batch]
-            inputs = policy.encode(requests)
-            features = _image_features(policy, inputs, requests)
-            images = {"mm_encoder_outputs": {"image": _encoded(features)}}
-            generated = policy.run({**_text(inputs), **images})
+            inputs, features = images.encode([episode.request for episode in batch])
+            outputs = {"mm_encoder_outputs": {"image": _encoded(features)}}
+            generated = policy.run({**inputs, **outputs})
             replies += policy.decode(generated, time.perf_counter() - start)
             numbers = tuple(index[id(episode)] for episode in batch)
             batches.append(_sequences(generated, features, numbers))
@@ -145,25 +145,6 @@ def _sequences(
     return Sequences(
         tokens.gather(1, order), used.gather(1, order), policy.gather(1, order), features, episodes
     )
-
-
-def _image_features(
-    policy: TransformersBackend, inputs: dict[str, torch.Tensor], requests: Sequence[Request]
-) -> tuple[torch.Tensor, ...]:
-    """For each request, the outputs of the vision tower for its images, one after the other."""
-    images = {name: value for name, value in inputs.items() if name not in _text(inputs)}
-    with torch.no_grad():
-        pooled = policy.model.get_image_features(**images, return_dict=True).pooler_output
-    if len(pooled) == len(requests):
-        return tuple(pooled)
-    # Some architectures list features by image rather than by request.
-    remaining = iter(pooled)
-    counts = [sum(len(message.images) for message in request) for request in requests]
-    return tuple(torch.cat([next(remaining) for _ in range(count)]) for count in counts)
-
-
-def _text(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: inputs[name] for name in ("input_ids", "attention_mask")}
 
 
 def _encoded(features: Sequence[torch.Tensor]) -> BaseModelOutputWithPooling:
