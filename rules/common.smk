@@ -139,22 +139,83 @@ def get_base_of(wildcards):
     )
 
 
-def get_targets():
-    """What `snakemake` without a target makes: everything about the chosen study."""
-    study = settings.studies[settings.study]
-    runs = {name: settings.training[name] for name in study.models if name in settings.training}
+def get_runs(study):
+    """The training runs among a study's models, by name."""
+    models = settings.studies[study].models
+    return {name: settings.training[name] for name in models if name in settings.training}
+
+
+def get_results(study):
+    """Everything about a study that is made for its own sake."""
+    chosen = settings.studies[study]
     return [
-        *expand(rules.leaderboard.output, study=settings.study),
-        *expand(rules.accuracy_figure.output, study=settings.study),
+        *expand(rules.leaderboard.output, study=study),
+        *expand(rules.accuracy_figure.output, study=study),
         *expand(
             [*rules.infer.output, *rules.score.output],
-            study=settings.study,
-            model=study.models,
-            mode=study.modes,
+            study=study,
+            model=chosen.models,
+            mode=chosen.modes,
         ),
         *[
             figure
-            for name, run in runs.items()
+            for name, run in get_runs(study).items()
             for figure in expand(rules.learning_curve.output, study=run.study, run=name)
         ],
     ]
+
+
+def get_study_files(wildcards):
+    """What a manifest lists: a study's results, and all files between them and the configuration."""
+    study = get_study(wildcards)
+    splits = {(wildcards.study, study.slice.split)}
+    files = [
+        *get_results(wildcards.study),
+        *expand(rules.sample_slice.output, study=wildcards.study, split=study.slice.split),
+    ]
+    for name, run in get_runs(wildcards.study).items():
+        splits.add((run.study, run.split))
+        made = [
+            *rules.grpo_data.output,
+            rules.grpo_train.output.metrics,
+            rules.grpo_train.output.about,
+        ]
+        files += expand(made, study=run.study, run=name)
+    for owner, split in sorted(splits):
+        files += expand(rules.download_dataset.output, study=owner, split=split)
+    return files
+
+
+def get_model_folders(wildcards):
+    """Folders of weights: those that are there, and those that training makes.
+
+    Snakemake compares folders by time only. So they are no inputs: predictions depend on their
+    content, and the manifest on the predictions.
+    """
+    study = get_study(wildcards)
+    trained = [
+        folder
+        for name, run in get_runs(wildcards.study).items()
+        for folder in expand(rules.grpo_train.output.checkpoint, study=run.study, run=name)
+    ]
+    bases = [run.base for run in get_runs(wildcards.study).values()]
+    given = {
+        settings.models[name].id for name in [*study.models, *bases] if name in settings.models
+    }
+    return [*sorted(id for id in given if Path(id).is_dir()), *trained]
+
+
+def get_code(wildcards):
+    """Fingerprint of the code behind every rule that takes part in a study."""
+    trains = bool(get_runs(wildcards.study))
+    used = [
+        known
+        for known in workflow.rules
+        if "study" in known.wildcard_names and (trains or "run" not in known.wildcard_names)
+    ]
+    return json.dumps({known.name: known.params.code for known in used})
+
+
+def get_targets():
+    """What `snakemake` without a target makes: everything about the chosen study."""
+    return [*get_results(settings.study), *expand(rules.manifest.output, study=settings.study)]

@@ -71,6 +71,27 @@ class Config(Section):
             return self.models[run.base].model_copy(update=trained)
         return self.models[name]
 
+    def of_study(self, name: str) -> dict[str, Any]:
+        """A study's part of the file, defaults filled in: a configuration by itself, for JSON.
+
+        Raises:
+            ConfigError: there is no such study.
+        """
+        if name not in self.studies:
+            raise ConfigError(f"study: {undefined(name, self.studies)}")
+        runs = {
+            run: self.training[run] for run in self.studies[name].models if run in self.training
+        }
+        models = {*self.studies[name].models, *(run.base for run in runs.values())}
+        studies = {name, *(run.study for run in runs.values())}
+        part = Config(
+            study=name,
+            studies={key: self.studies[key] for key in self.studies if key in studies},
+            models={key: self.models[key] for key in self.models if key in models},
+            training=runs,
+        )
+        return part.model_dump(mode="json")
+
 
 def training_folder(study: str, run: str) -> Path:
     """Where a training run leaves its data, metrics and checkpoint."""
@@ -96,12 +117,27 @@ def parse_section(kind: TypeForm[T], text: str) -> T:
     return checked(lambda: adapter.validate_json(text), lambda location: [])
 
 
-def load_config(path: Path) -> Config:
-    """Read and check one configuration file.
+def load_config(*paths: Path) -> Config:
+    """Read configuration files, each merged over those before it as Snakemake does, and check them.
 
     Raises:
-        ConfigError: the file is missing, not YAML, or wrong.
+        ConfigError: a file is missing, not YAML, or wrong.
     """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        _merge(merged, _read(path))
+    return parse_config(merged)
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), dict):
+            _merge(below[key], value)
+        else:
+            below[key] = value
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -110,7 +146,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping with the keys study, studies and models")
-    return parse_config(raw)
+    return raw
 
 
 def _require(word: str, known: Collection[str], where: str) -> None:
