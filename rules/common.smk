@@ -9,7 +9,12 @@ from pathlib import Path
 from active_perception_r1.config import NAME, RESULTS, parse_config
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.records import Mode
-from active_perception_r1.runtime.fingerprint import code_fingerprint, local_content
+from active_perception_r1.runtime.fingerprint import (
+    SOURCE,
+    code_fingerprint,
+    folder_fingerprint,
+    local_content,
+)
 
 
 def checked_settings():
@@ -131,6 +136,26 @@ def get_score_arguments(wildcards, input):
     return [f"{model}/{mode}={path}" for (model, mode), path in zip(entries, input, strict=True)]
 
 
+def get_predictions(wildcards):
+    return [
+        path
+        for model, mode in get_entries(wildcards)
+        for path in expand(
+            rules.infer.output.predictions, study=wildcards.study, model=model, mode=mode
+        )
+    ]
+
+
+def get_prediction_arguments(wildcards, input):
+    return get_score_arguments(wildcards, input.predictions)
+
+
+def get_study_models(wildcards):
+    """The entries of a study's models, by name."""
+    models = {model: settings.model(model) for model, _ in get_entries(wildcards)}
+    return json.dumps({name: model.model_dump(mode="json") for name, model in models.items()})
+
+
 def get_base_of(wildcards):
     """Which of the study's models were trained, and from what."""
     runs = settings.training
@@ -151,6 +176,7 @@ def get_results(study):
     return [
         *expand(rules.leaderboard.output, study=study),
         *expand(rules.accuracy_figure.output, study=study),
+        *expand(rules.gallery.output, study=study),
         *expand(
             [*rules.infer.output, *rules.score.output],
             study=study,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from active_perception_r1.data.decoys import with_decoys
 from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.errors import BackendError, DataError
 from active_perception_r1.models.base import Backend
@@ -99,28 +100,6 @@ class _Player:
             return start_episode(sample, self._mode, self._rules, decoy)
         except DataError as error:
             raise DataError(f"sample {sample.id}: {error}") from None
-
-
-def with_decoys(samples: Iterator[Sample]) -> Iterator[tuple[Sample, Sample]]:
-    """Pair every sample with the next one that is on another page; the last ones with the first.
-
-    Raises:
-        DataError: all samples are on one page.
-    """
-    waiting: list[Sample] = []
-    first_of_pages: list[Sample] = []
-    for sample in samples:
-        if waiting and waiting[0].doc_id != sample.doc_id:
-            yield from ((earlier, sample) for earlier in waiting)
-            waiting = []
-        waiting.append(sample)
-        if len(first_of_pages) < 2 and all(s.doc_id != sample.doc_id for s in first_of_pages):
-            first_of_pages.append(sample)
-    for sample in waiting:
-        decoy = next((s for s in first_of_pages if s.doc_id != sample.doc_id), None)
-        if decoy is None:
-            raise DataError("shuffled_crop needs samples on at least two pages")
-        yield sample, decoy
 
 
 def _resume_key(slice_path: Path, settings: ModelConfig, mode: Mode, revision: str) -> str:

@@ -17,7 +17,7 @@ def title(manifest: Manifest) -> str:
 
 
 def write_citation(folder: Path, manifest: Manifest, name: str) -> None:
-    """Write `CITATION.cff` and `citation.bib` into a pinned folder called `name`."""
+    """Write `CITATION.cff`, `citation.bib` and `README.md` into a pinned folder called `name`."""
     date, digest = manifest["created"][:10], manifest["digest"]
     entry = {
         "cff-version": "1.2.0",
@@ -37,6 +37,22 @@ def write_citation(folder: Path, manifest: Manifest, name: str) -> None:
     text = yaml.safe_dump(entry, sort_keys=False, allow_unicode=True)
     (folder / "CITATION.cff").write_text(text, encoding="utf-8")
     (folder / "citation.bib").write_text(_bibtex(manifest, name), encoding="utf-8")
+    (folder / "README.md").write_text(_readme(manifest, name), encoding="utf-8")
+
+
+def _readme(manifest: Manifest, name: str) -> str:
+    return f"""\
+# {title(manifest)}
+
+`{name}`, sha256 `{manifest["digest"]}`. `leaderboard.md` has the results, `manifest.json` what they
+were made from and by what, `ro-crate-metadata.json` the same as a Workflow Run RO-Crate.
+
+```sh
+active-perception verify results/pinned/{name}
+snakemake --cores all --configfile results/pinned/{name}/config.yaml
+active-perception compare results/pinned/{name} results/{manifest["study"]}
+```
+"""
 
 
 def _bibtex(manifest: Manifest, name: str) -> str:

@@ -25,6 +25,8 @@ _PROFILES = {
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
 _FORMATS = {
+    "": "text/plain",
+    ".bib": "application/x-bibtex",
     ".cff": "application/yaml",
     ".csv": "text/csv",
     ".gz": "application/gzip",
@@ -32,6 +34,7 @@ _FORMATS = {
     ".jsonl": "application/jsonl",
     ".md": "text/markdown",
     ".parquet": "application/vnd.apache.parquet",
+    ".smk": "text/plain",
     ".svg": "image/svg+xml",
     ".yaml": "application/yaml",
 }
@@ -48,16 +51,10 @@ def write_crate(folder: Path, manifest: Manifest, name: str) -> None:
     crate.name = title(manifest)
     crate.description = f"Pinned results {name}, sha256 {manifest['digest']}."
     crate.datePublished = date
-    crate.license = f"https://spdx.org/licenses/{LICENSE}"
+    license = {"@type": "CreativeWork", "name": LICENSE, "description": "Apache License 2.0"}
+    crate.license = crate.add(ContextEntity(crate, f"https://spdx.org/licenses/{LICENSE}", license))
     workflow = crate.add_workflow(
-        folder / SNAKEFILE,
-        SNAKEFILE,
-        main=True,
-        lang="snakemake",
-        properties={
-            "name": "Active-Perception-R1",
-            "conformsTo": _ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"),
-        },
+        folder / SNAKEFILE, SNAKEFILE, main=True, lang="snakemake", properties=_workflow(manifest)
     )
     files = [
         _add_file(crate, folder, path)
@@ -65,23 +62,24 @@ def write_crate(folder: Path, manifest: Manifest, name: str) -> None:
         if path.is_file() and path != folder / SNAKEFILE
     ]
     author = crate.add(ContextEntity(crate, "#authors", {"@type": "Organization", "name": AUTHORS}))
-    crate.root_dataset["author"] = author
+    crate.root_dataset["author"] = crate.root_dataset["publisher"] = author
     config = crate.dereference(CONFIG)
     results = [f for f in files if f.id != CONFIG and not f.id.startswith("workflow/")]
     action = crate.add_action(
         workflow,
         identifier="#run",
-        object=[config],
+        object=config,
         result=results,
         properties={
             "name": f"Run of study {manifest['study']}",
+            "description": "Snakemake made the results in this folder from its configuration.",
             "startTime": manifest["jobs"][0]["started"] if manifest["jobs"] else date,
             "endTime": date,
-            "actionStatus": _ref("http://schema.org/CompletedActionStatus"),
+            "actionStatus": "http://schema.org/CompletedActionStatus",
             "agent": _ref(author.id),
         },
     )
-    crate.root_dataset["mentions"] = [action]
+    crate.root_dataset["mentions"] = action
     _add_parameters(crate, workflow, config)
     for uri, profile in _PROFILES.items():
         version = uri.rsplit("/", 1)[1]
@@ -93,6 +91,15 @@ def write_crate(folder: Path, manifest: Manifest, name: str) -> None:
     (folder / "ro-crate-metadata.json").write_text(text + "\n", encoding="utf-8")
 
 
+def _workflow(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": "Active-Perception-R1",
+        "conformsTo": _ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"),
+        "encodingFormat": "text/plain",
+        "version": manifest["source"]["commit"] or "unknown",
+    }
+
+
 def _ref(id: str) -> dict[str, str]:
     return {"@id": id}
 
@@ -102,6 +109,8 @@ def _add_file(crate: ROCrate, folder: Path, path: Path) -> Any:
     about: dict[str, Any] = {"name": name, "contentSize": str(path.stat().st_size)}
     if kind := _FORMATS.get(path.suffix):
         about["encodingFormat"] = kind
+    if name == "README.md":
+        about["about"] = _ref("./")
     return crate.add_file(path, name, properties=about)
 
 
@@ -114,4 +123,4 @@ def _add_parameters(crate: ROCrate, workflow: Any, config: Any) -> None:
         )
         parameter["workExample"] = entity
         entity["exampleOfWork"] = parameter
-        workflow[role] = [parameter]
+        workflow[role] = parameter
