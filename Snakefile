@@ -12,6 +12,7 @@ include: "rules/training.smk"
 include: "rules/infer.smk"
 include: "rules/scoring.smk"
 include: "rules/report.smk"
+include: "rules/provenance.smk"
 
 
 rule all:

@@ -16,7 +16,12 @@ from active_perception_r1.models.dependence import (
     training_settings,
 )
 from active_perception_r1.records import Mode
-from active_perception_r1.runtime.fingerprint import code_fingerprint, local_content
+from active_perception_r1.runtime.fingerprint import (
+    SOURCE,
+    code_fingerprint,
+    folder_fingerprint,
+    local_content,
+)
 from active_perception_r1.runtime.resume import retry_file
 from active_perception_r1.variants import base_model, first_view_pixels, variant
 
@@ -182,6 +187,26 @@ def get_score_arguments(wildcards, input):
     return [f"{model}/{mode}={path}" for (model, mode), path in zip(entries, input, strict=True)]
 
 
+def get_predictions(wildcards):
+    return [
+        path
+        for model, mode in get_entries(wildcards)
+        for path in expand(
+            rules.infer.output.predictions, study=wildcards.study, model=model, mode=mode
+        )
+    ]
+
+
+def get_prediction_arguments(wildcards, input):
+    return get_score_arguments(wildcards, input.predictions)
+
+
+def get_study_models(wildcards):
+    """The entries of a study's models, by name."""
+    models = {model: settings.model(model) for model, _ in get_entries(wildcards)}
+    return json.dumps({name: model.model_dump(mode="json") for name, model in models.items()})
+
+
 def get_base_of(wildcards):
     """Which of the study's models were trained, and from what; a variant from the same variant."""
     base_of = {}
@@ -192,23 +217,85 @@ def get_base_of(wildcards):
     return json.dumps(base_of)
 
 
-def get_targets():
-    """What `snakemake` without a target makes: everything about the chosen study."""
-    study = settings.studies[settings.study]
-    runs = {name: settings.training[name] for name in study.models if name in settings.training}
+def get_runs(study):
+    """The training runs among a study's models, by name."""
+    models = settings.studies[study].models
+    return {name: settings.training[name] for name in models if name in settings.training}
+
+
+def get_results(study):
+    """Everything about a study that is made for its own sake."""
+    chosen = settings.studies[study]
     return [
-        *expand(rules.leaderboard.output, study=settings.study),
-        *expand(rules.accuracy_figure.output, study=settings.study),
+        *expand(rules.leaderboard.output, study=study),
+        *expand(rules.accuracy_figure.output, study=study),
+        *expand(rules.gallery.output, study=study),
         *expand(
             [*rules.infer.output, *rules.score.output],
-            study=settings.study,
-            model=study.variants,
-            mode=study.modes,
+            study=study,
+            model=chosen.variants,
+            mode=chosen.modes,
         ),
-        *(expand(rules.headroom_figure.output, study=settings.study) if study.first_views else []),
+        *(expand(rules.headroom_figure.output, study=study) if chosen.first_views else []),
         *[
             figure
-            for name, run in runs.items()
+            for name, run in get_runs(study).items()
             for figure in expand(rules.learning_curve.output, study=run.study, run=name)
         ],
     ]
+
+
+def get_study_files(wildcards):
+    """What a manifest lists: a study's results, and all files between them and the configuration."""
+    study = get_study(wildcards)
+    splits = {(wildcards.study, study.slice.split)}
+    files = [
+        *get_results(wildcards.study),
+        *expand(rules.sample_slice.output, study=wildcards.study, split=study.slice.split),
+    ]
+    for name, run in get_runs(wildcards.study).items():
+        splits.add((run.study, run.split))
+        made = [
+            *rules.grpo_data.output,
+            rules.grpo_train.output.metrics,
+            rules.grpo_train.output.about,
+        ]
+        files += expand(made, study=run.study, run=name)
+    for owner, split in sorted(splits):
+        files += expand(rules.download_dataset.output, study=owner, split=split)
+    return files
+
+
+def get_model_folders(wildcards):
+    """Folders of weights: those that are there, and those that training makes.
+
+    Snakemake compares folders by time only. So they are no inputs: predictions depend on their
+    content, and the manifest on the predictions.
+    """
+    study = get_study(wildcards)
+    trained = [
+        folder
+        for name, run in get_runs(wildcards.study).items()
+        for folder in expand(rules.grpo_train.output.checkpoint, study=run.study, run=name)
+    ]
+    bases = [run.base for run in get_runs(wildcards.study).values()]
+    given = {
+        settings.models[name].id for name in [*study.models, *bases] if name in settings.models
+    }
+    return [*sorted(id for id in given if Path(id).is_dir()), *trained]
+
+
+def get_code(wildcards):
+    """Fingerprint of the code behind every rule that takes part in a study."""
+    trains = bool(get_runs(wildcards.study))
+    used = [
+        known
+        for known in workflow.rules
+        if "study" in known.wildcard_names and (trains or "run" not in known.wildcard_names)
+    ]
+    return json.dumps({known.name: known.params.code for known in used})
+
+
+def get_targets():
+    """What `snakemake` without a target makes: everything about the chosen study."""
+    return [*get_results(settings.study), *expand(rules.manifest.output, study=settings.study)]

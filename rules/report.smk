@@ -47,3 +47,31 @@ rule headroom_figure:
         code=code_fingerprint("report.headroom"),
     shell:
         "active-perception headroom-figure --leaderboard {input} --output {output} > {log} 2>&1"
+
+
+rule gallery:
+    input:
+        predictions=get_predictions,
+        slice=get_slice,
+    output:
+        report(
+            "results/{study}/report/gallery.html",
+            caption="../report/gallery.rst",
+            category="Traces",
+        ),
+    log:
+        "logs/{study}/gallery.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("report.gallery"),
+        assets=folder_fingerprint(SOURCE / "active_perception_r1/report/gallery/assets"),
+        models=get_study_models,
+        predictions=get_prediction_arguments,
+        reward=get_reward,
+    shell:
+        "active-perception gallery --study {wildcards.study} --slice {input.slice}"
+        " --models {params.models:q} --predictions {params.predictions:q}"
+        " --reward {params.reward:q} --output {output} > {log} 2>&1"

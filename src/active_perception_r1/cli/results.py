@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from active_perception_r1.cli.arguments import Commands, add_command, add_path, add_text
+from active_perception_r1.cli.arguments import Commands, add_command, add_number, add_path, add_text
 from active_perception_r1.records import Mode
 
 
@@ -55,12 +55,32 @@ def add_commands(commands: Commands) -> None:
     )
     add_path(accuracy, "--leaderboard", "a leaderboard.json")
     add_path(accuracy, "--output", "figure to write, .svg or .png")
-
     headroom = add_command(
         commands, "headroom-figure", _run_headroom_figure, "draw accuracy over first-view budgets"
     )
     add_path(headroom, "--leaderboard", "leaderboard.json of a study with first_views")
     add_path(headroom, "--output", "figure to write, .svg or .png")
+    _add_gallery(commands)
+
+
+def _add_gallery(commands: Commands) -> None:
+    gallery = add_command(
+        commands, "gallery", _run_gallery, "show what models did on each question, on one page"
+    )
+    add_text(gallery, "--study", "name of the study, for the title")
+    add_path(gallery, "--slice", "the slice that was answered")
+    add_text(gallery, "--models", "JSON object: each model's entry in the configuration")
+    gallery.add_argument(
+        "--predictions",
+        nargs="+",
+        required=True,
+        type=_scores,
+        metavar="MODEL/MODE=FILE",
+        help="what `infer` wrote, in the order to be shown",
+    )
+    add_text(gallery, "--reward", "JSON of the study's reward entry")
+    add_number(gallery, "--episodes", "how many at most", 1000)
+    add_path(gallery, "--output", "HTML file to write")
 
 
 def _scores(text: str) -> tuple[tuple[str, str], Path]:
@@ -102,6 +122,20 @@ def _run_headroom_figure(command: argparse.Namespace) -> None:
     from active_perception_r1.report.headroom import headroom
 
     headroom(command.leaderboard, command.output)
+
+
+def _run_gallery(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import ModelConfig, parse_section
+    from active_perception_r1.report.gallery import write_gallery
+    from active_perception_r1.report.gallery.episodes import Entry
+    from active_perception_r1.rewards.active_vision_reward import RewardConfig
+
+    models = parse_section(dict[str, ModelConfig], command.models)
+    entries = [
+        Entry(model, Mode(mode), models[model], path) for (model, mode), path in command.predictions
+    ]
+    reward = parse_section(RewardConfig, command.reward)
+    write_gallery(command.study, command.slice, entries, reward, command.episodes, command.output)
 
 
 def _run_show(command: argparse.Namespace) -> None:

@@ -118,6 +118,27 @@ class Config(Section):
         except ValidationError as error:
             return error.errors()[0]["msg"].removeprefix("Value error, ")
 
+    def of_study(self, name: str) -> dict[str, Any]:
+        """A study's part of the file, defaults filled in: a configuration by itself, for JSON.
+
+        Raises:
+            ConfigError: there is no such study.
+        """
+        if name not in self.studies:
+            raise ConfigError(f"study: {undefined(name, self.studies)}")
+        runs = {
+            run: self.training[run] for run in self.studies[name].models if run in self.training
+        }
+        models = {*self.studies[name].models, *(run.base for run in runs.values())}
+        studies = {name, *(run.study for run in runs.values())}
+        part = Config(
+            study=name,
+            studies={key: self.studies[key] for key in self.studies if key in studies},
+            models={key: self.models[key] for key in self.models if key in models},
+            training=runs,
+        )
+        return part.model_dump(mode="json")
+
 
 def training_folder(study: str, run: str) -> Path:
     """Where a training run leaves its data, metrics and checkpoint."""

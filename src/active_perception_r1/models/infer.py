@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Never
 from PIL import Image
 from tqdm import tqdm
 
+from active_perception_r1.data.decoys import with_decoys
 from active_perception_r1.data.files import sha256_of, write_json
 from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.errors import BackendError, DataError
@@ -147,28 +148,6 @@ class _Player:
             )
             episode.abandon(ToolStatus.DATA_ERROR, str(error))
             return episode
-
-
-def with_decoys(samples: Iterator[Sample]) -> Iterator[tuple[Sample, Sample]]:
-    """Pair every sample with the next one that is on another page; the last ones with the first.
-
-    Raises:
-        DataError: all samples are on one page.
-    """
-    waiting: list[Sample] = []
-    first_of_pages: list[Sample] = []
-    for sample in samples:
-        if waiting and waiting[0].doc_id != sample.doc_id:
-            yield from ((earlier, sample) for earlier in waiting)
-            waiting = []
-        waiting.append(sample)
-        if len(first_of_pages) < 2 and all(s.doc_id != sample.doc_id for s in first_of_pages):
-            first_of_pages.append(sample)
-    for sample in waiting:
-        decoy = next((s for s in first_of_pages if s.doc_id != sample.doc_id), None)
-        if decoy is None:
-            raise DataError("shuffled_crop needs samples on at least two pages")
-        yield sample, decoy
 
 
 def _resume_key(slice_path: Path, settings: ModelConfig, mode: Mode, revision: str) -> str:

@@ -1,0 +1,38 @@
+rule manifest:
+    input:
+        get_study_files,
+    output:
+        "results/{study}/manifest.json",
+    log:
+        "logs/{study}/manifest.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("report.provenance.manifest"),
+        stages=get_code,
+        config=lambda wildcards: json.dumps(settings.of_study(wildcards.study)),
+        models=get_model_folders,
+    shell:
+        "active-perception manifest --study {wildcards.study} --config {params.config:q}"
+        " --code {params.stages:q} --files {input} {params.models:q}"
+        " --records .snakemake/metadata --output {output} > {log} 2>&1"
+
+
+# A target to name: it writes nothing when the same results are pinned already.
+rule pin:
+    input:
+        expand(rules.manifest.output, study=settings.study),
+    log:
+        f"logs/{settings.study}/pin.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        gpu=0,
+    params:
+        results=f"results/{settings.study}",
+        workflow=workflow.basedir,
+    shell:
+        "active-perception pin --results {params.results} --workflow {params.workflow:q}"
+        " --output results/pinned 2>&1 | tee {log}"

@@ -1,0 +1,100 @@
+"""Subcommands about where results come from: manifest, check, pinning and comparison.
+
+Every stage is imported only when its subcommand runs, so that the others start at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from active_perception_r1.cli.arguments import Commands, add_command, add_path, add_text
+from active_perception_r1.errors import UserError
+
+
+def add_commands(commands: Commands) -> None:
+    manifest = add_command(
+        commands, "manifest", _run_manifest, "write down what a study's results were made from"
+    )
+    add_text(manifest, "--study", "name of the study")
+    add_text(manifest, "--config", "JSON of the study's part of the configuration")
+    add_text(manifest, "--code", "JSON object: rule to fingerprint of its code")
+    manifest.add_argument(
+        "--files", nargs="+", required=True, type=Path, help="all that was read or written"
+    )
+    add_path(manifest, "--records", "Snakemake's folder of metadata")
+    add_path(manifest, "--output", "manifest.json to write, in the folder of the results")
+
+    verify = add_command(
+        commands, "verify", _run_verify, "check results, or pinned ones, against their manifest"
+    )
+    verify.add_argument("folder", type=Path, help="results/STUDY, or a folder of pinned results")
+    verify.add_argument(
+        "--configfile",
+        nargs="+",
+        type=Path,
+        help="as given to snakemake: also name what was changed in it since",
+    )
+
+    pin = add_command(commands, "pin", _run_pin, "keep a study's small results for citation")
+    add_path(pin, "--results", "folder of a study, with its manifest.json")
+    add_path(pin, "--workflow", "folder of the Snakefile, which is kept too")
+    add_path(pin, "--output", "folder for the pinned folder")
+
+    compare = add_command(
+        commands, "compare", _run_compare, "check a new leaderboard against a pinned one"
+    )
+    compare.add_argument("pinned", type=Path, help="a folder of pinned results")
+    compare.add_argument("results", type=Path, help="results/STUDY, made anew")
+    compare.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.05,
+        help="largest difference in accuracy; for models trained in the run also what two 95%% "
+        "intervals allow (default: %(default)s)",
+    )
+
+
+def _run_manifest(command: argparse.Namespace) -> None:
+    from active_perception_r1.report.provenance.manifest import write_manifest
+
+    write_manifest(
+        command.study,
+        json.loads(command.config),
+        json.loads(command.code),
+        command.files,
+        command.records,
+        command.output,
+    )
+
+
+def _run_verify(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import load_config
+    from active_perception_r1.report.provenance.verify import differences
+
+    config = load_config(*command.configfile) if command.configfile else None
+    _refuse(differences(command.folder, config), f"{command.folder}: not what its manifest says")
+    print(f"{command.folder}: everything is what its manifest says")
+
+
+def _run_pin(command: argparse.Namespace) -> None:
+    from active_perception_r1.report.provenance.pin import pin
+
+    print(pin(command.results, command.workflow, command.output))
+
+
+def _run_compare(command: argparse.Namespace) -> None:
+    from active_perception_r1.report.provenance.compare import unreproduced
+
+    found = unreproduced(command.pinned, command.results, command.tolerance)
+    _refuse(found, f"{command.results}: not reproduced within {command.tolerance}")
+    print(f"{command.results}: reproduces {command.pinned} within {command.tolerance}")
+
+
+def _refuse(found: list[str], message: str) -> None:
+    """Print what was found; an error if it is anything."""
+    for line in found:
+        print(line)
+    if found:
+        raise UserError(f"{message} ({len(found)} difference{'s' * (len(found) > 1)})")

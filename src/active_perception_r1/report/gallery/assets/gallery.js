@@ -1,0 +1,246 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const fields = ["search", "model", "mode", "outcome", "status", "compare"].map(byId);
+  const [search, model, mode, outcome, status, compare] = fields;
+  const list = byId("list");
+  const SVG = "http://www.w3.org/2000/svg";
+  let chosen = null;
+
+  // Characters that turn text around or hide in it are named instead of obeyed.
+  const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
+  const visible = (text) =>
+    String(text).replace(HIDDEN, (mark) =>
+      `[U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
+
+  // The only way by which anything gets onto the page: elements, attributes, text nodes.
+  function make(tag, attributes = {}, ...children) {
+    const drawn = ["svg", "rect", "text"].includes(tag);
+    const element = drawn ? document.createElementNS(SVG, tag) : document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value !== null && value !== undefined) element.setAttribute(name, value);
+    }
+    element.append(...children.filter((child) => child !== null)
+      .map((child) => (child instanceof Node ? child : document.createTextNode(visible(child)))));
+    return element;
+  }
+
+  const entryOf = (episode) => data.entries[episode.entry];
+  const sampleOf = (episode) => data.samples[episode.sample];
+  const nameOf = (entry) => `${entry.model} · ${entry.mode}`;
+  const outcomeOf = (episode) =>
+    (episode.error ? "error" : episode.right ? "right" : episode.answer === null ? "no answer" : "wrong");
+  const mark = (episode) =>
+    make("span", { class: episode.right ? "right" : "wrong" }, `${episode.right ? "✓" : "✗"} ${outcomeOf(episode)}`);
+  const beside = new Map(data.episodes.map((e) => [`${e.sample}/${e.entry}`, e]));
+
+  data.episodes.forEach((episode, index) => {
+    const sample = sampleOf(episode);
+    episode.index = index;
+    episode.words = [sample.id, sample.page, sample.question, ...sample.answers, episode.answer ?? "",
+      ...episode.turns.map((turn) => turn.text)].join("\n").toLowerCase();
+    episode.button = make("button", { type: "button", tabindex: "-1" },
+      make("span", { class: "text" }, sample.question),
+      make("small", {}, mark(episode), ` · ${nameOf(entryOf(episode))} · ${episode.status}`));
+    episode.item = make("li", {}, episode.button);
+    episode.button.addEventListener("click", () => choose(episode));
+  });
+  list.append(...data.episodes.map((episode) => episode.item));
+
+  function fill(select, all, values) {
+    select.append(make("option", { value: "" }, all),
+      ...values.map(([value, label]) => make("option", { value }, label)));
+  }
+  const each = (values) => [...new Set(values)].map((value) => [value, value]);
+  fill(model, "all models", each(data.entries.map((entry) => entry.model)));
+  fill(mode, "all modes", each(data.entries.map((entry) => entry.mode)));
+  fill(outcome, "all outcomes", each(data.episodes.map(outcomeOf)).sort());
+  fill(status, "all statuses", each(data.episodes.map((episode) => episode.status)).sort());
+  fill(compare, "nothing", data.entries.map((entry, index) => [index, nameOf(entry)]));
+
+  const shown = () => data.episodes.filter((episode) => !episode.item.hidden);
+
+  function filter() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const episode of data.episodes) {
+      const entry = entryOf(episode);
+      episode.item.hidden = !(
+        (!model.value || entry.model === model.value) &&
+        (!mode.value || entry.mode === mode.value) &&
+        (!outcome.value || outcomeOf(episode) === outcome.value) &&
+        (!status.value || episode.status === status.value) &&
+        words.every((word) => episode.words.includes(word)));
+    }
+    const left = shown();
+    const right = left.filter((episode) => episode.right).length;
+    byId("count").textContent = left.length
+      ? `${left.length} of ${data.episodes.length} episodes, ${right} of them right`
+      : `None of ${data.episodes.length} episodes`;
+    if (!left.includes(chosen)) choose(left[0] ?? null);
+  }
+
+  function choose(episode, focus = false) {
+    if (chosen) {
+      chosen.button.removeAttribute("aria-current");
+      chosen.button.tabIndex = -1;
+    }
+    chosen = episode;
+    if (chosen) {
+      chosen.button.setAttribute("aria-current", "true");
+      chosen.button.tabIndex = 0;
+      if (focus) chosen.button.focus();
+      chosen.item.scrollIntoView({ block: "nearest" });
+    }
+    show();
+  }
+
+  function show() {
+    const panes = make("div", { id: "panes" });
+    const target = byId("episode");
+    if (!chosen) {
+      target.replaceChildren(make("p", { class: "quiet" }, "No episode matches the filters."));
+      return;
+    }
+    const sample = sampleOf(chosen);
+    panes.append(pane(chosen));
+    const other = compare.value === "" ? null : beside.get(`${chosen.sample}/${compare.value}`);
+    if (other && other !== chosen) panes.append(pane(other));
+    target.replaceChildren(
+      make("h2", { class: "text" }, sample.question),
+      make("div", {}, "Accepted: ", ...separated(sample.answers.map((answer) => make("strong", { class: "text" }, answer)))),
+      make("div", { class: "quiet" }, "Sample ", make("span", { class: "text" }, sample.id), ", page ", make("span", { class: "text" }, sample.page)),
+      everywhere(), panes);
+  }
+
+  const separated = (elements) => elements.flatMap((element, i) => (i ? [", ", element] : [element]));
+
+  // The same question to every model in every mode.
+  function everywhere() {
+    const modes = [...new Set(data.entries.map((entry) => entry.mode))];
+    const models = [...new Set(data.entries.map((entry) => entry.model))];
+    const cell = (name, kind) => {
+      const entry = data.entries.findIndex((e) => e.model === name && e.mode === kind);
+      const episode = beside.get(`${chosen.sample}/${entry}`);
+      if (!episode) return make("td");
+      const button = make("button",
+        { type: "button", "aria-current": episode === chosen ? "true" : null, "aria-label": visible(`${name}, ${kind}: ${outcomeOf(episode)}`) },
+        make("span", { class: episode.right ? "right" : "wrong" }, episode.right ? "✓" : "✗"));
+      button.addEventListener("click", () => {
+        if (episode.item.hidden) byId("filters").reset();
+        if (episode.item.hidden) filter();
+        choose(episode);
+      });
+      return make("td", {}, button);
+    };
+    return make("div", { class: "everywhere" }, make("table", {},
+      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "This question"), ...modes.map((kind) => make("th", { scope: "col" }, kind)))),
+      make("tbody", {}, ...models.map((name) => make("tr", {}, make("th", { scope: "row" }, name), ...modes.map((kind) => cell(name, kind)))))));
+  }
+
+  function pane(episode) {
+    return make("article", { "aria-label": visible(nameOf(entryOf(episode))) },
+      make("h3", { class: "text" }, nameOf(entryOf(episode))),
+      make("div", {}, mark(episode), ` · ${episode.status}`),
+      make("div", {}, "Answer: ", episode.answer === null ? make("span", { class: "quiet" }, "none") : make("strong", { class: "text" }, episode.answer)),
+      episode.error ? make("pre", {}, episode.error) : null,
+      page(episode), seen(episode), replies(episode), calls(episode), reward(episode));
+  }
+
+  function page(episode) {
+    const sample = sampleOf(episode);
+    const [width, height] = sample.size;
+    const rect = ([x0, y0, x1, y1], kind) => make("rect",
+      { class: kind, x: x0 * width, y: y0 * height, width: (x1 - x0) * width, height: (y1 - y0) * height });
+    const zooms = episode.steps.filter((step) => step.box);
+    const drawing = make("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+      ...sample.evidence.map((box) => rect(box, "evidence")),
+      ...zooms.map((step) => rect(step.box, step.executed ? "zoom" : "zoom refused")),
+      ...zooms.map((step) => {
+        const size = Math.max(width, height) / 24;
+        const [x, y] = [step.box[0] * width + size / 4, step.box[1] * height + size];
+        return make("text", { class: "number", x, y, "font-size": size }, String(episode.steps.indexOf(step) + 1));
+      }));
+    const told = `Page with ${sample.evidence.length} evidence ${sample.evidence.length === 1 ? "box" : "boxes"} and ${zooms.length} ${zooms.length === 1 ? "zoom" : "zooms"}`;
+    return make("figure", {},
+      make("div", { class: "page" }, picture(sample.picture, told), drawing),
+      make("figcaption", {}, "Dashed green: evidence. Orange: zooms, in order; dotted grey: refused."));
+  }
+
+  function picture(index, alt) {
+    const { uri, size: [width, height] } = data.pictures[index];
+    return make("img", { src: uri, alt: visible(alt), width, height, loading: "lazy", decoding: "async" });
+  }
+
+  const CONTROLS = { blank_crop: ", blanked as a control", shuffled_crop: ", from another page as a control" };
+
+  // Every picture in the order in which the model was shown it.
+  function seen(episode) {
+    let crops = 0;
+    const kind = entryOf(episode).mode;
+    const figures = episode.turns.flatMap((turn, number) => turn.pictures.map((index) => {
+      const name = number ? `Crop ${(crops += 1)}${CONTROLS[kind] ?? ""}` : kind === "oracle" ? "The evidence" : "First view";
+      const [width, height] = data.pictures[index].size;
+      const image = picture(index, `${name} as the model saw it`);
+      const scale = Math.min(1, 224 / Math.max(width, height));
+      image.setAttribute("width", Math.round(width * scale));
+      image.setAttribute("height", Math.round(height * scale));
+      const small = scale < 1 ? ", here smaller" : "";
+      return make("figure", {}, image, make("figcaption", {}, `${name}, ${width} × ${height}${small}`));
+    }));
+    return make("section", {}, make("h4", {}, "What the model saw"), make("div", { class: "seen" }, ...figures),
+      episode.exact ? null : make("p", { class: "wrong" }, "Not exactly what was recorded: the code or the data has changed since."));
+  }
+
+  function replies(episode) {
+    return make("section", {}, make("h4", {}, "What it wrote"), make("ol", {}, ...episode.turns.map((turn, number) => make("li", {},
+      make("pre", { "aria-label": `Reply ${number + 1}` }, turn.text),
+      make("details", {}, make("summary", {}, `Prompt of turn ${number + 1}`), make("pre", {}, turn.prompt))))));
+  }
+
+  const percent = (box) => box.map((side) => side.toFixed(2)).join(" ");
+
+  function calls(episode) {
+    if (!episode.steps.length) return null;
+    const row = (step, number) => make("tr", {}, make("td", {}, String(number + 1)),
+      make("td", {}, step.status + (step.redundant ? ", a repeat" : "") + (step.executed && !step.shown ? ", never shown" : "")),
+      make("td", {}, step.box ? percent(step.box) : "–"), make("td", { class: "text" }, step.reason));
+    return make("section", {}, make("h4", {}, "Zoom calls"), make("table", {},
+      make("thead", {}, make("tr", {}, ...["#", "Status", "Box", "Reason"].map((name) => make("th", { scope: "col" }, name)))),
+      make("tbody", {}, ...episode.steps.map(row))));
+  }
+
+  function reward(episode) {
+    const rows = [["Reward", "score"], ["Process", "process"], ["Relevance", "relevance"], ["Faults", "faults"], ["Coverage of the evidence", "coverage"]];
+    return make("section", {}, make("h4", {}, "Reward"), make("table", {}, make("tbody", {}, ...rows.map(([name, key]) =>
+      make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, episode.reward[key].toFixed(3)))))));
+  }
+
+  function move(distance) {
+    const left = shown();
+    const next = left[left.indexOf(chosen) + distance];
+    if (next) choose(next, true);
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.closest("input, select");
+    const inList = event.target.closest("#list");
+    const forward = (event.key === "j" && !typing) || (event.key === "ArrowDown" && inList);
+    const backward = (event.key === "k" && !typing) || (event.key === "ArrowUp" && inList);
+    if (forward || backward) move(forward ? 1 : -1);
+    else if (event.key === "/" && !typing) search.focus();
+    else return;
+    event.preventDefault();
+  });
+  for (const field of fields) field.addEventListener("input", field === compare ? show : filter);
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("filters").addEventListener("reset", () => setTimeout(filter));
+  byId("results").addEventListener("focus", () => chosen?.button.focus());
+
+  byId("about").textContent = data.samples.length < data.total
+    ? `The first ${data.samples.length} of ${data.total} questions, in every model and mode.`
+    : `All ${data.total} questions, in every model and mode.`;
+  filter();
+  document.documentElement.dataset.ready = "true";
+})();

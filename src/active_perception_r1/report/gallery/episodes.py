@@ -1,0 +1,165 @@
+"""What the gallery shows, as plain data.
+
+Predictions hold no pixels. So each episode is played again with the replies that were recorded, on
+the state machine that inference uses, and what it would have put in front of the model is taken
+from there; the recorded hash of every request tells whether it is exactly what the model saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from active_perception_r1.data.decoys import with_decoys
+from active_perception_r1.data.samples import read_slice, slice_length
+from active_perception_r1.envs.zoom_simulator import open_page
+from active_perception_r1.errors import DataError
+from active_perception_r1.modes import episode_rules, start_episode
+from active_perception_r1.records import Episode, Mode, Sample, Step
+from active_perception_r1.report.gallery.images import Pictures
+from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
+from active_perception_r1.scoring.score import read_predictions
+from active_perception_r1.sim.messages import FinishReason, Message, Reply, request_id
+
+if TYPE_CHECKING:
+    from active_perception_r1.config import ModelConfig
+    from active_perception_r1.geometry import Box
+    from active_perception_r1.sim.live_reinjection import EpisodeRules
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model in one mode, and where its predictions are."""
+
+    model: str
+    mode: Mode
+    settings: ModelConfig
+    predictions: Path
+
+
+def gallery_data(
+    study: str, slice_file: Path, entries: list[Entry], reward: RewardConfig, limit: int
+) -> Data:
+    """Everything on the page: entries, samples, episodes, and the pictures they refer to by index.
+
+    Args:
+        limit: how many episodes at most. Whole questions are left out, the last ones of the slice,
+            so that every question that is there can be compared across models and modes.
+
+    Raises:
+        DataError: a file cannot be read, or predictions are not those of the slice.
+    """
+    total = slice_length(slice_file)
+    shown = min(total, max(1, limit // len(entries)))
+    shuffles = any(entry.mode is Mode.SHUFFLED_CROP for entry in entries)
+    pictures = Pictures()
+    data: Data = {
+        "study": study,
+        "total": total,
+        "entries": [{"model": entry.model, "mode": str(entry.mode)} for entry in entries],
+        "samples": [],
+        "episodes": [],
+    }
+    predictions = [read_predictions(entry.predictions) for entry in entries]
+    rules = [episode_rules(entry.mode, entry.settings) for entry in entries]
+    pairs = islice(_pairs(slice_file, shuffles), shown)
+    for number, (sample, decoy) in enumerate(tqdm(pairs, total=shown, unit="question")):
+        data["samples"].append(_sample(sample, pictures))
+        for index, entry in enumerate(entries):
+            episode = next(predictions[index], None)
+            if episode is None or episode.sample_id != sample.id:
+                raise DataError(
+                    f"{entry.predictions}: not the predictions of {slice_file}; run infer again"
+                )
+            shown_to_model = _replay(episode, sample, decoy, rules[index], pictures)
+            data["episodes"].append(
+                {
+                    "sample": number,
+                    "entry": index,
+                    **_episode(episode, sample, reward),
+                    **shown_to_model,
+                }
+            )
+    return {**data, "pictures": pictures.encoded}
+
+
+def _pairs(slice_file: Path, shuffles: bool) -> Iterator[tuple[Sample, Sample | None]]:
+    samples = read_slice(slice_file)
+    return with_decoys(samples) if shuffles else ((sample, None) for sample in samples)
+
+
+def _sample(sample: Sample, pictures: Pictures) -> Data:
+    return {
+        "id": sample.id,
+        "page": sample.doc_id,
+        "question": sample.question,
+        "answers": list(sample.answers),
+        "evidence": [_corners(region.box) for region in sample.evidence],
+        "size": [sample.width, sample.height],
+        "picture": pictures.add_page(open_page(sample.image)),
+    }
+
+
+def _episode(episode: Episode, sample: Sample, config: RewardConfig) -> Data:
+    reward = asdict(episode_reward(episode, sample, config))
+    kept = ("score", "process", "relevance", "faults", "coverage")
+    return {
+        "right": reward["correct"] and not episode.error,
+        "status": str(episode.tool_status),
+        "answer": episode.answer,
+        "error": episode.error,
+        "reward": {key: round(reward[key], 4) for key in kept},
+        "steps": [_step(step) for step in episode.steps],
+    }
+
+
+def _step(step: Step) -> Data:
+    box = step.executed or step.requested
+    return {
+        "turn": step.turn,
+        "call": step.raw,
+        "status": str(step.status),
+        "reason": step.reason,
+        "box": box and _corners(box),
+        "executed": step.executed is not None,
+        "shown": step.shown,
+        "redundant": step.redundant,
+    }
+
+
+def _replay(
+    episode: Episode,
+    sample: Sample,
+    decoy: Sample | None,
+    rules: EpisodeRules,
+    pictures: Pictures,
+) -> Data:
+    """The turns of an episode with what the model was shown before each."""
+    live = start_episode(sample, Mode(episode.mode), rules, decoy)
+    turns, exact = [], True
+    for turn in episode.turns:
+        if live.finished:  # The code has changed since, and ends this episode earlier.
+            exact = False
+            break
+        exact = exact and request_id(live.request) == turn.prompt_id
+        turns.append({**_asked(live.request[-1], pictures), "text": turn.text})
+        live.receive(Reply(turn.text, FinishReason(turn.finish_reason)))
+    return {"turns": turns, "exact": exact}
+
+
+def _asked(message: Message, pictures: Pictures) -> Data:
+    return {
+        "prompt": "".join(part for part in message.parts if isinstance(part, str)),
+        "pictures": [pictures.add_view(image) for image in message.images],
+    }
+
+
+def _corners(box: Box) -> list[float]:
+    return [round(value, 4) for value in box.as_tuple()]

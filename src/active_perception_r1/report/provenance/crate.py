@@ -1,0 +1,126 @@
+"""An RO-Crate around pinned results, after the Workflow Run Crate profile 0.5.
+
+https://www.researchobject.org/workflow-run-crate/profiles/workflow_run_crate: the root is a
+Workflow RO-Crate whose main entity is the Snakefile, and one CreateAction says that running it with
+the configuration gave the leaderboard and everything else in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from active_perception_r1.report.provenance.citation import AUTHORS, LICENSE, title
+from active_perception_r1.report.provenance.manifest import Manifest
+
+if TYPE_CHECKING:
+    from rocrate.rocrate import ROCrate
+
+SNAKEFILE = "workflow/Snakefile"
+CONFIG = "config.yaml"
+_PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
+    "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
+}
+_FORMATS = {
+    "": "text/plain",
+    ".bib": "application/x-bibtex",
+    ".cff": "application/yaml",
+    ".csv": "text/csv",
+    ".gz": "application/gzip",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".md": "text/markdown",
+    ".parquet": "application/vnd.apache.parquet",
+    ".smk": "text/plain",
+    ".svg": "image/svg+xml",
+    ".yaml": "application/yaml",
+}
+
+
+def write_crate(folder: Path, manifest: Manifest, name: str) -> None:
+    """Write `ro-crate-metadata.json` for everything that is in a pinned folder called `name`."""
+    # Imported here: only pinning needs it, not whoever checks or compares.
+    from rocrate.model.contextentity import ContextEntity
+    from rocrate.rocrate import ROCrate
+
+    crate = ROCrate(version="1.1")
+    date = manifest["created"]
+    crate.name = title(manifest)
+    crate.description = f"Pinned results {name}, sha256 {manifest['digest']}."
+    crate.datePublished = date
+    license = {"@type": "CreativeWork", "name": LICENSE, "description": "Apache License 2.0"}
+    crate.license = crate.add(ContextEntity(crate, f"https://spdx.org/licenses/{LICENSE}", license))
+    workflow = crate.add_workflow(
+        folder / SNAKEFILE, SNAKEFILE, main=True, lang="snakemake", properties=_workflow(manifest)
+    )
+    files = [
+        _add_file(crate, folder, path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / SNAKEFILE
+    ]
+    author = crate.add(ContextEntity(crate, "#authors", {"@type": "Organization", "name": AUTHORS}))
+    crate.root_dataset["author"] = crate.root_dataset["publisher"] = author
+    config = crate.dereference(CONFIG)
+    results = [f for f in files if f.id != CONFIG and not f.id.startswith("workflow/")]
+    action = crate.add_action(
+        workflow,
+        identifier="#run",
+        object=config,
+        result=results,
+        properties={
+            "name": f"Run of study {manifest['study']}",
+            "description": "Snakemake made the results in this folder from its configuration.",
+            "startTime": manifest["jobs"][0]["started"] if manifest["jobs"] else date,
+            "endTime": date,
+            "actionStatus": "http://schema.org/CompletedActionStatus",
+            "agent": _ref(author.id),
+        },
+    )
+    crate.root_dataset["mentions"] = action
+    _add_parameters(crate, workflow, config)
+    for uri, profile in _PROFILES.items():
+        version = uri.rsplit("/", 1)[1]
+        about = {"@type": "CreativeWork", "name": profile, "version": version}
+        crate.add(ContextEntity(crate, uri, about))
+    crate.root_dataset["conformsTo"] = [_ref(uri) for uri in _PROFILES]
+    # Written by hand: the library would copy every file onto itself.
+    text = json.dumps(crate.metadata.generate(), indent=2, ensure_ascii=False)
+    (folder / "ro-crate-metadata.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _workflow(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": "Active-Perception-R1",
+        "conformsTo": _ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"),
+        "encodingFormat": "text/plain",
+        "version": manifest["source"]["commit"] or "unknown",
+    }
+
+
+def _ref(id: str) -> dict[str, str]:
+    return {"@id": id}
+
+
+def _add_file(crate: ROCrate, folder: Path, path: Path) -> Any:
+    name = path.relative_to(folder).as_posix()
+    about: dict[str, Any] = {"name": name, "contentSize": str(path.stat().st_size)}
+    if kind := _FORMATS.get(path.suffix):
+        about["encodingFormat"] = kind
+    if name == "README.md":
+        about["about"] = _ref("./")
+    return crate.add_file(path, name, properties=about)
+
+
+def _add_parameters(crate: ROCrate, workflow: Any, config: Any) -> None:
+    """The workflow takes a configuration and gives a leaderboard."""
+    leaderboard = crate.dereference("leaderboard.json")
+    for role, entity in (("input", config), ("output", leaderboard)):
+        parameter = crate.add_formal_parameter(
+            name=role, additionalType="File", identifier=f"#{role}", valueRequired=True
+        )
+        parameter["workExample"] = entity
+        entity["exampleOfWork"] = parameter
+        workflow[role] = parameter

@@ -1,0 +1,97 @@
+"""Are results still what their manifest says? Every difference by name."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from active_perception_r1.data.files import sha256_of
+from active_perception_r1.report.provenance import manifest as manifests
+from active_perception_r1.report.provenance.pin import PIN, read_pin
+
+if TYPE_CHECKING:
+    from active_perception_r1.config import Config
+
+
+def differences(folder: Path, config: Config | None = None) -> list[str]:
+    """What differs in a folder of results or in a pinned one, one line for each difference.
+
+    Inputs of results (datasets, weights) are looked for from the working directory; a pinned folder
+    is checked by itself.
+
+    Args:
+        config: the configuration of today, to be compared with that of the manifest.
+
+    Raises:
+        DataError: there is no manifest.
+    """
+    manifest = manifests.read_manifest(folder / manifests.NAME)
+    found = list(_edited(manifest, manifests.NAME))
+    if manifest["digest"] != manifests.digest_of(manifest):
+        found.append(f"{manifests.NAME}: its digest is not that of its contents")
+    if (folder / PIN).exists():
+        found += _pinned(folder, manifest)
+    else:
+        found += _files(folder, manifest["outputs"], {manifests.NAME})
+        found += _hashes(Path(), manifest["inputs"], "input ")
+    if config is not None:
+        found += _config(manifest["config"], config.of_study(manifest["study"]), "")
+    return found
+
+
+def _pinned(folder: Path, manifest: manifests.Manifest) -> Iterator[str]:
+    pin = read_pin(folder)
+    yield from _edited(pin, PIN)
+    yield from _files(folder, pin["files"], {PIN})
+    if not folder.resolve().name.endswith(f"-{manifest['digest'][:8]}"):
+        yield f"{folder}: its name does not end with {manifest['digest'][:8]}, its manifest's hash"
+    for name, expected in manifest["outputs"].items():
+        if name not in pin["left_out"] and _content(folder / name) not in (expected, None):
+            yield f"not what the manifest says: {name}"
+
+
+def _content(path: Path) -> str | None:
+    """Hash of a pinned output, which may be compressed; None if it is not there or damaged."""
+    if path.exists():
+        return sha256_of(path)
+    try:
+        packed = path.with_name(f"{path.name}.gz").read_bytes()
+        return hashlib.sha256(gzip.decompress(packed)).hexdigest()
+    except (OSError, EOFError):
+        return None
+
+
+def _edited(document: Mapping[str, Any], name: str) -> Iterator[str]:
+    if document["seal"] != manifests.seal_of(document):
+        yield f"edited: {name}"
+
+
+def _files(folder: Path, expected: Mapping[str, str], besides: set[str]) -> Iterator[str]:
+    yield from _hashes(folder, expected)
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    # Snakemake leaves its time stamp in a folder that is an output.
+    there = {name for name in there if not name.endswith(".snakemake_timestamp")}
+    for name in sorted(there - expected.keys() - besides):
+        yield f"extra: {name}"
+
+
+def _hashes(folder: Path, expected: Mapping[str, str], kind: str = "") -> Iterator[str]:
+    for name, value in expected.items():
+        path = folder / name
+        if not path.is_file():
+            yield f"missing: {kind}{name}"
+        elif sha256_of(path) != value:
+            yield f"changed: {kind}{name}"
+
+
+def _config(before: Any, today: Any, where: str) -> Iterator[str]:
+    """Differences between two configurations, by the path of the key."""
+    if isinstance(before, Mapping) and isinstance(today, Mapping):
+        for key in dict.fromkeys([*before, *today]):
+            path = f"{where}.{key}" if where else str(key)
+            yield from _config(before.get(key), today.get(key), path)
+    elif before != today:
+        yield f"config: {where} is {today!r}, the manifest has {before!r}"
