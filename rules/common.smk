@@ -201,8 +201,8 @@ def get_prediction_arguments(wildcards, input):
     return get_score_arguments(wildcards, input.predictions)
 
 
-def get_study_models(wildcards):
-    """The entries of a study's models, by name."""
+def get_study_models(wildcards, input):
+    """The entries of a study's models, by name; `input` keeps Snakemake from comparing them."""
     models = {model: settings.model(model) for model, _ in get_entries(wildcards)}
     return json.dumps({name: model.model_dump(mode="json") for name, model in models.items()})
 
@@ -293,7 +293,12 @@ def get_code(wildcards):
         for known in workflow.rules
         if "study" in known.wildcard_names and (trains or "run" not in known.wildcard_names)
     ]
-    return json.dumps({known.name: known.params.code for known in used})
+    codes = {known.name: known.params.code for known in used}
+    codes["download_dataset"] = get_download_code(wildcards)
+    del codes["infer"]
+    for model, _ in get_entries(wildcards):
+        codes[f"infer {model}"] = inference_code(settings.model(model))
+    return json.dumps(codes)
 
 
 def get_targets():

@@ -66,7 +66,7 @@ rule gallery:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("report.gallery"),
+        code=code_fingerprint("report.gallery", without=("prompts",)),
         assets=folder_fingerprint(SOURCE / "active_perception_r1/report/gallery/assets"),
         models=get_study_models,
         predictions=get_prediction_arguments,

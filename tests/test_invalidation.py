@@ -11,24 +11,27 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from active_perception_r1.config import ModelConfig
+from active_perception_r1.config.model import OpenAIConfig, VllmConfig
 from active_perception_r1.models import dependence
 from tests.workflow import Workflow
 
 Config = dict[str, Any]
 Jobs = dict[str, int]
 
-BOARD: Jobs = {"leaderboard": 1, "accuracy_figure": 1}
+MANIFEST: Jobs = {"manifest": 1}
+BOARD: Jobs = {"leaderboard": 1, "accuracy_figure": 1, **MANIFEST}
+SCORES: Jobs = {"score": 6, "gallery": 1, **BOARD}
 TRAINING: Jobs = {"grpo_train": 1, "learning_curve": 1}
 
 
 def episodes(count: int) -> Jobs:
     """Jobs after a change in `count` of the six pairs of model and mode."""
-    return {"infer": count, "score": count, **BOARD}
+    return {"infer": count, "score": count, "gallery": 1, **BOARD}
 
 
 AFTER_SLICE: Jobs = {"grpo_data": 1, **TRAINING, **episodes(6)}
@@ -39,21 +42,26 @@ CODE: dict[str, tuple[str, str, str, Jobs]] = {
         "scoring/score.py",
         '"relaxed": relaxed',
         '"relaxed": not relaxed',
-        {"score": 6, **BOARD},
+        SCORES,
     ),
     "an answer metric": (
         "scoring/answer_metrics.py",
         "THRESHOLD = 0.5",
         "THRESHOLD = 0.6",
-        {"score": 6, **BOARD},
+        SCORES,
     ),
     "the leaderboard": ("scoring/statistics.py", "0.95", "0.9", BOARD),
-    "the figure of accuracies": ("report/accuracy.py", "0.92", "0.9", {"accuracy_figure": 1}),
+    "the figure of accuracies": (
+        "report/accuracy.py",
+        "0.92",
+        "0.9",
+        {"accuracy_figure": 1, **MANIFEST},
+    ),
     "the learning curve": (
         "report/learning_curve.py",
         "_WINDOW = 5",
         "_WINDOW = 7",
-        {"learning_curve": 1},
+        {"learning_curve": 1, **MANIFEST},
     ),
     "training": ("training/grpo.py", "1_000_003", "1_000_033", {**TRAINING, **episodes(3)}),
     "inference": ("models/infer.py", "PASSES = 2", "PASSES = 3", episodes(6)),
@@ -105,7 +113,7 @@ CODE: dict[str, tuple[str, str, str, Jobs]] = {
 ENTRIES: dict[str, tuple[Callable[[Config], object], Jobs]] = {
     "the reward of the study": (
         lambda config: config["studies"]["small"].update(reward={"correct_weight": 0.2}),
-        {"score": 6, **BOARD},
+        SCORES,
     ),
     "a new mode": (
         lambda config: config["studies"]["small"]["modes"].append("oracle"),
@@ -120,7 +128,7 @@ ENTRIES: dict[str, tuple[Callable[[Config], object], Jobs]] = {
     ),
     "one model less": (
         lambda config: config["studies"]["small"]["models"].remove("tiny+grpo"),
-        BOARD,
+        {"gallery": 1, **BOARD},
     ),
     "the steps of the training run": (
         lambda config: config["training"]["tiny+grpo"].update(steps=4),
@@ -192,7 +200,10 @@ def test_other_weights_rerun_the_model_and_what_was_trained_from_it(finished: Wo
 
 
 def test_edits_that_change_no_result_rerun_nothing(finished: Workflow, tmp_path: Path) -> None:
-    """All at once, in a copy elsewhere: a comment, a docstring, threads, speed, what is unused."""
+    """All at once, in a copy elsewhere: a comment, a docstring, threads, speed, what is unused.
+
+    Only the manifest is written again, since it quotes the configuration.
+    """
     shutil.copytree(finished.folder, tmp_path / "moved", ignore=shutil.ignore_patterns("*.pyc"))
     moved = Workflow(tmp_path / "moved", tmp_path / "moved")
     source = moved.checkout / "src" / "active_perception_r1"
@@ -223,11 +234,14 @@ def test_edits_that_change_no_result_rerun_nothing(finished: Workflow, tmp_path:
     for path in moved.folder.rglob("*"):
         if ".snakemake" not in path.parts:
             os.utime(path)
-    assert moved.planned() == {}
+    assert moved.planned() == MANIFEST
 
 
 def test_what_only_makes_a_model_faster_is_a_part_of_its_entry() -> None:
-    assert ModelConfig.model_fields.keys() >= dependence.SPEED
+    assert ModelConfig.model_fields.keys() >= dependence.SPEED.keys()
+    assert VllmConfig.model_fields.keys() >= dependence.SPEED["vllm"]
+    assert OpenAIConfig.model_fields.keys() >= dependence.SPEED["openai"]
+    assert get_args(ModelConfig.model_fields["backend"].annotation) == dependence.BACKENDS
 
 
 def test_a_value_that_a_mode_does_not_use_is_not_part_of_what_it_depends_on(

@@ -11,6 +11,7 @@ is compared by its pins, and in one made by hand an upgrade should not cost days
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from active_perception_r1.modes import decisive_rules
@@ -20,21 +21,30 @@ from active_perception_r1.runtime.fingerprint import code_fingerprint
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig, TrainingConfig
 
-BACKENDS = ("transformers",)
+BACKENDS = ("transformers", "vllm", "openai")
 
 # Modules whose whole effect is in the settings below.
 _AS_DATA = ("prompts", "mode_rules", "models.dependence")
-_IN_RULES = {"zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns"}
+_IN_RULES = ("zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns")
 # How fast and where, not what. In float32 the last bits of a logit may differ between batches.
-SPEED = {"gpus", "batch_size", "live_episodes"}
-_REPLACED_IN_TRAINING = {"temperature", "seed"}
+SPEED: Mapping[str, bool | set[str]] = {
+    "gpus": True,
+    "tensor_parallel": True,
+    "device_map": True,
+    "max_images": True,
+    "batch_size": True,
+    "live_episodes": True,
+    "vllm": {"gpu_memory_utilization", "max_model_len", "enforce_eager"},
+    "openai": {"concurrency", "timeout_seconds", "retries", "api_key_env"},
+}
+_REPLACED_IN_TRAINING = ("temperature", "seed")
 # Names, whose meaning is given in full elsewhere; what the data come from; and how often to save.
 _NOT_TRAINING = {"base", "study", "split", "samples", "save_every"}
 
 
 def inference_settings(model: ModelConfig, mode: Mode) -> str:
     """JSON of what the episodes of a model in a mode depend on, code and weights left out."""
-    return json.dumps(_model_settings(model, mode, SPEED), sort_keys=True)
+    return json.dumps(_model_settings(model, mode), sort_keys=True)
 
 
 def inference_code(model: ModelConfig) -> str:
@@ -47,7 +57,7 @@ def training_settings(run: TrainingConfig, base: ModelConfig) -> str:
     """JSON of what a training run depends on, code, weights and data left out."""
     described = {
         "run": run.model_dump(mode="json", exclude=_NOT_TRAINING, exclude_none=True),
-        "base": _model_settings(base, Mode.ACTIVE, SPEED | _REPLACED_IN_TRAINING),
+        "base": _model_settings(base, Mode.ACTIVE, _REPLACED_IN_TRAINING),
     }
     return json.dumps(described, sort_keys=True)
 
@@ -57,6 +67,10 @@ def training_code() -> str:
     return code_fingerprint("training.grpo", without=_AS_DATA)
 
 
-def _model_settings(model: ModelConfig, mode: Mode, without: set[str]) -> dict[str, object]:
-    entry = model.model_dump(mode="json", exclude=without | _IN_RULES, exclude_none=True)
+def _model_settings(
+    model: ModelConfig, mode: Mode, replaced: Collection[str] = ()
+) -> dict[str, object]:
+    others = (name for name in BACKENDS if name != model.backend)  # each has a section of its name
+    without = {**SPEED, **dict.fromkeys((*_IN_RULES, *replaced, *others), True)}
+    entry = model.model_dump(mode="json", exclude=without, exclude_none=True)
     return {"model": entry, "rules": decisive_rules(mode, model)}
