@@ -155,12 +155,15 @@ def saved_by(workflow: Workflow) -> set[str]:
 
 
 def results_of(workflow: Workflow) -> dict[str, Any]:
-    """Every file that the study leaves behind, without the seconds that episodes and steps took."""
+    """Every file that the study leaves behind, without the seconds that episodes and steps took.
+
+    Left out: the manifest, which tells when and how often jobs ran, and hashes those seconds.
+    """
     folder = workflow.folder / "results" / "small"
     return {
         str(path.relative_to(folder)): without_seconds(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".snakemake_timestamp"
+        if path.is_file() and path.name not in (".snakemake_timestamp", "manifest.json")
     }
 
 

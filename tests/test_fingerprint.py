@@ -120,7 +120,7 @@ def test_an_unknown_stage_is_an_error() -> None:
         ("scoring.score", ["config", "prompts", "models.infer"]),
         (
             "models.infer",
-            ["config", "scoring.score", "training.grpo"],
+            ["config", "rewards.active_vision_reward", "scoring.score", "training.grpo"],
         ),
     ],
 )

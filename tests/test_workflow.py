@@ -34,6 +34,8 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "score": 12,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "gallery": 1,
+        "manifest": 1,
         "learning_curve": 1,
     }
 
@@ -46,6 +48,8 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "score": 30,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "gallery": 1,
+        "manifest": 1,
     }
 
 
@@ -57,6 +61,8 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
         "score": 15,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "gallery": 1,
+        "manifest": 1,
         "headroom_figure": 1,
     }
 
@@ -130,6 +136,7 @@ def test_a_study_from_one_file_runs_through_to_a_leaderboard(
     assert len(steps) == 3
     assert {path.name for path in (results / "report").iterdir()} == {
         "accuracy.svg",
+        "gallery.html",
         "learning_curve.tiny+grpo.svg",
     }
 
@@ -146,8 +153,8 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
     lost = results / "predictions" / "tiny" / "baseline.jsonl"
     before = [json.loads(line)["answer"] for line in lost.read_text().splitlines()]
     lost.unlink()
-    expected = {"infer": 1, "score": 1, "leaderboard": 1, "accuracy_figure": 1}
-    assert workflow.planned() == expected
+    after = dict.fromkeys(("leaderboard", "accuracy_figure", "gallery", "manifest"), 1)
+    assert workflow.planned() == {"infer": 1, "score": 1, **after}
     done = workflow.run()
     assert done.returncode == 0, done.stdout
     assert [json.loads(line)["answer"] for line in lost.read_text().splitlines()] == before
