@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke test test-vllm check clean
+.PHONY: env demo docvqa-smoke test chaos test-vllm check clean
 
 env: .venv/installed
 
@@ -29,6 +29,10 @@ docvqa-smoke: env
 
 test: env
 	pytest
+
+# Kills a small study 50 times at random moments, and compares what it ends with.
+chaos: env
+	CHAOS_KILLS=50 pytest tests/test_chaos.py
 
 # The shipped model through a real vLLM, in an environment of its own (3.4 GB).
 test-vllm: .venv-vllm/installed

@@ -91,7 +91,6 @@ class ResumeStore:
 
         Args:
             unsaved: records by id that belong into the output and were never appended.
-            keep: leave the file for another run under the same key.
 
         Raises:
             KeyError: a record is missing.
