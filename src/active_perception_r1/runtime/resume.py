@@ -57,6 +57,7 @@ class ResumeStore:
             UserError: another process is writing to it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._file = open_locked(path)
         header = _line(json.dumps({"resume": key}))
         self._records, valid = _read(self._file.read(), header)
@@ -92,7 +93,6 @@ class ResumeStore:
 
         Args:
             unsaved: records by id that belong into the output and were never appended.
-            keep: leave the file for another run under the same key.
 
         Raises:
             KeyError: a record is missing.
