@@ -135,6 +135,21 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_that_cannot_grow_is_named_and_nothing_half_written_is_left(tmp_path: Path) -> None:
+    """A limit on the size of files, since it fails as a full disk does and hurts nobody else."""
+    output = tmp_path / "test.parquet"
+    arguments = ["download", "--dataset", '{"source": "synthetic", "questions": {"test": 9}}']
+    command = [sys.executable, "-m", "active_perception_r1.cli", *arguments, "--split=test"]
+    done = subprocess.run(
+        ["prlimit", "--fsize=5000", *command, "--output", output], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {output}: ")
+    assert last.endswith("File too large")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_score_without_its_model_is_refused_by_the_parser() -> None:
     done = run("leaderboard", "--study=s", "--base-of={}", "--output=o", "--scores", "a=b.parquet")
     assert done.returncode == 2

@@ -120,11 +120,10 @@ def test_regression_an_engine_error_is_written_down_and_asks_for_a_retry(
     backend.fail, backend.asked = set(), 0
     assert {episode.tool_status for episode in run(slice_path)} == {ToolStatus.ANSWERED}
     assert (backend.asked, retries(slice_path)) == (2, "2\n")
-    assert not (slice_path.parent / "partial.jsonl").exists()
 
 
 def retries(slice_path: Path) -> str:
-    return retry_file(slice_path.parent / "partial.jsonl").read_text()
+    return retry_file(slice_path.parent / "out.partial").read_text()
 
 
 def test_an_engine_that_never_answers_fails_the_stage(backend: Scripted, slice_path: Path) -> None:
@@ -161,7 +160,7 @@ def test_a_page_that_cannot_be_decoded_costs_its_own_sample_only(
     assert failed.error.startswith("image cannot be decoded: ")
     assert Episode.from_json(failed.to_json()) == failed
     # Nothing would come of playing it again.
-    assert not retry_file(slice_path.parent / "partial.jsonl").exists()
+    assert not retry_file(slice_path.parent / "out.partial").exists()
     others = {e.tool_status for e in episodes if e.sample_id not in ("sample-3", "sample-4")}
     assert ToolStatus.DATA_ERROR not in others
 

@@ -119,3 +119,24 @@ os.kill(os.getpid(), signal.SIGKILL)
     killed = subprocess.run([sys.executable, "-c", program])
     assert killed.returncode == -signal.SIGKILL
     assert len(saved(tmp_path / "partial", "key", [str(number) for number in range(100)])) == 100
+
+
+def test_a_full_disk_is_told_with_the_file_and_loses_nothing_that_was_saved(tmp_path: Path) -> None:
+    """A limit on the size of files, since it fails as a full disk does and hurts nobody else."""
+    path = tmp_path / "partial"
+    program = f"""
+import resource
+from pathlib import Path
+from active_perception_r1.runtime.resume import ResumeStore
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+with ResumeStore(Path({str(path)!r}), "key") as store:
+    for number in range(100):
+        store.append(str(number), "record")
+        print(number, flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == f"OSError: [Errno 27] File too large: '{path}'"
+    told = done.stdout.split()
+    assert 0 < len(told) < 100
+    assert path.stat().st_size == 500  # The last record is torn.
+    assert saved(path, "key", [str(number) for number in range(100)]) == told

@@ -18,6 +18,7 @@ _REFUSALS = {
     errno.EACCES,
     errno.EDQUOT,
     errno.EEXIST,
+    errno.EFBIG,
     errno.ENOSPC,
     errno.ENOTDIR,
     errno.EPERM,

@@ -20,6 +20,7 @@ def atomic(output: Path) -> Iterator[Path]:
 
     Raises:
         DataError: the folder cannot be written to.
+        OSError: the disk is full, or such; it names `output`.
     """
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
@@ -31,6 +32,8 @@ def atomic(output: Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, output)
+    except OSError as error:
+        raise error if error.filename else named(error, output) from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -41,6 +44,11 @@ def _remove_parts_of_the_dead(output: Path) -> None:
         writer = part.name.rsplit(".", 2)[1]
         if not Path("/proc", writer).exists():
             part.unlink(missing_ok=True)
+
+
+def named(error: OSError, path: Path) -> OSError:
+    """The error of a write, which does not say where, with the file's name."""
+    return OSError(error.errno, error.strerror, str(path))
 
 
 def write_json(output: Path, content: Mapping[str, Any]) -> None:

@@ -38,6 +38,7 @@ BUSY_GRACE = 30.0  # Seconds in which the memory of a job that has just ended ma
 BUSY_CURE = "; wait, or share it with allow_busy_gpu: true (--allow-busy-gpu)"
 SETTLE = 0.05  # Seconds; between fork and exec, a process shows neither lock nor token.
 POLL = 0.2  # Seconds between two attempts.
+SOMEBODY = "a process that is just starting"
 REMIND = 60.0  # Seconds between two messages that say the same.
 
 
@@ -92,7 +93,7 @@ def holders(devices: Sequence[Device], policy: GpuConfig) -> dict[Device, str]:
     found = {}
     for device in devices:
         lock = _Lock(folder, device)
-        if text := lock.taken_by() if lock.try_lock() else f"held by {lock.holder()}":
+        if text := lock.taken_by() if lock.try_lock() else f"held by {lock.holder() or SOMEBODY}":
             found[device] = text
         lock.close()
     return found
@@ -105,7 +106,7 @@ class Holder:
     purpose: str
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     pid: int = field(default_factory=os.getpid)
-    user: str = field(default_factory=getuser)
+    user: str = field(default_factory=lambda: _user_name())
     since: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M:%S"))
 
     def __str__(self) -> str:
@@ -195,7 +196,7 @@ def _wait_for(device: Device, folder: Path, notice: _Notice) -> _Lock:
         lock = _Lock(folder, device)
         if lock.try_lock():
             return lock
-        notice.show(f"queueing behind {lock.holder()}")
+        notice.show(f"queueing behind {lock.holder() or SOMEBODY}")
         lock.close()
         time.sleep(POLL)
 
@@ -215,7 +216,7 @@ def _attempt(count: int, devices: Sequence[Device], policy: GpuConfig, folder: P
     for device in sorted(devices, key=lambda device: device.key):
         lock = _Lock(folder, device)
         if not lock.try_lock():
-            leased[device] = f"held by {lock.holder()}"
+            leased[device] = f"held by {lock.holder() or SOMEBODY}"
         elif left := lock.taken_by():
             leased[device] = left
         elif device not in busy and len(locks) < count:
@@ -231,6 +232,13 @@ def _attempt(count: int, devices: Sequence[Device], policy: GpuConfig, folder: P
         lock.close()
     # A leased device is in use by its holder.
     return _Attempt([], leased, {device: busy[device] for device in busy if device not in leased})
+
+
+def _user_name() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # Containers run under ids that have no name.
+        return f"user {os.getuid()}"
 
 
 def describe(devices: Mapping[Device, str]) -> str:

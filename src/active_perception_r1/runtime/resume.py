@@ -20,11 +20,12 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
-from active_perception_r1.data.files import atomic
+from active_perception_r1.data.files import atomic, named
 from active_perception_r1.errors import UserError
 
 SYNC_SECONDS = 1.0  # A sync takes milliseconds, about as long as a small model's answer.
@@ -56,6 +57,7 @@ class ResumeStore:
             UserError: another process is writing to it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._file = open_locked(path)
         header = _line(json.dumps({"resume": key}))
         self._records, valid = _read(self._file.read(), header)
@@ -111,11 +113,14 @@ class ResumeStore:
         self._file.close()
 
     def _write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._file.flush()
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
-            os.fsync(self._file.fileno())
-            self._synced = time.monotonic()
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+            if time.monotonic() - self._synced >= SYNC_SECONDS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise named(error, self._path) from None
 
 
 def retry_file(path: Path) -> Path:
@@ -135,13 +140,13 @@ def ask_for_retry(path: Path) -> None:
         part.write_text(f"{count + 1}\n")
 
 
-def open_locked(path: Path) -> BinaryIO:
+def open_locked(path: Path) -> FileIO:
     """Open for reading and appending; the kernel frees the lock when the process is gone.
 
     Raises:
         UserError: another process holds the lock.
     """
-    file = path.open("a+b")
+    file = path.open("a+b", buffering=0)  # A full disk is told at once, and not again by `close`.
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
