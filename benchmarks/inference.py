@@ -27,8 +27,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-from tabulate import tabulate
-
 from active_perception_r1.config import (
     ModelConfig,
     SliceConfig,
@@ -67,8 +65,9 @@ def main() -> None:
     else:
         figures = compare(settings, samples, options.repeats)
         figures |= vllm_elsewhere(options)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores\n")
-    print(tabulate(figures.items(), headers=("what", "value"), floatfmt=".4g"))
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    for name, value in figures.items():
+        print(f"{name:>32} {value:9.4g}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
