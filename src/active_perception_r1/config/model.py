@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from active_perception_r1.config.families import FAMILIES, Family
 from active_perception_r1.config.section import Section, known
+from active_perception_r1.families import FAMILIES, Family
 from active_perception_r1.prompts import PROMPT_SETS
 from active_perception_r1.utils.trace_parser import SYNTAXES
 

@@ -11,7 +11,7 @@ is compared by its pins, and in one made by hand an upgrade should not cost days
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from active_perception_r1.modes import decisive_rules
 from active_perception_r1.records import Mode
@@ -20,13 +20,15 @@ from active_perception_r1.runtime.fingerprint import code_fingerprint
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig, TrainingConfig
 
-BACKENDS = ("transformers",)
+BACKENDS = ("transformers", "vllm", "openai")
 
 # Modules whose whole effect is in the settings below.
 _AS_DATA = ("prompts", "mode_rules", "models.dependence")
 _IN_RULES = {"zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns"}
 # How fast and where, not what. In float32 the last bits of a logit may differ between batches.
-SPEED = {"gpus", "batch_size", "live_episodes"}
+SPEED = {"gpus", "tensor_parallel", "device_map", "batch_size", "live_episodes"}
+_SPEED_OF_VLLM = {"gpu_memory_utilization", "enforce_eager"}
+_SPEED_OF_SERVER = {"concurrency", "timeout_seconds", "retries", "api_key_env"}
 _REPLACED_IN_TRAINING = {"temperature", "seed"}
 # Names, whose meaning is given in full elsewhere; what the data come from; and how often to save.
 _NOT_TRAINING = {"base", "study", "split", "samples", "save_every"}
@@ -58,5 +60,10 @@ def training_code() -> str:
 
 
 def _model_settings(model: ModelConfig, mode: Mode, without: set[str]) -> dict[str, object]:
-    entry = model.model_dump(mode="json", exclude=without | _IN_RULES, exclude_none=True)
+    engines = {
+        "vllm": model.backend != "vllm" or _SPEED_OF_VLLM,
+        "openai": model.backend != "openai" or _SPEED_OF_SERVER,
+    }
+    left_out: dict[str, Any] = {**dict.fromkeys(without | _IN_RULES, True), **engines}
+    entry = model.model_dump(mode="json", exclude=left_out, exclude_none=True)
     return {"model": entry, "rules": decisive_rules(mode, model)}

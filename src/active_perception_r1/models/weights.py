@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from active_perception_r1.config.families import FAMILIES
 from active_perception_r1.errors import BackendError
+from active_perception_r1.families import FAMILIES
 from active_perception_r1.hub import resolve_commit
 from active_perception_r1.runtime.fingerprint import folder_fingerprint
 
