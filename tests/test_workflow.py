@@ -34,6 +34,8 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "score": 12,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "gallery": 1,
+        "manifest": 1,
         "learning_curve": 1,
     }
 
@@ -46,6 +48,8 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "score": 30,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "gallery": 1,
+        "manifest": 1,
     }
 
 
@@ -57,6 +61,8 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
         "score": 15,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "gallery": 1,
+        "manifest": 1,
         "headroom_figure": 1,
     }
 
