@@ -17,13 +17,15 @@ demo: env
 	snakemake --cores all --config study=demo
 	active-perception show results/demo/leaderboard.json
 
-# Study docvqa with tiny stand-ins for its five models: what a real run does, but for the answers.
+# Study docvqa with tiny stand-ins for its five models and GPUs that are only leased: what a real
+# run does, but for the answers.
 DOCVQA ?= ../shared/data/receipts-docvqa.parquet
 SMOKE := results/.docvqa-smoke
 
 docvqa-smoke: env
 	$(BIN)/python -m tests.families $(SMOKE) $(DOCVQA)
-	PYTHONPATH=tests/without_torchvision snakemake --cores all --resources gpu=2 \
+	ACTIVE_PERCEPTION_GPUS=0,1 PYTHONPATH=tests/without_torchvision \
+		snakemake --cores all --resources gpu=2 \
 		--configfile workflow_config.yaml $(SMOKE)/config.yaml
 	active-perception show results/docvqa-smoke/leaderboard.json
 

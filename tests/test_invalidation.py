@@ -18,6 +18,8 @@ import pytest
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.config.model import OpenAIConfig, VllmConfig
 from active_perception_r1.models import dependence
+from active_perception_r1.records import Mode
+from tests.scripted import MODEL
 from tests.workflow import Workflow
 
 Config = dict[str, Any]
@@ -251,3 +253,26 @@ def test_a_value_that_a_mode_does_not_use_is_not_part_of_what_it_depends_on(
     for mode, same in (("baseline", True), ("oracle", True), ("active", False)):
         before = dependence.inference_settings(untrained_model, mode)
         assert (dependence.inference_settings(other, mode) == before) is same
+
+
+@pytest.mark.parametrize(
+    ("backend", "section", "change", "matters"),
+    [
+        ("transformers", "vllm", {"max_model_len": 1024}, False),
+        ("vllm", "vllm", {"max_model_len": 1024}, True),
+        ("vllm", "vllm", {"enforce_eager": True}, False),
+        ("openai", "openai", {"base_url": "http://elsewhere/v1"}, True),
+        ("openai", "openai", {"concurrency": 3, "retries": 1}, False),
+    ],
+)
+def test_options_of_an_engine_matter_where_it_is_used_and_they_are_not_about_speed(
+    backend: str, section: str, change: dict[str, object], matters: bool
+) -> None:
+    entry = MODEL.model_dump(mode="json") | {"backend": backend}
+    entry["openai"] = {"base_url": "http://here/v1"}
+    changed = {**entry, section: {**entry[section], **change}}
+    before, after = (
+        dependence.inference_settings(ModelConfig.model_validate(row), Mode.ACTIVE)
+        for row in (entry, changed)
+    )
+    assert (before != after) == matters

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai._base_client
 import pytest
 from PIL import Image
 
+from active_perception_r1.cli import main
 from active_perception_r1.config import CropConfig, FirstView, ModelConfig, OpenAIConfig
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.load import load_backend
@@ -180,3 +183,14 @@ def test_a_server_that_is_not_there_is_named_before_anything_is_asked() -> None:
         settings = entry(server, retries=0)
     with pytest.raises(BackendError, match="no list of models .* is the server up"):
         load_backend(settings)
+
+
+def test_a_served_model_can_be_tried_from_the_command_line(
+    server: MisbehavingServer, tmp_path: Path
+) -> None:
+    options = ["--model-id", MODEL, "--base-url", server.url, "--samples", "2"]
+    assert main(["benchmark", *options, "--output-dir", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "benchmark.json").read_text())
+    assert [row["n"] for row in report["rows"]] == [2, 2, 2]
+    assert report["model"]["backend"] == "openai"
+    assert len(server.received) == 6

@@ -6,6 +6,7 @@ The stages are those of the pipeline, so the numbers mean the same; only their o
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class BenchmarkSettings:
         view_pixels, zoom_syntax: how a model that is not in `config` is shown pages and crops, and
             how it asks for them.
         config: configuration file to look up `model_id` in; may be missing.
+        backend, base_url: engine instead of that of the entry, and the server of `openai`.
     """
 
     model_id: str
@@ -58,6 +60,8 @@ class BenchmarkSettings:
     zoom_syntax: str
     config: Path
     allow_busy_gpu: bool
+    backend: str | None = None
+    base_url: str | None = None
 
 
 def benchmark(settings: BenchmarkSettings, output: Path) -> None:
@@ -118,8 +122,9 @@ def resolve_model(settings: BenchmarkSettings) -> ModelConfig:
         config = load_config(settings.config)
         known = [*config.models, *config.training]
         if name in known:
-            return config.model(name)
-    if not Path(name).is_dir() and name.count("/") != 1:
+            entry = config.model(name).model_dump(mode="json")
+            return parse_section(ModelConfig, json.dumps(entry | _engine(settings)))
+    if not settings.base_url and not Path(name).is_dir() and name.count("/") != 1:
         raise UserError(f"--model-id: {undefined(name, known)} (nor is it a folder or hub id)")
     view = {"max_pixels": settings.view_pixels}
     entry = {
@@ -129,7 +134,16 @@ def resolve_model(settings: BenchmarkSettings) -> ModelConfig:
         "first_view": view,
         "crop": view,
     }
-    return parse_section(ModelConfig, json.dumps(entry))
+    return parse_section(ModelConfig, json.dumps(entry | _engine(settings)))
+
+
+def _engine(settings: BenchmarkSettings) -> dict[str, Any]:
+    """What the options say of the engine, as keys of a model's entry."""
+    if settings.base_url:
+        key = {"api_key_env": "OPENAI_API_KEY"} if "OPENAI_API_KEY" in os.environ else {}
+        server = {"base_url": settings.base_url, **key}
+        return {"backend": "openai", "gpus": 0, "openai": server}
+    return {"backend": settings.backend} if settings.backend else {}
 
 
 def resolve_dataset(settings: BenchmarkSettings) -> DatasetConfig:

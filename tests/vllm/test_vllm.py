@@ -131,9 +131,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     options = ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"]
     options += ["--max-model-len", "1024", "--gpu-memory-utilization", "0.2"]
     options += ["--limit-mm-per-prompt", '{"image": 2, "video": 0}', "--served-model-name", "tiny"]
-    command = [str(Path(sys.executable).with_name("vllm")), "serve", str(MODEL), *options]
+    command = [sys.executable, "-m", "tests.vllm.serve", "serve", str(MODEL), *options]
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
     try:
         wait_for(f"http://127.0.0.1:{port}/health", process, log)
         yield f"http://127.0.0.1:{port}/v1"

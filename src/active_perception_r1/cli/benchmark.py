@@ -32,6 +32,16 @@ def add_commands(commands: Commands) -> None:
     add_number(benchmark, "--view-pixels", "first view and crops of a model not configured", 401408)
     add_text(benchmark, "--zoom-syntax", "how a model not configured asks for a zoom", "zoom_roi")
     benchmark.add_argument(
+        "--backend",
+        choices=("transformers", "vllm", "openai"),
+        help="engine (default: that of the entry, or transformers)",
+    )
+    benchmark.add_argument(
+        "--base-url",
+        help="server of backend openai, such as http://localhost:8000/v1; its key, if it needs one,"
+        " in OPENAI_API_KEY",
+    )
+    benchmark.add_argument(
         "--config",
         type=Path,
         default=Path("workflow_config.yaml"),
@@ -57,6 +67,8 @@ def _run_benchmark(command: argparse.Namespace) -> None:
             zoom_syntax=command.zoom_syntax,
             config=command.config,
             allow_busy_gpu=command.allow_busy_gpu,
+            backend=command.backend,
+            base_url=command.base_url,
         ),
         command.output_dir,
     )

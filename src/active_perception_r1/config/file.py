@@ -88,6 +88,8 @@ class Config(Section):
             if name in self.models:
                 raise ValueError(f"training.{name}: the name is taken by an entry under models")
             _require(run.base, self.models, f"training.{name}.base")
+            if self.models[run.base].backend == "openai":
+                raise ValueError(f"training.{name}.base: '{run.base}' is served; train its weights")
             _require(run.study, self.studies, f"training.{name}.study")
             _require_split(run.split, self.studies[run.study], f"training.{name}.split")
         for name, study in self.studies.items():

@@ -1,0 +1,202 @@
+"""Speed of active inference: python benchmarks/inference.py
+
+    --model NAME      of workflow_config.yaml (default: tiny-zoom-vlm)
+    --pages N         episodes of each run, one a page (default: 256)
+    --repeats N       runs of each kind, in turn; the best counts, the spread is shown (default: 3)
+    --json FILE       write the figures there, too
+
+The same model answers the same questions, on the same machine, in three ways:
+
+- `episodes`: our driver, live episodes in batches, pages decoded and crops cut on the way;
+- `one_by_one`: the same episodes one after the other, each turn by a plain `model.generate`;
+- `bare_batch`: without episodes, the batches that the driver asked for by a plain `model.generate`.
+
+Where `make test-vllm` has made its environment, vLLM plays the episodes, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+from active_perception_r1.config import (
+    ModelConfig,
+    SliceConfig,
+    SyntheticDataset,
+    VllmConfig,
+    load_config,
+)
+from active_perception_r1.data.samples import read_slice
+from active_perception_r1.data.slices import sample_slice
+from active_perception_r1.data.sources import download
+from active_perception_r1.envs.zoom_simulator import open_page
+from active_perception_r1.models.base import Backend
+from active_perception_r1.models.chat import template_message
+from active_perception_r1.models.load import load_backend
+from active_perception_r1.modes import episode_rules, start_episode
+from active_perception_r1.records import Mode, Sample
+from active_perception_r1.sim.live_reinjection import run_episodes
+from active_perception_r1.sim.messages import FinishReason, Reply, Request
+
+VLLM_PYTHON = Path(".venv-vllm/bin/python")
+Generate = Callable[[Sequence[Request]], Sequence[Reply]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="tiny-zoom-vlm")
+    parser.add_argument("--pages", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only-vllm", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    settings = load_config(Path("workflow_config.yaml")).models[options.model]
+    samples = draw(options.pages)
+    if options.only_vllm:
+        figures = vllm_speed(settings, samples, options.repeats)
+    else:
+        figures = compare(settings, samples, options.repeats)
+        figures |= vllm_elsewhere(options)
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    for name, value in figures.items():
+        print(f"{name:>32} {value:9.4g}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def draw(pages: int) -> list[Sample]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = SyntheticDataset(source="synthetic", questions={"test": pages})
+        download(source, "test", folder / "test.parquet")
+        sample_slice(folder / "test.parquet", SliceConfig(samples=pages), folder / "slice.parquet")
+        return list(read_slice(folder / "slice.parquet"))
+
+
+def compare(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -> dict[str, float]:
+    backend = load_backend(settings)
+    batches = record_batches(backend, settings, samples)
+
+    def plain(requests: Sequence[Request]) -> list[Reply]:
+        return plain_generate(backend, settings, requests)
+
+    kinds: dict[str, Callable[[], object]] = {
+        "episodes": lambda: play(backend.generate, settings, samples, settings.live_episodes),
+        "one_by_one": lambda: play(plain, settings, samples, live=1),
+        "bare_batch": lambda: [plain(batch) for batch in batches],
+    }
+    play(plain, settings, samples[:4], live=1)  # warm
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(repeats):  # in turn, so that a busy moment of the machine meets all alike
+        for name, kind in kinds.items():
+            seconds[name].append(timed(kind))
+    figures = speeds(seconds, len(samples))
+    best = {name: min(times) for name, times in seconds.items()}
+    return {
+        "speedup_vs_one_by_one": best["one_by_one"] / best["episodes"],
+        "overhead_vs_bare_batch": best["episodes"] / best["bare_batch"] - 1,
+        **figures,
+    }
+
+
+def speeds(seconds: dict[str, list[float]], count: int) -> dict[str, float]:
+    figures = {}
+    for name, times in seconds.items():
+        figures[f"{name}_per_second"] = count / min(times)
+        figures[f"{name}_spread"] = (max(times) - min(times)) / median(times)
+    return figures
+
+
+def timed(run: Callable[[], object]) -> float:
+    open_page.cache_clear()
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def play(generate: Generate, settings: ModelConfig, samples: Sequence[Sample], live: int) -> None:
+    rules = episode_rules(Mode.ACTIVE, settings)
+    episodes = (start_episode(sample, Mode.ACTIVE, rules) for sample in samples)
+    waves = run_episodes(episodes, lambda asking: generate([e.request for e in asking]), live)
+    finished = [episode.record("", "", 0) for wave in waves for episode in wave]
+    assert len(finished) == len(samples)
+    assert not any(episode.error for episode in finished)
+
+
+def record_batches(
+    backend: Backend, settings: ModelConfig, samples: Sequence[Sample]
+) -> list[Sequence[Request]]:
+    """What the driver asks for, cut into batches of the size that the backend uses."""
+    waves: list[Sequence[Request]] = []
+
+    def recorded(requests: Sequence[Request]) -> Sequence[Reply]:
+        waves.append(requests)
+        return backend.generate(requests)
+
+    play(recorded, settings, samples, settings.live_episodes)
+    size = settings.batch_size
+    by_length = [sorted(wave, key=len) for wave in waves]
+    return [wave[i : i + size] for wave in by_length for i in range(0, len(wave), size)]
+
+
+def plain_generate(
+    backend: Backend, settings: ModelConfig, requests: Sequence[Request]
+) -> list[Reply]:
+    """As transformers' documentation does it: template, processor, generate, decode."""
+    import torch
+
+    processor, model = backend.processor, backend.model  # type: ignore[attr-defined]
+    texts = [
+        processor.apply_chat_template(
+            [template_message(message, processor.image_token) for message in request],
+            add_generation_prompt=True,
+        )
+        for request in requests
+    ]
+    images = [[image for message in request for image in message.images] for request in requests]
+    inputs = processor(text=texts, images=images, padding=True, return_tensors="pt")
+    inputs = inputs.to(model.device)
+    with torch.no_grad():
+        output = model.generate(**inputs, max_new_tokens=settings.max_new_tokens, do_sample=False)
+    written = output[:, inputs["input_ids"].shape[1] :]
+    decoded = processor.batch_decode(written, skip_special_tokens=True)
+    return [Reply(text, FinishReason.STOP) for text in decoded]
+
+
+def vllm_speed(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -> dict[str, float]:
+    options = VllmConfig(enforce_eager=True, gpu_memory_utilization=0.2, max_model_len=1024)
+    settings = settings.model_copy(update={"backend": "vllm", "vllm": options})
+    backend = load_backend(settings)
+    play(backend.generate, settings, samples[:8], live=8)  # warm
+
+    def run() -> None:
+        backend.engine.reset_prefix_cache()  # type: ignore[attr-defined]
+        play(backend.generate, settings, samples, settings.live_episodes)
+
+    return speeds({"vllm_episodes": [timed(run) for _ in range(repeats)]}, len(samples))
+
+
+def vllm_elsewhere(options: argparse.Namespace) -> dict[str, float]:
+    """In its own environment, after everything else, so that nothing competes with anything."""
+    if not VLLM_PYTHON.exists():
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "vllm.json"
+        command = [VLLM_PYTHON, __file__, "--only-vllm", "--model", options.model]
+        command += ["--pages", str(options.pages), "--repeats", str(options.repeats)]
+        environment = {"VLLM_CPU_KVCACHE_SPACE": "1", **os.environ}
+        subprocess.run([*command, "--json", output], env=environment, check=True)
+        figures: dict[str, float] = json.loads(output.read_text())
+        return figures
+
+
+if __name__ == "__main__":
+    main()
