@@ -16,17 +16,22 @@ from active_perception_r1.runtime import lease
 COMMANDS = [
     "accuracy-figure",
     "benchmark",
+    "compare",
     "download",
+    "gallery",
     "grpo-data",
     "infer",
     "leaderboard",
     "learning-curve",
+    "manifest",
+    "pin",
     "preflight",
     "sample-slice",
     "score",
     "show",
     "train",
     "train-tiny",
+    "verify",
 ]
 
 

@@ -35,6 +35,8 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "leaderboard": 1,
         "accuracy_figure": 1,
         "learning_curve": 1,
+        "gallery": 1,
+        "manifest": 1,
     }
 
 
@@ -46,6 +48,8 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "score": 30,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "gallery": 1,
+        "manifest": 1,
     }
 
 
@@ -130,6 +134,7 @@ def test_a_study_from_one_file_runs_through_to_a_leaderboard(
     assert len(steps) == 3
     assert {path.name for path in (results / "report").iterdir()} == {
         "accuracy.svg",
+        "gallery.html",
         "learning_curve.tiny+grpo.svg",
     }
 
@@ -179,7 +184,12 @@ STAGES_OF_ENV = {
     "data": ["data.sources", "data.slices", "config"],
     "models": ["models.infer", "runtime.lease", "training.grpo", "models.tiny.train", "config"],
     "scoring": ["scoring.score", "scoring.leaderboard", "config"],
-    "report": ["report.learning_curve", "report.accuracy"],
+    "report": [
+        "report.learning_curve",
+        "report.accuracy",
+        "report.gallery",
+        "report.provenance.pin",
+    ],
 }
 
 
