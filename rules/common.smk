@@ -201,6 +201,22 @@ def get_prediction_arguments(wildcards, input):
     return get_score_arguments(wildcards, input.predictions)
 
 
+def get_active_predictions(wildcards):
+    return [
+        path
+        for model, mode in get_entries(wildcards)
+        if mode == Mode.ACTIVE
+        for path in expand(
+            rules.infer.output.predictions, study=wildcards.study, model=model, mode=mode
+        )
+    ]
+
+
+def get_zoom_map_arguments(wildcards, input):
+    models = [model for model, mode in get_entries(wildcards) if mode == Mode.ACTIVE]
+    return [f"{model}={path}" for model, path in zip(models, input.predictions, strict=True)]
+
+
 def get_study_models(wildcards):
     """The entries of a study's models, by name."""
     models = {model: settings.model(model) for model, _ in get_entries(wildcards)}
@@ -223,13 +239,20 @@ def get_runs(study):
     return {name: settings.training[name] for name in models if name in settings.training}
 
 
+def get_pictures(study):
+    """The rules that make a study's pictures."""
+    made = [rules.accuracy_figure, rules.endings_figure, rules.leaderboard_page, rules.gallery]
+    if Mode.ACTIVE in study.modes:  # The map needs evidence, which files without boxes lack.
+        made.append(rules.zoom_map)
+    return made
+
+
 def get_results(study):
     """Everything about a study that is made for its own sake."""
     chosen = settings.studies[study]
     return [
         *expand(rules.leaderboard.output, study=study),
-        *expand(rules.accuracy_figure.output, study=study),
-        *expand(rules.gallery.output, study=study),
+        *[path for made in get_pictures(chosen) for path in expand(made.output, study=study)],
         *expand(
             [*rules.infer.output, *rules.score.output],
             study=study,
@@ -240,7 +263,8 @@ def get_results(study):
         *[
             figure
             for name, run in get_runs(study).items()
-            for figure in expand(rules.learning_curve.output, study=run.study, run=name)
+            for made in (rules.learning_curve, rules.reward_figure)
+            for figure in expand(made.output, study=run.study, run=name)
         ],
     ]
 

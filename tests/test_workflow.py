@@ -35,6 +35,10 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "leaderboard": 1,
         "accuracy_figure": 1,
         "learning_curve": 1,
+        "reward_figure": 1,
+        "endings_figure": 1,
+        "leaderboard_page": 1,
+        "zoom_map": 1,
         "gallery": 1,
         "manifest": 1,
     }
@@ -48,6 +52,9 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "score": 30,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "endings_figure": 1,
+        "leaderboard_page": 1,
+        "zoom_map": 1,
         "gallery": 1,
         "manifest": 1,
     }

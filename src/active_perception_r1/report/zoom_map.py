@@ -1,0 +1,83 @@
+"""Where zooms land: how often each place around the evidence was shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.patches import Rectangle
+
+from active_perception_r1.data.samples import read_slice
+from active_perception_r1.errors import DataError
+from active_perception_r1.geometry import Box
+from active_perception_r1.modes import oracle_box
+from active_perception_r1.report.figures import figure_in_style
+from active_perception_r1.scoring.score import read_predictions
+
+Grid = npt.NDArray[np.float64]
+
+_REACH = 0.5  # Page units from the centre of the evidence to the edge of the map.
+_CELLS = 101  # Odd, so that one is centred on the evidence.
+
+
+def zoom_map(predictions: Mapping[str, Path], slice_file: Path, output: Path) -> None:
+    """Draw, for each model, which share of its crops showed each place around the evidence.
+
+    Maps are centred on the evidence and in page units: a perfect zoomer has one dark spot on the
+    evidence, a wandering one a haze. Models without a crop have an empty map.
+
+    Args:
+        predictions: of each model, in one mode.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    evidence = {s.id: oracle_box(s.evidence) for s in read_slice(slice_file) if s.evidence}
+    if not evidence:
+        raise DataError(f"{slice_file}: no sample has evidence, so there is nothing to map")
+    columns = min(4, len(predictions))
+    rows = math.ceil(len(predictions) / columns)
+    with figure_in_style(output, (2.6 * columns + 1.0, 3.1 * rows)) as figure:
+        grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        edges = (-_REACH, _REACH, _REACH, -_REACH)
+        for axes, (model, path) in zip(grid.flat, predictions.items(), strict=False):
+            shares, crops = _shares(path, evidence)
+            image = axes.imshow(shares, extent=edges, cmap="viridis", vmin=0, vmax=1)
+            axes.add_patch(_outline(list(evidence.values())))
+            axes.set_title(f"{model}\n{crops} crops", fontsize="small")
+            axes.grid(visible=False)
+        for axes in grid.flat[len(predictions) :]:
+            axes.remove()
+        figure.supxlabel("Right of the evidence, in widths of the page", fontsize="medium")
+        figure.supylabel("Below it, in heights", fontsize="medium")
+        figure.colorbar(image, ax=grid, label="Share of crops that show it", shrink=0.8)
+
+
+def _shares(predictions: Path, evidence: Mapping[str, Box]) -> tuple[Grid, int]:
+    """For each cell the share of shown crops that contain it, and the number of crops."""
+    total, crops = np.zeros((_CELLS, _CELLS)), 0
+    offsets = np.linspace(-_REACH, _REACH, _CELLS)
+    for episode in read_predictions(predictions):
+        target = evidence.get(episode.sample_id)
+        for step in episode.shown_crops:
+            if target is None or step.executed is None:
+                continue
+            x, y = target.centre
+            box = step.executed
+            across = (box.x0 <= x + offsets) & (x + offsets <= box.x1)
+            down = (box.y0 <= y + offsets) & (y + offsets <= box.y1)
+            total += np.outer(down, across)
+            crops += 1
+    return total / max(1, crops), crops
+
+
+def _outline(evidence: Sequence[Box]) -> Rectangle:
+    """The evidence of median size."""
+    width = float(np.median([box.width for box in evidence]))
+    height = float(np.median([box.height for box in evidence]))
+    corner = (-width / 2, -height / 2)
+    return Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.2)
