@@ -218,9 +218,10 @@ def get_zoom_map_arguments(wildcards, input):
 
 
 def get_study_models(wildcards):
-    """The entries of a study's models, by name."""
+    """As much of the entries of a study's models, by name, as decides what an episode shows."""
+    keys = {"id", "zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns"}
     models = {model: settings.model(model) for model, _ in get_entries(wildcards)}
-    return json.dumps({name: model.model_dump(mode="json") for name, model in models.items()})
+    return json.dumps({name: model.model_dump(include=keys) for name, model in models.items()})
 
 
 def get_base_of(wildcards):
@@ -311,13 +312,30 @@ def get_model_folders(wildcards):
 
 def get_code(wildcards):
     """Fingerprint of the code behind every rule that takes part in a study."""
-    trains = bool(get_runs(wildcards.study))
-    used = [
-        known
+    study, trains = get_study(wildcards), bool(get_runs(wildcards.study))
+    code = {
+        known.name: known.params.code
         for known in workflow.rules
         if "study" in known.wildcard_names and (trains or "run" not in known.wildcard_names)
-    ]
-    return json.dumps({known.name: known.params.code for known in used})
+    }
+    code["download_dataset"] = get_download_code(wildcards)
+    del code["infer"]  # Each model has its own.
+    for model in study.variants:
+        code[f"infer {model}"] = inference_code(settings.model(model))
+    return json.dumps(code)
+
+
+def get_config_files():
+    """The configuration files, each of which was merged over those before it."""
+    given = [Path(file) for file in workflow.config_settings.configfiles]
+    read = [Path(file) for file in workflow.configfiles]
+    return [*(file for file in read if file not in given), *given]
+
+
+def get_config_values():
+    """What `--config` sets, the choice of a study aside."""
+    given = workflow.config_settings.config or {}
+    return {key: value for key, value in given.items() if key != "study"}
 
 
 def get_targets():

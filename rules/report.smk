@@ -46,7 +46,12 @@ rule headroom_figure:
     input:
         rules.leaderboard.output.rows,
     output:
-        "results/{study}/report/headroom.svg",
+        report(
+            "results/{study}/report/headroom.svg",
+            caption="../report/headroom.rst",
+            category="Results",
+            labels={"figure": "headroom over first-view pixels"},
+        ),
     log:
         "logs/{study}/headroom_figure.log",
     conda:
@@ -77,7 +82,8 @@ rule gallery:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("report.gallery"),
+        # Prompts and rules of modes show in the predictions.
+        code=code_fingerprint("report.gallery", without=("prompts", "mode_rules")),
         assets=folder_fingerprint(SOURCE / "active_perception_r1/report/gallery/assets"),
         models=get_study_models,
         predictions=get_prediction_arguments,

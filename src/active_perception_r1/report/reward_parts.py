@@ -7,12 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from active_perception_r1.errors import DataError
-from active_perception_r1.report.figures import (
-    COLOURS,
-    figure_in_style,
-    read_metrics,
-    running_mean,
-)
+from active_perception_r1.report.figures import COLOURS, figure_in_style
+from active_perception_r1.report.learning_curve import read_metrics, running_mean
 
 _PARTS = {
     "reward": "reward",

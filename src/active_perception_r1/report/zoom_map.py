@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.patches import Rectangle
 
+from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
 from active_perception_r1.geometry import Box
-from active_perception_r1.modes import oracle_box
 from active_perception_r1.report.figures import figure_in_style
-from active_perception_r1.scoring.score import read_predictions
 
 Grid = npt.NDArray[np.float64]
 
@@ -27,8 +26,9 @@ _CELLS = 101  # Odd, so that one is centred on the evidence.
 def zoom_map(predictions: Mapping[str, Path], slice_file: Path, output: Path) -> None:
     """Draw, for each model, which share of its crops showed each place around the evidence.
 
-    Maps are centred on the evidence and in page units: a perfect zoomer has one dark spot on the
-    evidence, a wandering one a haze. Models without a crop have an empty map.
+    Maps are in page units and centred on the evidence, on the box nearest to the crop where there
+    are several: a perfect zoomer has one bright spot there, a wandering one a haze. The map of a
+    model without a crop is empty.
 
     Args:
         predictions: of each model, in one mode.
@@ -36,7 +36,7 @@ def zoom_map(predictions: Mapping[str, Path], slice_file: Path, output: Path) ->
     Raises:
         DataError: a file cannot be read.
     """
-    evidence = {s.id: oracle_box(s.evidence) for s in read_slice(slice_file) if s.evidence}
+    evidence = {s.id: [e.box for e in s.evidence] for s in read_slice(slice_file) if s.evidence}
     if not evidence:
         raise DataError(f"{slice_file}: no sample has evidence, so there is nothing to map")
     columns = min(4, len(predictions))
@@ -47,7 +47,7 @@ def zoom_map(predictions: Mapping[str, Path], slice_file: Path, output: Path) ->
         for axes, (model, path) in zip(grid.flat, predictions.items(), strict=False):
             shares, crops = _shares(path, evidence)
             image = axes.imshow(shares, extent=edges, cmap="viridis", vmin=0, vmax=1)
-            axes.add_patch(_outline(list(evidence.values())))
+            axes.add_patch(_outline([box for boxes in evidence.values() for box in boxes]))
             axes.set_title(f"{model}\n{crops} crops", fontsize="small")
             axes.grid(visible=False)
         for axes in grid.flat[len(predictions) :]:
@@ -57,17 +57,17 @@ def zoom_map(predictions: Mapping[str, Path], slice_file: Path, output: Path) ->
         figure.colorbar(image, ax=grid, label="Share of crops that show it", shrink=0.8)
 
 
-def _shares(predictions: Path, evidence: Mapping[str, Box]) -> tuple[Grid, int]:
+def _shares(predictions: Path, evidence: Mapping[str, list[Box]]) -> tuple[Grid, int]:
     """For each cell the share of shown crops that contain it, and the number of crops."""
     total, crops = np.zeros((_CELLS, _CELLS)), 0
     offsets = np.linspace(-_REACH, _REACH, _CELLS)
     for episode in read_predictions(predictions):
-        target = evidence.get(episode.sample_id)
+        targets = evidence.get(episode.sample_id)
         for step in episode.shown_crops:
-            if target is None or step.executed is None:
+            if targets is None or step.executed is None:
                 continue
-            x, y = target.centre
             box = step.executed
+            x, y = min((t.centre for t in targets), key=lambda c: math.dist(c, box.centre))
             across = (box.x0 <= x + offsets) & (x + offsets <= box.x1)
             down = (box.y0 <= y + offsets) & (y + offsets <= box.y1)
             total += np.outer(down, across)
