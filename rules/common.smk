@@ -243,7 +243,7 @@ def get_runs(study):
 def get_pictures(study):
     """The rules that make a study's pictures."""
     made = [rules.accuracy_figure, rules.endings_figure, rules.leaderboard_page, rules.gallery]
-    if Mode.ACTIVE in study.modes:  # The map needs evidence, which files without boxes lack.
+    if Mode.ACTIVE in study.modes:
         made.append(rules.zoom_map)
     return made
 

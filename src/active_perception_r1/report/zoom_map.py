@@ -13,7 +13,6 @@ from matplotlib.patches import Rectangle
 
 from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
-from active_perception_r1.errors import DataError
 from active_perception_r1.geometry import Box
 from active_perception_r1.report.figures import figure_in_style
 
@@ -37,27 +36,28 @@ def zoom_map(predictions: Mapping[str, Path], slice_file: Path, output: Path) ->
         DataError: a file cannot be read.
     """
     evidence = {s.id: [e.box for e in s.evidence] for s in read_slice(slice_file) if s.evidence}
-    if not evidence:
-        raise DataError(f"{slice_file}: no sample has evidence, so there is nothing to map")
     columns = min(4, len(predictions))
     rows = math.ceil(len(predictions) / columns)
     with figure_in_style(output, (2.6 * columns + 1.0, 3.1 * rows)) as figure:
         grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         edges = (-_REACH, _REACH, _REACH, -_REACH)
         for axes, (model, path) in zip(grid.flat, predictions.items(), strict=False):
-            shares, crops = _shares(path, evidence)
-            image = axes.imshow(shares, extent=edges, cmap="viridis", vmin=0, vmax=1)
-            axes.add_patch(_outline([box for boxes in evidence.values() for box in boxes]))
+            heat, crops = shares(path, evidence)
+            image = axes.imshow(heat, extent=edges, cmap="viridis", vmin=0, vmax=1)
+            if evidence:
+                axes.add_patch(_outline([box for boxes in evidence.values() for box in boxes]))
             axes.set_title(f"{model}\n{crops} crops", fontsize="small")
             axes.grid(visible=False)
         for axes in grid.flat[len(predictions) :]:
             axes.remove()
+        if not evidence:
+            figure.suptitle("No sample has known evidence", fontsize="medium")
         figure.supxlabel("Right of the evidence, in widths of the page", fontsize="medium")
         figure.supylabel("Below it, in heights", fontsize="medium")
         figure.colorbar(image, ax=grid, label="Share of crops that show it", shrink=0.8)
 
 
-def _shares(predictions: Path, evidence: Mapping[str, list[Box]]) -> tuple[Grid, int]:
+def shares(predictions: Path, evidence: Mapping[str, list[Box]]) -> tuple[Grid, int]:
     """For each cell the share of shown crops that contain it, and the number of crops."""
     total, crops = np.zeros((_CELLS, _CELLS)), 0
     offsets = np.linspace(-_REACH, _REACH, _CELLS)
