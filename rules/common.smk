@@ -327,8 +327,8 @@ def get_code(wildcards):
 
 def get_config_files():
     """The configuration files, each of which was merged over those before it."""
-    given = [Path(file) for file in workflow.config_settings.configfiles]
-    read = [Path(file) for file in workflow.configfiles]
+    given = [Path(file).absolute() for file in workflow.config_settings.configfiles]
+    read = [Path(file).absolute() for file in workflow.configfiles]
     return [*(file for file in read if file not in given), *given]
 
 

@@ -47,6 +47,7 @@ def finish_study(config: dict[str, Any]) -> Path:
         results / "dataset/test.json": json.dumps({"revision": "seed 0"}),
         results / "dataset/test.parquet": "pages",
         results / "predictions/m/active.jsonl": play(["<answer>42</answer>"]).to_json() + "\n",
+        results / "predictions/m/active.json": "{}",
         results / "training/r/checkpoint/model.bin": "trained",
     }
     for path, text in files.items():

@@ -123,7 +123,7 @@ def _revisions(folder: Path, outputs: Iterable[str]) -> dict[str, dict[str, str]
         path = folder / name
         if name.startswith("dataset/") and path.suffix == ".json":
             found["dataset"][path.stem] = _field(path.read_text(encoding="utf-8"), "revision", path)
-        elif name.startswith("predictions/"):
+        elif name.startswith("predictions/") and path.suffix == ".jsonl":
             with path.open(encoding="utf-8") as lines:
                 line = next(lines, "{}")
             found["models"][path.parent.name] = _field(line, "model_revision", path)
