@@ -209,7 +209,7 @@ def test_edits_that_change_no_result_rerun_nothing(finished: Workflow, tmp_path:
     shutil.copytree(finished.folder, tmp_path / "moved", ignore=shutil.ignore_patterns("*.pyc"))
     moved = Workflow(tmp_path / "moved", tmp_path / "moved")
     source = moved.checkout / "src" / "active_perception_r1"
-    replace(moved.checkout / "workflow_config.yaml", "study: demo", "# A comment.\nstudy: demo")
+    replace(moved.checkout / "workflow_config.yaml", "\nstudies:", "\n# A comment.\nstudies:")
     replace(source / "models" / "infer.py", "PASSES = 2", "PASSES = 2  # Twice.")
     replace(source / "sim" / "live_reinjection.py", '"""An episode in progress.', '"""An episode.')
     replace(source / "prompts.py", "A zoom was not carried out", "No zoom was carried out")
