@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke test chaos test-vllm check clean
+.PHONY: env demo docvqa-smoke pin test chaos test-browser test-crate test-vllm browser check clean
 
 env: .venv/installed
 
@@ -29,6 +29,10 @@ docvqa-smoke: env
 		--configfile workflow_config.yaml $(SMOKE)/config.yaml
 	active-perception show results/docvqa-smoke/leaderboard.json
 
+# Keep the demo's results, small and citable, in results/pinned.
+pin: env
+	snakemake pin --cores all --config study=demo
+
 test: env
 	pytest
 
@@ -46,6 +50,22 @@ test-vllm: .venv-vllm/installed
 	.venv-vllm/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
+# What needs a real browser; the others run without.
+test-browser: env browser
+	pytest tests/browser
+
+browser:
+	command -v chromium || (apt-get update && apt-get install --yes chromium)
+
+# What needs the validator of RO-Crates, whose dependencies clash with Snakemake's.
+test-crate: env .venv-crate/installed
+	pytest tests/crate
+
+.venv-crate/installed: tests/crate/requirements.txt
+	$(PYTHON) -m venv .venv-crate
+	.venv-crate/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
 check: env
 	ruff format --check .
 	ruff check .
@@ -55,5 +75,5 @@ check: env
 
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
-	rm -rf .venv .venv-vllm build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-crate .venv-vllm build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -prune -exec rm -rf {} +

@@ -6,6 +6,9 @@ min_version("9.10")
 configfile: "workflow_config.yaml"
 
 
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"

@@ -201,10 +201,30 @@ def get_prediction_arguments(wildcards, input):
     return get_score_arguments(wildcards, input.predictions)
 
 
+def get_active_predictions(wildcards):
+    return [
+        path
+        for model, mode in get_entries(wildcards)
+        if mode == Mode.ACTIVE
+        for path in expand(
+            rules.infer.output.predictions, study=wildcards.study, model=model, mode=mode
+        )
+    ]
+
+
+def get_zoom_map_arguments(wildcards, input):
+    models = [model for model, mode in get_entries(wildcards) if mode == Mode.ACTIVE]
+    return [f"{model}={path}" for model, path in zip(models, input.predictions, strict=True)]
+
+
 def get_study_models(wildcards, input):
-    """The entries of a study's models, by name; `input` keeps Snakemake from comparing them."""
+    """As much of the entries of a study's models, by name, as decides what an episode shows.
+
+    `input` keeps Snakemake from comparing them: what they changed shows in the predictions.
+    """
+    keys = {"id", "zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns"}
     models = {model: settings.model(model) for model, _ in get_entries(wildcards)}
-    return json.dumps({name: model.model_dump(mode="json") for name, model in models.items()})
+    return json.dumps({name: model.model_dump(include=keys) for name, model in models.items()})
 
 
 def get_base_of(wildcards):
@@ -223,13 +243,20 @@ def get_runs(study):
     return {name: settings.training[name] for name in models if name in settings.training}
 
 
+def get_pictures(study):
+    """The rules that make a study's pictures."""
+    made = [rules.accuracy_figure, rules.endings_figure, rules.leaderboard_page, rules.gallery]
+    if Mode.ACTIVE in study.modes:
+        made.append(rules.zoom_map)
+    return made
+
+
 def get_results(study):
     """Everything about a study that is made for its own sake."""
     chosen = settings.studies[study]
     return [
         *expand(rules.leaderboard.output, study=study),
-        *expand(rules.accuracy_figure.output, study=study),
-        *expand(rules.gallery.output, study=study),
+        *[path for made in get_pictures(chosen) for path in expand(made.output, study=study)],
         *expand(
             [*rules.infer.output, *rules.score.output],
             study=study,
@@ -240,7 +267,8 @@ def get_results(study):
         *[
             figure
             for name, run in get_runs(study).items()
-            for figure in expand(rules.learning_curve.output, study=run.study, run=name)
+            for made in (rules.learning_curve, rules.reward_figure)
+            for figure in expand(made.output, study=run.study, run=name)
         ],
     ]
 
@@ -287,18 +315,30 @@ def get_model_folders(wildcards):
 
 def get_code(wildcards):
     """Fingerprint of the code behind every rule that takes part in a study."""
-    trains = bool(get_runs(wildcards.study))
-    used = [
-        known
+    study, trains = get_study(wildcards), bool(get_runs(wildcards.study))
+    code = {
+        known.name: known.params.code
         for known in workflow.rules
         if "study" in known.wildcard_names and (trains or "run" not in known.wildcard_names)
-    ]
-    codes = {known.name: known.params.code for known in used}
-    codes["download_dataset"] = get_download_code(wildcards)
-    del codes["infer"]
-    for model, _ in get_entries(wildcards):
-        codes[f"infer {model}"] = inference_code(settings.model(model))
-    return json.dumps(codes)
+    }
+    code["download_dataset"] = get_download_code(wildcards)
+    del code["infer"]  # Each model has its own.
+    for model in study.variants:
+        code[f"infer {model}"] = inference_code(settings.model(model))
+    return json.dumps(code)
+
+
+def get_config_files():
+    """The configuration files, each of which was merged over those before it."""
+    given = [Path(file).absolute() for file in workflow.config_settings.configfiles]
+    read = [Path(file).absolute() for file in workflow.configfiles]
+    return [*(file for file in read if file not in given), *given]
+
+
+def get_config_values():
+    """What `--config` sets, the choice of a study aside."""
+    given = workflow.config_settings.config or {}
+    return {key: value for key, value in given.items() if key != "study"}
 
 
 def get_targets():

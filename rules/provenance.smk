@@ -1,3 +1,5 @@
+# What it says of the configuration it reads itself: a setting that changes no result, such as the
+# size of batches, is written down, but does not make a manifest anew.
 rule manifest:
     input:
         get_study_files,
@@ -12,11 +14,12 @@ rule manifest:
     params:
         code=code_fingerprint("report.provenance.manifest"),
         stages=get_code,
-        config=lambda wildcards: json.dumps(settings.of_study(wildcards.study)),
+        configfiles=[os.path.relpath(file) for file in get_config_files()],
+        config=json.dumps(get_config_values()),
         models=get_model_folders,
     shell:
         "active-perception manifest --study {wildcards.study} --config {params.config:q}"
-        " --code {params.stages:q} --files {input} {params.models:q}"
+        " --configfile {params.configfiles:q} --code {params.stages:q} --files {input} {params.models:q}"
         " --records .snakemake/metadata --output {output} > {log} 2>&1"
 
 

@@ -16,17 +16,26 @@ from active_perception_r1.runtime import lease
 COMMANDS = [
     "accuracy-figure",
     "benchmark",
+    "compare",
     "download",
+    "endings-figure",
+    "gallery",
     "grpo-data",
     "infer",
     "leaderboard",
+    "leaderboard-page",
     "learning-curve",
+    "manifest",
+    "pin",
     "preflight",
+    "reward-figure",
     "sample-slice",
     "score",
     "show",
     "train",
     "train-tiny",
+    "verify",
+    "zoom-map",
 ]
 
 

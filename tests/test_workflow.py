@@ -34,9 +34,13 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "score": 12,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "learning_curve": 1,
+        "reward_figure": 1,
+        "endings_figure": 1,
+        "leaderboard_page": 1,
+        "zoom_map": 1,
         "gallery": 1,
         "manifest": 1,
-        "learning_curve": 1,
     }
 
 
@@ -48,6 +52,9 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "score": 30,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "endings_figure": 1,
+        "leaderboard_page": 1,
+        "zoom_map": 1,
         "gallery": 1,
         "manifest": 1,
     }
@@ -61,9 +68,12 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
         "score": 15,
         "leaderboard": 1,
         "accuracy_figure": 1,
+        "headroom_figure": 1,
+        "endings_figure": 1,
+        "leaderboard_page": 1,
+        "zoom_map": 1,
         "gallery": 1,
         "manifest": 1,
-        "headroom_figure": 1,
     }
 
 
@@ -136,8 +146,12 @@ def test_a_study_from_one_file_runs_through_to_a_leaderboard(
     assert len(steps) == 3
     assert {path.name for path in (results / "report").iterdir()} == {
         "accuracy.svg",
+        "endings.svg",
         "gallery.html",
+        "leaderboard.html",
         "learning_curve.tiny+grpo.svg",
+        "reward.tiny+grpo.svg",
+        "zoom_map.svg",
     }
 
 
@@ -153,8 +167,8 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
     lost = results / "predictions" / "tiny" / "baseline.jsonl"
     before = [json.loads(line)["answer"] for line in lost.read_text().splitlines()]
     lost.unlink()
-    after = dict.fromkeys(("leaderboard", "accuracy_figure", "gallery", "manifest"), 1)
-    assert workflow.planned() == {"infer": 1, "score": 1, **after}
+    made_again = "infer score leaderboard accuracy_figure endings_figure leaderboard_page gallery"
+    assert workflow.planned() == dict.fromkeys([*made_again.split(), "manifest"], 1)
     done = workflow.run()
     assert done.returncode == 0, done.stdout
     assert [json.loads(line)["answer"] for line in lost.read_text().splitlines()] == before
@@ -187,7 +201,17 @@ STAGES_OF_ENV = {
     "models": ["models.infer", "runtime.lease", "training.grpo", "models.tiny.train", "config"],
     "vllm": ["models.infer", "runtime.lease", "config"],
     "scoring": ["scoring.score", "scoring.leaderboard", "config"],
-    "report": ["report.learning_curve", "report.accuracy"],
+    "report": [
+        "report.learning_curve",
+        "report.accuracy",
+        "report.endings",
+        "report.headroom",
+        "report.leaderboard_page",
+        "report.reward_parts",
+        "report.zoom_map",
+        "report.gallery",
+        "report.provenance.pin",
+    ],
 }
 
 

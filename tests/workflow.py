@@ -85,7 +85,7 @@ def copy_of_repository(folder: Path) -> Path:
     """A checkout of its own, to edit: what the pipeline consists of, without models and tests."""
     for name in ("Snakefile", CONFIG.name):
         shutil.copy2(REPOSITORY / name, folder / name)
-    for name in ("src", "rules", "envs", "profiles"):
+    for name in ("src", "rules", "report", "envs", "profiles"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
     return folder

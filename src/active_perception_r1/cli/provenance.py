@@ -18,7 +18,10 @@ def add_commands(commands: Commands) -> None:
         commands, "manifest", _run_manifest, "write down what a study's results were made from"
     )
     add_text(manifest, "--study", "name of the study")
-    add_text(manifest, "--config", "JSON of the study's part of the configuration")
+    manifest.add_argument(
+        "--configfile", nargs="+", required=True, type=Path, help="as Snakemake has read them"
+    )
+    add_text(manifest, "--config", "JSON of what is merged over the files")
     add_text(manifest, "--code", "JSON object: rule to fingerprint of its code")
     manifest.add_argument(
         "--files", nargs="+", required=True, type=Path, help="all that was read or written"
@@ -57,11 +60,13 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run_manifest(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import load_config
     from active_perception_r1.report.provenance.manifest import write_manifest
 
+    config = load_config(*command.configfile, above=json.loads(command.config))
     write_manifest(
         command.study,
-        json.loads(command.config),
+        config.of_study(command.study),
         json.loads(command.code),
         command.files,
         command.records,

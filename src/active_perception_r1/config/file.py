@@ -166,10 +166,13 @@ def parse_section(kind: TypeForm[T], text: str) -> T:
     return checked(lambda: adapter.validate_json(text), lambda location: [])
 
 
-def load_config(*paths: Path, study: str | None = None) -> Config:
+def load_config(
+    *paths: Path, above: Mapping[str, Any] | None = None, study: str | None = None
+) -> Config:
     """Read and check configuration files, each merged over those before it, as Snakemake does.
 
     Args:
+        above: what is merged over all of them, as by Snakemake's `--config`.
         study: in place of the files' `study`.
 
     Raises:
@@ -178,6 +181,7 @@ def load_config(*paths: Path, study: str | None = None) -> Config:
     raw: dict[str, Any] = {}
     for path in paths:
         _merge(raw, _read(path))
+    _merge(raw, above or {})
     return parse_config(raw | ({"study": study} if study else {}))
 
 

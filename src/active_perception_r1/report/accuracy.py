@@ -23,7 +23,9 @@ def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
     models = list(dict.fromkeys(row["model"] for row in rows))
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     width = 0.8 / max(1, len(models))
-    with figure_in_style(output, (max(6.0, 1.2 * len(modes)), 3.4)) as figure:
+    with figure_in_style(
+        output, (max(6.0, len(modes) * max(1.2, 0.25 * len(models))), 3.4)
+    ) as figure:
         axes = figure.subplots()
         for i, model in enumerate(models):
             own = {row["mode"]: row for row in rows if row["model"] == model}

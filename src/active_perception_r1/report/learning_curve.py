@@ -43,7 +43,7 @@ def learning_curve(metrics: Path, output: Path) -> None:
     Raises:
         DataError: the file is missing or damaged, or holds no step.
     """
-    steps = _read_metrics(metrics)
+    steps = read_metrics(metrics)
     panels = [panel for panel in _PANELS if any(panel.key in step for step in steps)]
     if not panels:
         raise DataError(f"{metrics}: no known metric; train again")
@@ -62,7 +62,7 @@ def _draw_metric(axes: Axes, panel: _Panel, steps: Sequence[Mapping[str, Any]]) 
     points = [(step["step"], step[panel.key]) for step in steps if step.get(panel.key) is not None]
     x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
     axes.plot(x, y, color=COLOURS[0], linewidth=0.8, alpha=0.4, marker=".", markersize=2)
-    axes.plot(x, _running_mean(y), color=COLOURS[0], linewidth=1.8)
+    axes.plot(x, running_mean(y), color=COLOURS[0], linewidth=1.8)
     axes.set_title(panel.title)
     axes.set_ylabel(panel.unit)
     axes.tick_params(labelbottom=True)
@@ -70,13 +70,13 @@ def _draw_metric(axes: Axes, panel: _Panel, steps: Sequence[Mapping[str, Any]]) 
         axes.set_ylim(-0.02, 1.02)
 
 
-def _running_mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
+def running_mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
     """Mean of the window around each step, narrower at the ends, so that it does not lag."""
     half = _WINDOW // 2
     return [float(values[max(0, i - half) : i + half + 1].mean()) for i in range(len(values))]
 
 
-def _read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     steps: dict[int, dict[str, Any]] = {}
     try:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):

@@ -30,6 +30,7 @@ import pandas as pd
 
 from active_perception_r1.answers import exact_match
 from active_perception_r1.data.files import atomic
+from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError, UserError
 from active_perception_r1.records import Episode, Sample, ToolStatus
@@ -81,25 +82,6 @@ def _require_few_errors(table: pd.DataFrame, max_error_share: float, predictions
             f" max_error_share {max_error_share} of the study allows; for example sample"
             f" {first['sample_id']}: {first['error']}. Run again to retry those of the engine."
         )
-
-
-def read_predictions(path: Path) -> Iterator[Episode]:
-    """The episodes of a predictions file, one line at a time.
-
-    Raises:
-        DataError: the file is missing, or a line is not an episode.
-    """
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    yield Episode.from_json(line)
-                except ValueError as error:
-                    raise DataError(f"{path}, line {number}: {error}; run infer again") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); run infer first") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error.reason}); run infer again") from None
 
 
 def score_table(pairs: Iterable[tuple[Sample, Episode]], settings: RewardConfig) -> pd.DataFrame:

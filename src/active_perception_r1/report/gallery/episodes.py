@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from active_perception_r1.data.decoys import with_decoys
+from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.envs.zoom_simulator import open_page
 from active_perception_r1.errors import DataError
@@ -23,7 +24,6 @@ from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample, Step
 from active_perception_r1.report.gallery.images import Pictures
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
-from active_perception_r1.scoring.score import read_predictions
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, request_id
 
 if TYPE_CHECKING:

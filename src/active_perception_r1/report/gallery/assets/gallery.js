@@ -90,9 +90,17 @@
       chosen.button.setAttribute("aria-current", "true");
       chosen.button.tabIndex = 0;
       if (focus) chosen.button.focus();
-      chosen.item.scrollIntoView({ block: "nearest" });
+      reveal(chosen.item);
     }
     show();
+  }
+
+  // Not `scrollIntoView`: it also moves the place from which the next Tab starts.
+  function reveal(item) {
+    const above = item.offsetTop - list.scrollTop;
+    if (above < 0) list.scrollTop += above;
+    const below = above + item.offsetHeight - list.clientHeight;
+    if (below > 0) list.scrollTop += below;
   }
 
   function show() {
@@ -150,11 +158,13 @@
   function page(episode) {
     const sample = sampleOf(episode);
     const [width, height] = sample.size;
-    const rect = ([x0, y0, x1, y1], kind) => make("rect",
-      { class: kind, x: x0 * width, y: y0 * height, width: (x1 - x0) * width, height: (y1 - y0) * height });
+    // Evidence is drawn with some room around it, so that it can still be read.
+    const rect = ([x0, y0, x1, y1], kind, room = 0) => make("rect",
+      { class: kind, x: x0 * width - room, y: y0 * height - room,
+        width: (x1 - x0) * width + 2 * room, height: (y1 - y0) * height + 2 * room });
     const zooms = episode.steps.filter((step) => step.box);
     const drawing = make("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
-      ...sample.evidence.map((box) => rect(box, "evidence")),
+      ...sample.evidence.map((box) => rect(box, "evidence", Math.max(width, height) / 120)),
       ...zooms.map((step) => rect(step.box, step.executed ? "zoom" : "zoom refused")),
       ...zooms.map((step) => {
         const size = Math.max(width, height) / 24;

@@ -1,0 +1,67 @@
+"""The main columns of a leaderboard as a table for the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+
+from active_perception_r1.data.files import atomic
+from active_perception_r1.scoring.tables import read_leaderboard
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Leaderboard</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2125; background: #fff; margin: 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .9rem .25rem 0; text-align: right; white-space: nowrap; }
+th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+thead th { font-weight: 600; border-bottom: 2px solid #1d2125; }
+tbody tr { border-bottom: 1px solid #dcdfe3; }
+tbody tr.first:not(:first-child) { border-top: 2px solid #9aa3ac; }
+small { color: #5b6570; }
+</style>
+<table>
+<thead><tr>{% for name in columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in rows %}<tr{% if loop.changed(row.model) %} class="first"{% endif %}>
+<td>{{ row.model }}</td><td>{{ row.mode }}</td><td>{{ row.n }}</td>
+<td>{{ row.accuracy | share }}
+<small>[{{ row.ci_low | share }}, {{ row.ci_high | share }}]</small></td>
+<td>{{ row.delta_baseline | change }}</td><td>{{ row.delta_base | change }}</td>
+<td>{{ row.anls | share }}</td><td>{{ row.crop_usage | share }}</td>
+<td>{{ row.mean_coverage | share }}</td><td>{{ row.reward | share }}</td><td>{{ row.n_errors }}</td>
+</tr>
+{% endfor %}</tbody>
+</table>
+"""
+_COLUMNS = (
+    *("Model", "Mode", "n", "Accuracy [95 %]", "vs baseline", "vs base", "ANLS"),
+    *("Crop used", "Coverage", "Reward", "Errors"),
+)
+
+
+def leaderboard_page(leaderboard: Path, output: Path) -> None:
+    """Write the table as an HTML page.
+
+    Raises:
+        DataError: the leaderboard is missing or damaged.
+    """
+    environment = Environment(autoescape=True)
+    environment.filters.update(share=_share, change=_change)
+    rows = read_leaderboard(leaderboard)
+    page = environment.from_string(_PAGE).render(rows=rows, columns=_COLUMNS)
+    with atomic(output) as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def _share(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _change(value: Any) -> str:
+    return "–" if value is None else f"{value:+.3f}"

@@ -1,0 +1,37 @@
+"""A gallery made from real episodes of a scripted model, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from active_perception_r1.data.samples import write_samples
+from active_perception_r1.records import Mode, Sample
+from active_perception_r1.report.gallery.episodes import Data, Entry, gallery_data
+from active_perception_r1.rewards.active_vision_reward import RewardConfig
+from tests.scripted import AWAY, MODEL, ZOOM, make_sample, play
+
+ANSWER = "<answer>42</answer>"
+MODES = (Mode.BASELINE, Mode.ACTIVE, Mode.BLANK_CROP, Mode.SHUFFLED_CROP, Mode.ORACLE)
+
+
+def replies(model: str, mode: Mode, answer: str) -> list[str]:
+    """`before` looks away and is wrong, `after` looks well and is right."""
+    if mode in (Mode.BASELINE, Mode.ORACLE):
+        return [answer]
+    return [AWAY, "<answer>7</answer>"] if model == "before" else [ZOOM, answer]
+
+
+def make_gallery(
+    folder: Path, samples: list[Sample] | None = None, answer: str = ANSWER, limit: int = 1000
+) -> Data:
+    """Two models in five modes on two questions, or on `samples`."""
+    asked = samples or [make_sample(0), make_sample(7)]
+    write_samples(folder / "slice.parquet", asked)
+    entries = []
+    for model in ("before", "after"):
+        for mode in MODES:
+            path = folder / f"{model}-{mode}.jsonl"
+            played = (play(replies(model, mode, answer), mode, sample) for sample in asked)
+            path.write_text("".join(e.to_json() + "\n" for e in played), encoding="utf-8")
+            entries.append(Entry(model, mode, MODEL, path))
+    return gallery_data("study", folder / "slice.parquet", entries, RewardConfig(), limit)

@@ -1,0 +1,245 @@
+"""Manifest, verify, pin and compare: what results were made from, and whether they still are."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from active_perception_r1.cli import main
+from active_perception_r1.config import parse_config
+from active_perception_r1.errors import DataError
+from active_perception_r1.report.provenance.compare import unreproduced
+from active_perception_r1.report.provenance.manifest import read_manifest
+from active_perception_r1.report.provenance.pin import pin
+from active_perception_r1.report.provenance.verify import differences
+from tests.finished_study import CONFIG, finish_study, row
+from tests.workflow import REPOSITORY
+
+RESOLVED = parse_config(CONFIG).of_study("s")
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return finish_study(RESOLVED)
+
+
+@pytest.fixture
+def pinned(results: Path) -> Path:
+    return pin(results, REPOSITORY, Path("results/pinned"))
+
+
+# The manifest.
+
+
+def test_it_names_inputs_outputs_revisions_seeds_and_jobs(results: Path) -> None:
+    manifest = read_manifest(results / "manifest.json")
+    assert list(manifest["inputs"]) == ["weights/model.bin"]
+    assert "predictions/m/active.jsonl" in manifest["outputs"]
+    assert manifest["revisions"] == {"dataset": {"test": "seed 0"}, "models": {"m": "r0"}}
+    assert manifest["seeds"]["studies.s.slice.seed"] == 29
+    assert manifest["packages"]["numpy"]
+    assert manifest["machine"]["cores"] >= 1
+    (job,) = manifest["jobs"]
+    assert (job["rule"], job["seconds"]) == ("leaderboard", 2.5)
+    assert job["command"] == "active-perception leaderboard"
+
+
+def test_every_path_in_it_is_relative(results: Path) -> None:
+    manifest = read_manifest(results / "manifest.json")
+    names = [*manifest["inputs"], *manifest["outputs"]]
+    names += [name for job in manifest["jobs"] for name in job["outputs"]]
+    assert not any(Path(name).is_absolute() for name in names)
+    assert str(Path.cwd()) not in (results / "manifest.json").read_text()
+
+
+def test_the_same_results_have_the_same_digest_whenever_they_are_described(results: Path) -> None:
+    before = read_manifest(results / "manifest.json")
+    again = read_manifest(finish_study(RESOLVED) / "manifest.json")
+    assert again["digest"] == before["digest"]
+
+
+def test_a_lost_file_cannot_be_listed(results: Path) -> None:
+    Path("mine.yaml").write_text(yaml.safe_dump(CONFIG))
+    command = ["manifest", "--study=s", "--config={}", "--code={}", "--files=none"]
+    command.append("--configfile=mine.yaml")
+    assert main([*command, "--records=.", f"--output={results}/manifest.json"]) == 1
+
+
+# Verification.
+
+
+def edit_manifest(results: Path) -> None:
+    path = results / "manifest.json"
+    path.write_text(path.read_text().replace('"seed": 29', '"seed": 30', 1))
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "a flipped byte": (
+        lambda results: flip(results / "slice/test.parquet"),
+        ["changed: slice/test.parquet"],
+    ),
+    "a missing file": (
+        lambda results: (results / "leaderboard.json").unlink(),
+        ["missing: leaderboard.json"],
+    ),
+    "an extra file": (
+        lambda results: (results / "scores.txt").write_text("?"),
+        ["extra: scores.txt"],
+    ),
+    "another input": (
+        lambda results: Path("weights/model.bin").write_text("others"),
+        ["changed: input weights/model.bin"],
+    ),
+    "an edited manifest": (
+        edit_manifest,
+        ["edited: manifest.json", "manifest.json: its digest is not that of its contents"],
+    ),
+}
+
+
+def test_untouched_results_are_what_their_manifest_says(results: Path) -> None:
+    assert differences(results, parse_config(CONFIG)) == []
+    assert main(["verify", str(results)]) == 0
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_named(damage: str, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    apply, expected = DAMAGE[damage]
+    apply(results)
+    assert differences(results) == expected
+    assert main(["verify", str(results)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == expected
+    assert printed.err.startswith(f"error: {results}: not what its manifest says")
+
+
+def test_a_configuration_edited_since_is_named_by_its_key(results: Path) -> None:
+    edited = copy.deepcopy(CONFIG)
+    edited["studies"]["s"]["slice"]["seed"] = 30
+    Path("mine.yaml").write_text(yaml.safe_dump(edited))
+    assert main(["verify", str(results), "--configfile", "mine.yaml"]) == 1
+    assert differences(results, parse_config(edited)) == [
+        "config: studies.s.slice.seed is 30, the manifest has 29"
+    ]
+
+
+# Pinning.
+
+
+def test_pinned_results_are_small_and_can_be_cited(pinned: Path) -> None:
+    names = {path.relative_to(pinned).as_posix() for path in pinned.rglob("*") if path.is_file()}
+    assert names >= {
+        *["leaderboard.json", "manifest.json", "config.yaml", "pin.json", "workflow/Snakefile"],
+        *["predictions/m/active.jsonl.gz", "slice/test.questions.jsonl", "dataset/test.json"],
+        *["CITATION.cff", "citation.bib", "README.md", "ro-crate-metadata.json"],
+    }
+    assert not any(name.endswith(".parquet") or "checkpoint" in name for name in names)
+    digest = read_manifest(pinned / "manifest.json")["digest"]
+    assert pinned.name.endswith(digest[:8])
+    assert digest in (pinned / "citation.bib").read_text()
+    citation = yaml.safe_load((pinned / "CITATION.cff").read_text())
+    assert citation["identifiers"][0]["value"] == f"sha256:{digest}"
+    question = json.loads((pinned / "slice/test.questions.jsonl").read_text())
+    assert "image" not in question
+    assert question["question"] == "What is the total?"
+
+
+def test_pinning_the_same_again_changes_nothing(results: Path, pinned: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in pinned.rglob("*")}
+    finish_study(RESOLVED)
+    assert pin(results, REPOSITORY, pinned.parent) == pinned
+    assert {path: path.stat().st_mtime_ns for path in pinned.rglob("*")} == before
+
+
+def test_the_same_results_give_the_same_bytes(results: Path, pinned: Path) -> None:
+    again = pin(results, REPOSITORY, Path("elsewhere"))
+    assert again.name == pinned.name
+    for path in pinned.rglob("*"):
+        if path.is_file():
+            assert (again / path.relative_to(pinned)).read_bytes() == path.read_bytes(), path
+
+
+def test_results_that_were_tampered_with_are_not_pinned(results: Path) -> None:
+    flip(results / "leaderboard.json")
+    with pytest.raises(DataError, match=r"leaderboard\.json: not what the manifest says"):
+        pin(results, REPOSITORY, Path("results/pinned"))
+    assert list(Path("results/pinned").iterdir()) == []
+
+
+def test_pinned_results_verify_by_themselves(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pinned)
+    assert differences(Path.cwd()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("config.yaml", ["changed: config.yaml"]),
+        ("predictions/m/active.jsonl.gz", ["changed: predictions/m/active.jsonl.gz"]),
+    ],
+)
+def test_a_flipped_byte_in_pinned_results_is_named(
+    name: str, expected: list[str], pinned: Path
+) -> None:
+    flip(pinned / name)
+    assert differences(pinned)[:1] == expected
+
+
+def test_the_pinned_configuration_runs_by_itself(pinned: Path) -> None:
+    config = parse_config(yaml.safe_load((pinned / "config.yaml").read_text()))
+    assert config.of_study("s") == RESOLVED
+
+
+def test_the_crate_lists_every_file(pinned: Path) -> None:
+    crate = json.loads((pinned / "ro-crate-metadata.json").read_text())
+    listed = {entity["@id"] for entity in crate["@graph"]}
+    there = {path.relative_to(pinned).as_posix() for path in pinned.rglob("*") if path.is_file()}
+    assert there - listed == {"pin.json"}  # It holds the crate's hash, so it is made last.
+
+
+# Comparison.
+
+COMPARISONS: dict[str, tuple[dict[str, Any], bool]] = {
+    "the same": (row(0.5), True),
+    "within the tolerance": (row(0.54), True),
+    "beyond it": (row(0.56), False),
+    "on other questions": (row(n=99), False),
+    "in another mode": (row(mode="oracle"), False),
+}
+
+
+@pytest.mark.parametrize("case", COMPARISONS)
+def test_a_row_is_reproduced_within_the_tolerance(case: str, tmp_path: Path) -> None:
+    after, reproduced = COMPARISONS[case]
+    assert compare(tmp_path, row(0.5), after) == (0 if reproduced else 1)
+
+
+@pytest.mark.parametrize(("accuracy", "exit_code"), [(0.69, 0), (0.71, 1)])
+def test_a_model_trained_in_the_run_may_differ_as_its_intervals_do(
+    accuracy: float, exit_code: int, tmp_path: Path
+) -> None:
+    before, after = row(0.5, delta_base=0.1), row(accuracy, delta_base=0.3)
+    assert compare(tmp_path, before, after) == exit_code
+
+
+def compare(folder: Path, before: dict[str, Any], after: dict[str, Any]) -> int:
+    for name, content in (("pinned", before), ("results", after)):
+        (folder / name).mkdir()
+        (folder / name / "leaderboard.json").write_text(json.dumps([content]))
+    found = unreproduced(folder / "pinned", folder / "results", 0.05)
+    code = main(["compare", str(folder / "pinned"), str(folder / "results"), "--tolerance=0.05"])
+    assert bool(found) == bool(code)
+    return code

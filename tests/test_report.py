@@ -1,0 +1,110 @@
+"""The report's pictures, for one model and for eight, from files of real shape."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from active_perception_r1.data.samples import write_samples
+from active_perception_r1.errors import DataError
+from active_perception_r1.records import Evidence
+from active_perception_r1.report.endings import endings
+from active_perception_r1.report.leaderboard_page import leaderboard_page
+from active_perception_r1.report.reward_parts import reward_parts
+from active_perception_r1.report.zoom_map import shares, zoom_map
+from tests.scripted import AWAY, EVIDENCE, ZOOM, make_sample, play
+
+ANSWER = "<answer>42</answer>"
+
+
+def row(model: str, **others: Any) -> dict[str, Any]:
+    numbers = dict.fromkeys(
+        "ci_low ci_high delta_baseline delta_base anls crop_usage mean_coverage reward".split()
+    )
+    status = {"answered": 8, "no_answer": 2}
+    about = {"model": model, "mode": "active", "n": 10, "accuracy": 0.5, "n_errors": 0}
+    return {**numbers, **about, "tool_status": status, **others}
+
+
+@pytest.fixture(params=[1, 8])
+def leaderboard(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "leaderboard.json"
+    path.write_text(json.dumps([row(f"model-{i}") for i in range(request.param)]))
+    return path
+
+
+def texts(svg: Path) -> set[str]:
+    """The texts of a figure, which Matplotlib notes beside their outlines."""
+    parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))
+    root = ElementTree.parse(svg, parser).getroot()
+    return {str(node.text).strip() for node in root.iter() if node.tag is ElementTree.Comment}
+
+
+def test_every_row_has_its_bar_and_only_what_happened_a_legend(leaderboard: Path) -> None:
+    output = leaderboard.with_name("endings.svg")
+    endings(leaderboard, output)
+    models = [entry["model"] for entry in json.loads(leaderboard.read_text())]
+    assert {f"{model}  active" for model in models} <= texts(output)
+    assert {"answered", "no answer"} <= texts(output)
+    assert "truncated" not in texts(output)
+
+
+def test_the_table_shows_hostile_names_as_text(tmp_path: Path) -> None:
+    source, output = tmp_path / "leaderboard.json", tmp_path / "page.html"
+    source.write_text(json.dumps([row("<script>alert(1)</script>", n=0, accuracy=None)]))
+    leaderboard_page(source, output)
+    assert "<script" not in output.read_text()
+    assert "&lt;script&gt;" in output.read_text()
+
+
+def test_parts_of_the_reward_that_a_run_has_are_drawn(tmp_path: Path) -> None:
+    metrics, output = tmp_path / "metrics.jsonl", tmp_path / "reward.svg"
+    metrics.write_text('{"step": 1, "reward": 0.1, "faults": 0}\n{"step": 2, "reward": 0.2}\n')
+    reward_parts(metrics, output)
+    assert {"reward", "faults"} <= texts(output)
+    assert "process" not in texts(output)
+    metrics.write_text('{"step": 1, "loss": 0.1}\n')
+    with pytest.raises(DataError, match="no part of a reward"):
+        reward_parts(metrics, output)
+
+
+def test_a_crop_on_the_evidence_lights_up_the_middle_of_the_map(tmp_path: Path) -> None:
+    path = tmp_path / "active.jsonl"
+    path.write_text("".join(play([call, ANSWER]).to_json() + "\n" for call in (ZOOM, AWAY)))
+    map_, crops = shares(path, {"sample-0": [EVIDENCE[0].box]})
+    middle = len(map_) // 2
+    assert crops == 2
+    assert map_[middle, middle] == 0.5  # ZOOM shows it, AWAY does not.
+    assert map_[0, -1] == 0
+    assert np.all((map_ >= 0) & (map_ <= 1))
+
+
+def test_the_nearest_of_several_boxes_is_the_middle(tmp_path: Path) -> None:
+    path = tmp_path / "active.jsonl"
+    path.write_text(play([AWAY, ANSWER]).to_json() + "\n")
+    near = Evidence("answer", play([AWAY, ANSWER]).steps[0].executed)  # type: ignore[arg-type]
+    map_, _ = shares(path, {"sample-0": [EVIDENCE[0].box, near.box]})
+    assert map_[len(map_) // 2, len(map_) // 2] == 1
+
+
+@pytest.mark.parametrize("models", [1, 8])
+def test_every_model_has_a_map(models: int, tmp_path: Path) -> None:
+    path, slice_file = tmp_path / "active.jsonl", tmp_path / "slice.parquet"
+    path.write_text(play([ZOOM, ANSWER]).to_json() + "\n")
+    write_samples(slice_file, [make_sample()])
+    output = tmp_path / "map.svg"
+    zoom_map({f"model-{i}": path for i in range(models)}, slice_file, output)
+    assert {f"model-{i}" for i in range(models)} <= {text.split("\n")[0] for text in texts(output)}
+
+
+def test_without_evidence_there_is_no_map_but_a_note(tmp_path: Path) -> None:
+    path, slice_file = tmp_path / "active.jsonl", tmp_path / "slice.parquet"
+    path.write_text(play([ZOOM, ANSWER]).to_json() + "\n")
+    write_samples(slice_file, [make_sample(evidence=())])
+    zoom_map({"m": path}, slice_file, tmp_path / "map.svg")
+    assert any("No sample has known evidence" in text for text in texts(tmp_path / "map.svg"))
