@@ -228,6 +228,7 @@ def get_results(study):
     chosen = settings.studies[study]
     return [
         *expand(rules.leaderboard.output, study=study),
+        *expand(rules.diagnosis.output, study=study),
         *expand(rules.accuracy_figure.output, study=study),
         *expand(rules.gallery.output, study=study),
         *expand(
@@ -294,6 +295,25 @@ def get_code(wildcards):
         if "study" in known.wildcard_names and (trains or "run" not in known.wildcard_names)
     ]
     return json.dumps({known.name: known.params.code for known in used})
+
+
+def get_repeats(wildcards):
+    study = get_study(wildcards)
+    if not study.first_views:
+        return json.dumps(study.repeats)
+    return json.dumps(
+        {
+            variant(group, pixels): [variant(member, pixels) for member in members]
+            for group, members in study.repeats.items()
+            for pixels in study.first_views
+        }
+    )
+
+
+def get_views(wildcards):
+    """How each of the study's models is shown a page at first."""
+    models = get_study(wildcards).variants
+    return json.dumps({name: settings.model(name).first_view.model_dump() for name in models})
 
 
 def get_targets():

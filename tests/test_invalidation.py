@@ -22,7 +22,7 @@ from tests.workflow import Workflow
 Config = dict[str, Any]
 Jobs = dict[str, int]
 
-BOARD: Jobs = {"leaderboard": 1, "accuracy_figure": 1}
+BOARD: Jobs = {"leaderboard": 1, "diagnosis": 1, "accuracy_figure": 1}
 TRAINING: Jobs = {"grpo_train": 1, "learning_curve": 1}
 
 

@@ -33,6 +33,7 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "infer": 12,
         "score": 12,
         "leaderboard": 1,
+        "diagnosis": 1,
         "accuracy_figure": 1,
         "learning_curve": 1,
     }
@@ -45,6 +46,7 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "infer": 30,
         "score": 30,
         "leaderboard": 1,
+        "diagnosis": 1,
         "accuracy_figure": 1,
     }
 
@@ -56,6 +58,7 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
         "infer": 15,
         "score": 15,
         "leaderboard": 1,
+        "diagnosis": 1,
         "accuracy_figure": 1,
         "headroom_figure": 1,
     }
@@ -146,7 +149,7 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
     lost = results / "predictions" / "tiny" / "baseline.jsonl"
     before = [json.loads(line)["answer"] for line in lost.read_text().splitlines()]
     lost.unlink()
-    expected = {"infer": 1, "score": 1, "leaderboard": 1, "accuracy_figure": 1}
+    expected = {"infer": 1, "score": 1, "leaderboard": 1, "diagnosis": 1, "accuracy_figure": 1}
     assert workflow.planned() == expected
     done = workflow.run()
     assert done.returncode == 0, done.stdout
