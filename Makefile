@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke pin test chaos test-browser test-crate test-vllm browser check clean
+.PHONY: env demo docvqa-smoke pin test chaos test-browser test-crate test-vllm browser check bench bench-quick clean
 
 env: .venv/installed
 
@@ -72,6 +72,15 @@ check: env
 	mypy
 	snakefmt --check Snakefile rules
 	snakemake --lint
+
+# Both print their tables; `bench` writes benchmarks/RESULTS.md as well.
+bench-quick: env
+	python benchmarks/core.py
+	python benchmarks/scaling.py
+	python benchmarks/peers.py
+
+bench: bench-quick
+	python benchmarks/render.py
 
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:

@@ -1,7 +1,6 @@
 """Speed of the perception core, and how well evidence is found: python benchmarks/core.py
 
     --receipts FILE   a parquet file in the DocVQA-1200 layout, for the evidence figures
-    --json FILE       write the figures there, too
 
 Each speed is the best of three runs on one core. Figures are compared with nothing but the bars
 given here and the pure-Python ANLS below, which follows lmms-eval's published formula.
@@ -10,16 +9,13 @@ given here and the pure-Python ANLS below, which follows lmms-eval's published f
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import random
 import string
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
+from measuring import Figure, best_of, report
 
 from active_perception_r1.data.boxes import page_boxes
 from active_perception_r1.data.docvqa import read_rows
@@ -37,15 +33,11 @@ FRAME = Frame(page_size=(1700, 2200), view_size=(850, 1100))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--receipts", type=Path)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = [reward_row(), *parser_rows(), *anls_rows()]
     if options.receipts:
         rows += evidence_rows(options.receipts)
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
-    print(tabulate(rows, headers=("what", "value", "bar"), floatfmt=".4g"))
-    if options.json:
-        options.json.write_text(json.dumps({row[0]: row[1] for row in rows}, indent=2) + "\n")
+    report("core", [Figure(what, value, bar=bar) for what, value, bar in rows])
 
 
 Row = tuple[str, float, str]
@@ -85,14 +77,9 @@ def _hostile_seconds(size: int) -> list[float]:
 
 
 def anls_rows() -> list[Row]:
-    """Answers with a few wrong letters against the true ones."""
-    rng = random.Random(1)
-    truths, given = [], []
-    for _ in range(ANLS_PAIRS):
-        truth = "".join(rng.choices(string.ascii_letters + " ", k=rng.randint(3, 30)))
-        letters = [c if rng.random() > 0.15 else rng.choice(string.ascii_letters) for c in truth]
-        truths.append([truth])
-        given.append("".join(letters))
+    """Against the pure-Python form."""
+    given, right = noisy_answers(ANLS_PAIRS)
+    truths = [[truth] for truth in right]
     start = time.perf_counter()
     batch = anls_batch(given, truths).lmms
     ours = time.perf_counter() - start
@@ -106,6 +93,18 @@ def anls_rows() -> list[Row]:
         ("ANLS, speed-up", theirs / ours, ">= 20"),
         ("ANLS, largest difference", float(worst), "0"),
     ]
+
+
+def noisy_answers(count: int) -> tuple[list[str], list[str]]:
+    """Answers with a few wrong letters, and the true ones."""
+    rng = random.Random(1)
+    truths, given = [], []
+    for _ in range(count):
+        truth = "".join(rng.choices(string.ascii_letters + " ", k=rng.randint(3, 30)))
+        letters = [c if rng.random() > 0.15 else rng.choice(string.ascii_letters) for c in truth]
+        truths.append(truth)
+        given.append("".join(letters))
+    return given, truths
 
 
 def pure_python_anls(prediction: str, answer: str) -> float:
@@ -160,16 +159,6 @@ def _labelled_box(row: dict[str, Any], boxes: list[Box]) -> Box | None:
     for box in boxes[start : start + len(text)]:
         union = union.union(box)
     return union
-
-
-def best_of(run: Callable[[], object], repeats: int = 3) -> float:
-    """Seconds of the fastest of some runs."""
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def _random_box(rng: random.Random) -> Box:

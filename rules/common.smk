@@ -256,6 +256,7 @@ def get_results(study):
     chosen = settings.studies[study]
     return [
         *expand(rules.leaderboard.output, study=study),
+        *expand(rules.diagnosis.output, study=study),
         *[path for made in get_pictures(chosen) for path in expand(made.output, study=study)],
         *expand(
             [*rules.infer.output, *rules.score.output],
@@ -339,6 +340,25 @@ def get_config_values():
     """What `--config` sets, the choice of a study aside."""
     given = workflow.config_settings.config or {}
     return {key: value for key, value in given.items() if key != "study"}
+
+
+def get_repeats(wildcards):
+    study = get_study(wildcards)
+    if not study.first_views:
+        return json.dumps(study.repeats)
+    return json.dumps(
+        {
+            variant(group, pixels): [variant(member, pixels) for member in members]
+            for group, members in study.repeats.items()
+            for pixels in study.first_views
+        }
+    )
+
+
+def get_views(wildcards):
+    """How each of the study's models is shown a page at first."""
+    models = get_study(wildcards).variants
+    return json.dumps({name: settings.model(name).first_view.model_dump() for name in models})
 
 
 def get_targets():

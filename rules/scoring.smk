@@ -36,6 +36,29 @@ rule leaderboard:
         code=code_fingerprint("scoring.leaderboard"),
         scores=get_score_arguments,
         base_of=get_base_of,
+        repeats=get_repeats,
     shell:
         "active-perception leaderboard --study {wildcards.study} --scores {params.scores:q}"
-        " --base-of {params.base_of:q} --output results/{wildcards.study} > {log} 2>&1"
+        " --base-of {params.base_of:q} --repeats {params.repeats:q}"
+        " --output results/{wildcards.study} > {log} 2>&1"
+
+
+rule diagnosis:
+    input:
+        get_scores,
+    output:
+        rows="results/{study}/diagnosis.json",
+        page="results/{study}/diagnosis.md",
+    log:
+        "logs/{study}/diagnosis.log",
+    conda:
+        "../envs/scoring.yaml"
+    resources:
+        gpu=0,
+    params:
+        code=code_fingerprint("scoring.diagnosis"),
+        scores=get_score_arguments,
+        views=get_views,
+    shell:
+        "active-perception diagnose --study {wildcards.study} --scores {params.scores:q}"
+        " --views {params.views:q} --output results/{wildcards.study} > {log} 2>&1"

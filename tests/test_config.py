@@ -296,3 +296,27 @@ def test_sections_survive_the_way_through_a_command_line() -> None:
 
 def test_modes_are_all_that_the_issue_names() -> None:
     assert [str(mode) for mode in Mode] == RAW["studies"]["demo"]["modes"]
+
+
+class TestRepeats:
+    def config(self, **second: Any) -> dict[str, Any]:
+        entry = {"id": "m", "first_view": {"max_pixels": 1}, "crop": {"max_pixels": 1}}
+        return {
+            "study": "s",
+            "studies": {
+                "s": {
+                    "dataset": {"source": "synthetic"},
+                    "models": ["a", "b"],
+                    "modes": ["active"],
+                    "repeats": {"both": ["a", "b"]},
+                }
+            },
+            "models": {"a": entry, "b": {**entry, **second}},
+        }
+
+    def test_repeats_differ_in_their_seed(self) -> None:
+        assert parse_config(self.config(seed=1)).studies["s"].repeats == {"both": ["a", "b"]}
+
+    def test_and_in_nothing_else(self) -> None:
+        with pytest.raises(ConfigError, match=r"repeats.both: a and b differ in temperature"):
+            parse_config(self.config(seed=1, temperature=0.5))

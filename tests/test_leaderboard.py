@@ -112,6 +112,41 @@ class TestNumbers:
         assert rows["m+grpo", "baseline"]["delta_base"] is None  # the base has no such row
         assert rows["m", "active"]["delta_base"] is None
 
+    def test_p_values_are_adjusted_for_all_tests_of_the_leaderboard(self, tmp_path: Path) -> None:
+        tables = {
+            ("m", "baseline"): a_table([False] * 12),
+            ("m", "active"): a_table([True] * 12),
+            ("m", "oracle"): a_table([True] * 6 + [False] * 6),
+        }
+        rows = rows_of(tmp_path, tables)
+        assert rows["m", "active"]["p_holm"] == pytest.approx(2 * rows["m", "active"]["p_value"])
+        assert rows["m", "oracle"]["p_holm"] == pytest.approx(rows["m", "oracle"]["p_value"])
+        assert rows["m", "baseline"]["p_holm"] is None
+
+    def test_the_difference_in_anls_has_a_paired_interval(self, tmp_path: Path) -> None:
+        anls = [0.1 * (i % 7) for i in range(40)]
+        better = [value + 0.25 for value in anls]
+        tables = {
+            ("m", "baseline"): a_table([False] * 40, anls=anls),
+            ("m", "active"): a_table([True] * 40, anls=better),
+        }
+        row = rows_of(tmp_path, tables)["m", "active"]
+        assert row["anls_ci_high"] - row["anls_ci_low"] > 0.05
+        found = (row["delta_anls_ci_low"], row["delta_anls"], row["delta_anls_ci_high"])
+        assert found == pytest.approx((0.25, 0.25, 0.25))
+
+    def test_seeds_are_averaged_and_their_spread_is_given(self, tmp_path: Path) -> None:
+        tables = {
+            ("m-0", "active"): a_table([True, True, False, False]),
+            ("m-1", "active"): a_table([True, True, True, False]),
+            ("other", "active"): a_table([True] * 4),
+        }
+        rows = leaderboard(write(tmp_path, tables), tmp_path, "demo", {}, {"m": ["m-0", "m-1"]})
+        assert [row["seeds"] for row in rows] == [2, 2, None]
+        assert rows[0]["seeds_mean"] == 0.625
+        assert rows[0]["seeds_sd"] == pytest.approx(0.25 / 2**0.5, rel=1e-5)
+        assert "## Accuracy over seeds" in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+
     def test_very_small_p_values_are_not_rounded_to_0(self, tmp_path: Path) -> None:
         tables = {
             ("m", "baseline"): a_table([False] * 200),
@@ -171,6 +206,27 @@ class TestHonesty:
             if line.startswith("- **m, active**: 1 of 4 episodes ended in an error")
         ]
         assert footnote.endswith(". s3: " + "server gone " * 13 + "…")
+
+    @pytest.mark.parametrize(
+        ("n", "words"),
+        [
+            (16, "Too few questions for a claim: n = 16 shows no difference at all"),
+            (100, "Too few questions for a claim about less than this"),
+            (300, "shows with 80 % power, if 25% of the answers change: 0.081."),
+        ],
+    )
+    def test_what_a_slice_cannot_show_is_said(self, tmp_path: Path, n: int, words: str) -> None:
+        rows_of(tmp_path, {("m", "active"): a_table([True] * n, layout="")})
+        assert words in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+
+    def test_modes_that_cannot_be_told_from_the_baseline_are_named(self, tmp_path: Path) -> None:
+        table = a_table([True, False])
+        rows_of(tmp_path, {("m", "baseline"): table, ("m", "active"): table})
+        text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+        assert (
+            "**No difference shown** to their baseline (adjusted p not below .05): m, active"
+            in text
+        )
 
     def test_an_oracle_is_compared_on_the_samples_that_have_evidence(self, tmp_path: Path) -> None:
         tables = {
@@ -262,7 +318,7 @@ class TestFiles:
         text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
         assert text.startswith("# Leaderboard of study demo\n")
         assert "0.750 [0.301, 0.954]" in text
-        assert "| +0.750 (p = 0.250) | +3/-0" in text
+        assert "| +0.750 (p = 0.500) | +3/-0" in text  # 0.250 as the second smallest of three
         assert "| +0.250 (p = 1.000) |" in text  # the trained model against its base
         assert "1.000 (n=2)" in text
         assert "diagnostic" in text

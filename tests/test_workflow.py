@@ -33,6 +33,7 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "infer": 12,
         "score": 12,
         "leaderboard": 1,
+        "diagnosis": 1,
         "accuracy_figure": 1,
         "learning_curve": 1,
         "reward_figure": 1,
@@ -51,6 +52,7 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "infer": 30,
         "score": 30,
         "leaderboard": 1,
+        "diagnosis": 1,
         "accuracy_figure": 1,
         "endings_figure": 1,
         "leaderboard_page": 1,
@@ -67,6 +69,7 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
         "infer": 15,
         "score": 15,
         "leaderboard": 1,
+        "diagnosis": 1,
         "accuracy_figure": 1,
         "headroom_figure": 1,
         "endings_figure": 1,
@@ -167,7 +170,9 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
     lost = results / "predictions" / "tiny" / "baseline.jsonl"
     before = [json.loads(line)["answer"] for line in lost.read_text().splitlines()]
     lost.unlink()
-    made_again = "infer score leaderboard accuracy_figure endings_figure leaderboard_page gallery"
+    made_again = (
+        "infer score leaderboard diagnosis accuracy_figure endings_figure leaderboard_page gallery"
+    )
     assert workflow.planned() == dict.fromkeys([*made_again.split(), "manifest"], 1)
     done = workflow.run()
     assert done.returncode == 0, done.stdout

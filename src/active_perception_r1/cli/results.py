@@ -30,16 +30,20 @@ def add_commands(commands: Commands) -> None:
 
     board = add_command(commands, "leaderboard", _run_leaderboard, "compare models and modes")
     add_text(board, "--study", "name of the study, for the title")
-    board.add_argument(
-        "--scores",
-        nargs="+",
-        required=True,
-        type=_scores,
-        metavar="MODEL/MODE=FILE",
-        help="what `score` wrote, in the order of the rows",
-    )
+    _add_scores(board)
     add_text(board, "--base-of", "JSON object: trained model to the model it started from")
+    add_text(board, "--repeats", "JSON object: groups of models that differ in their seed", "{}")
     add_path(board, "--output", "folder to write leaderboard.json, .csv and .md into")
+
+    stats = add_command(commands, "stats", _run_stats, "derive a leaderboard's numbers in words")
+    _add_scores(stats)
+    add_text(stats, "--base-of", "JSON object: trained model to the model it started from", "{}")
+
+    diagnosis = add_command(commands, "diagnose", _run_diagnose, "where zooming helps and harms")
+    add_text(diagnosis, "--study", "name of the study, for the title")
+    _add_scores(diagnosis)
+    add_text(diagnosis, "--views", "JSON object: model to the first_view entry of its settings")
+    add_path(diagnosis, "--output", "folder to write diagnosis.json and .md into")
 
     show = add_command(commands, "show", _run_show, "print a leaderboard")
     show.add_argument("leaderboard", type=Path, help="a leaderboard.json")
@@ -83,6 +87,17 @@ def _add_gallery(commands: Commands) -> None:
     add_path(gallery, "--output", "HTML file to write")
 
 
+def _add_scores(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--scores",
+        nargs="+",
+        required=True,
+        type=_scores,
+        metavar="MODEL/MODE=FILE",
+        help="what `score` wrote, in the order of the rows",
+    )
+
+
 def _scores(text: str) -> tuple[tuple[str, str], Path]:
     entry, _, path = text.partition("=")
     model, _, mode = entry.partition("/")
@@ -103,7 +118,27 @@ def _run_score(command: argparse.Namespace) -> None:
 def _run_leaderboard(command: argparse.Namespace) -> None:
     from active_perception_r1.scoring.leaderboard import leaderboard
 
-    leaderboard(dict(command.scores), command.output, command.study, json.loads(command.base_of))
+    leaderboard(
+        dict(command.scores),
+        command.output,
+        command.study,
+        json.loads(command.base_of),
+        json.loads(command.repeats),
+    )
+
+
+def _run_stats(command: argparse.Namespace) -> None:
+    from active_perception_r1.scoring.derivation import derivation
+
+    print(derivation(dict(command.scores), json.loads(command.base_of)))
+
+
+def _run_diagnose(command: argparse.Namespace) -> None:
+    from active_perception_r1.envs.zoom_simulator import ViewRules
+    from active_perception_r1.scoring.diagnosis import diagnose
+
+    views = {model: ViewRules(**view) for model, view in json.loads(command.views).items()}
+    diagnose(dict(command.scores), views, command.output, command.study)
 
 
 def _run_learning_curve(command: argparse.Namespace) -> None:

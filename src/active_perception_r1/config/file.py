@@ -53,7 +53,8 @@ class StudyConfig(Section):
 
     With `first_views`, pixel budgets, every model runs once with each instead of with its own. The
     study fails where more than `max_error_share` of the episodes of a model in a mode ended in an
-    error that is not the model's.
+    error that is not the model's. `repeats` names groups of `models` that differ in their seed
+    only; the leaderboard gives the mean over each group, and the spread in it.
     """
 
     dataset: DatasetConfig
@@ -62,6 +63,7 @@ class StudyConfig(Section):
     modes: Annotated[list[Mode], Field(min_length=1), AfterValidator(each_once)]
     first_views: Annotated[list[PositiveInt], AfterValidator(each_once)] = []
     reward: RewardConfig = RewardConfig()
+    repeats: dict[Name, Annotated[list[Name], Field(min_length=2), AfterValidator(each_once)]] = {}
     max_error_share: float = Field(default=0.05, ge=0, lt=1)
 
     @property
@@ -100,7 +102,20 @@ class Config(Section):
             for model in study.variants:
                 if fault := self._variant_fault(model, zooming):
                     raise ValueError(f"studies.{name}: model {model}: {fault}")
+            for group, members in study.repeats.items():
+                where = f"studies.{name}.repeats.{group}"
+                for member in members:
+                    _require(member, study.models, where)
+                self._require_repeats(members, where)
         return self
+
+    def _require_repeats(self, members: Sequence[str], where: str) -> None:
+        """They are the same but for their seed; else their spread would not be chance alone."""
+        entries = self.models | self.training
+        first, *others = (entries[member].model_dump(exclude={"seed"}) for member in members)
+        for member, other in zip(members[1:], others, strict=True):
+            if odd := sorted(key for key in first | other if first.get(key) != other.get(key)):
+                raise ValueError(f"{where}: {members[0]} and {member} differ in {', '.join(odd)}")
 
     def model(self, name: str) -> ModelConfig:
         """The entry of a model or variant; a training run is its base with the new checkpoint."""

@@ -13,9 +13,11 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
+import os
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -42,6 +44,10 @@ __all__ = ["grpo_data", "read_slice", "sample_slice", "slice_length", "write_sam
 SMALL_EVIDENCE = 0.05
 """A row that does not say so itself requires a zoom if its evidence is below this share of the page
 (all of its alternatives are); unknown evidence is no reason to demand a zoom."""
+
+
+PAGES_AHEAD = 16
+"""Pages that are decoded, to see that they can be, while earlier rows are written."""
 
 
 @dataclass(slots=True)
@@ -122,10 +128,10 @@ def _drawn(draw: _Draw) -> Iterator[Sample]:
     with open_parquet(draw.dataset) as file:
         check_columns(file.schema_arrow, str(draw.dataset))
         group_starts = _group_starts(file)
-        for index in _order(file, draw.seed):
-            row = normalised(_fetch(file, group_starts, index))
+        rows = (normalised(_fetch(file, group_starts, i)) for i in _order(file, draw.seed))
+        for row, checked in _checked(rows, unit):
             try:
-                sample = _as_sample(row, unit)
+                sample = checked.result()
                 if sample.id in ids:
                     raise DataError("its id occurs twice")
             except DataError as error:
@@ -142,6 +148,17 @@ def _drawn(draw: _Draw) -> Iterator[Sample]:
                 return
     if draw.taken == 0:
         raise DataError(f"{draw.dataset}: no row can be used: {_reasons(draw)}")
+
+
+def _checked(rows: Iterable[Row], unit: BoxUnit | None) -> Iterator[tuple[Row, Future[Sample]]]:
+    """Each row with its sample, or the reason why it is none; decoded on all cores, in order."""
+    waiting: deque[tuple[Row, Future[Sample]]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for row in rows:
+            waiting.append((row, pool.submit(_as_sample, row, unit)))
+            if len(waiting) > PAGES_AHEAD:
+                yield waiting.popleft()
+        yield from waiting
 
 
 def _box_unit(dataset: Path) -> BoxUnit | None:

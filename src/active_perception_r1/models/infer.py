@@ -69,7 +69,7 @@ def infer(
         if errors:
             tqdm.write(f"{_example(failed)}: will be retried", file=sys.stderr)
             ask_for_retry(partial)
-        order = (sample.id for sample in read_slice(slice_path))
+        order = (sample.id for sample in read_slice(slice_path, images=False))
         store.finish(output, order, errors)
 
 

@@ -98,8 +98,8 @@ class ResumeStore:
             KeyError: a record is missing.
         """
         records = self._records | dict(unsaved or {})
-        with atomic(output) as part:
-            part.write_bytes(b"".join(_line(records[id]) for id in order))
+        with atomic(output) as part, part.open("wb") as file:
+            file.writelines(_line(records[id]) for id in order)
 
     def __enter__(self) -> Self:
         return self

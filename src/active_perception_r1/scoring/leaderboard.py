@@ -9,15 +9,22 @@ Rows are in the order of the configuration. What they count:
 - `ci_low`, `ci_high`: Wilson's 95 % interval of the accuracy; `anls_ci_*` and `coverage_ci_*` are
   bootstrap intervals over documents.
 - `delta_baseline`, `p_value`, `gained`, `harmed`: against the same model's baseline, question by
-  question (exact McNemar test); null for the baseline itself.
-- `delta_base`, `p_base`: a trained model against the model it started from, in the same mode.
+  question (exact McNemar test); null for the baseline itself. `delta_anls` with `delta_anls_ci_*`
+  is the difference in ANLS, its interval from the same draws of documents on both sides.
+- `delta_base`, `p_base`, `delta_anls_base`: a trained model against the model it started from, in
+  the same mode.
+- `p_holm`, `p_base_holm`: the p values, adjusted for all tests of the leaderboard.
 - `first_view_pixels`: the budget of a model that the study shows several; null for the others.
+- `min_detectable`: the smallest difference in accuracy that n questions can be expected to show
+  (`statistics.detectable_difference`); null if they cannot show any.
 - `headroom`: what perfect zooming could gain: the oracle's `delta_baseline`.
 - `crop_usage`: share of episodes in which the model saw at least one crop it asked for;
   `strict_satisfied`: share with a crop and then an answer, in fail-closed modes only.
 - `mean_coverage`: best coverage of the evidence, averaged over episodes with known evidence, those
   without a zoom counting 0; null in modes without the zoom tool.
 - `reward`: mean over episodes without an error.
+- `seeds`, `seeds_mean`, `seeds_sd`, `seeds_ci_*`: accuracy over the models that the study names as
+  repeats of this one, which differ from it in their seed; null for a model without repeats.
 """
 
 from __future__ import annotations
@@ -25,19 +32,22 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from active_perception_r1.data.files import atomic
-from active_perception_r1.errors import DataError
 from active_perception_r1.mode_rules import MODES
-from active_perception_r1.records import Mode, ToolStatus
+from active_perception_r1.records import Mode
+from active_perception_r1.scoring.outcomes import Entry, Tables, read_tables, was_played
 from active_perception_r1.scoring.statistics import (
+    DocumentBootstrap,
     PairedTest,
-    clustered_interval,
+    detectable_difference,
+    holm,
     paired_test,
     wilson_interval,
 )
@@ -47,12 +57,10 @@ from active_perception_r1.variants import first_view_pixels
 MAX_NAMED_ERRORS, MAX_ERROR_LENGTH = 3, 160
 Row = dict[str, Any]
 
-
-class Entry(NamedTuple):
-    """What one row is about."""
-
-    model: str
-    mode: Mode
+_COLUMNS = (
+    *("doc_id", "layout", "correct", "relaxed", "anls", "anls_lmms", "answer", "tool_status"),
+    *("error", "zoom_calls", "shown_zooms", "coverage", "iou", "reward"),
+)
 
 
 def leaderboard(
@@ -60,6 +68,7 @@ def leaderboard(
     output: Path,
     study: str,
     base_of: Mapping[str, str],
+    repeats: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Row]:
     """Write `leaderboard.json`, `.csv` and `.md` into the folder `output` and return the rows.
 
@@ -68,14 +77,12 @@ def leaderboard(
         output: folder, made if need be.
         study: name for the title.
         base_of: for each trained model, the model that it started from.
+        repeats: groups of models that differ in their seed only, by any name.
 
     Raises:
         DataError: a table cannot be read, or the tables are not about the same samples.
     """
-    paths = {Entry(model, Mode(mode)): path for (model, mode), path in scores.items()}
-    tables = {entry: _read(path) for entry, path in paths.items()}
-    _require_same_samples(tables, paths)
-    rows = [_row(entry, tables, base_of) for entry in tables]
+    rows = read_rows(scores, base_of, repeats or {})
     documents = {
         "leaderboard.json": json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         "leaderboard.csv": as_csv(rows),
@@ -87,44 +94,44 @@ def leaderboard(
     return rows
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path).set_index("sample_id")
-    except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors.
-        raise DataError(f"{path}: not a table of scores ({error}); run score again") from None
+def read_rows(
+    scores: Mapping[tuple[str, str], Path],
+    base_of: Mapping[str, str],
+    repeats: Mapping[str, Sequence[str]],
+) -> list[Row]:
+    """The rows described above, of these score tables.
+
+    Raises:
+        DataError: as `leaderboard`.
+    """
+    tables = read_tables(scores, _COLUMNS)
+    first = next(iter(tables.values()))
+    bootstrap = DocumentBootstrap(first["doc_id"].tolist())
+    rows = [
+        _row(entry, tables, bootstrap, base_of) | _seeds(entry, tables, bootstrap, repeats)
+        for entry in tables
+    ]
+    _adjust(rows)
+    return [{key: _plain(value) for key, value in row.items()} for row in rows]
 
 
-def _require_same_samples(
-    tables: Mapping[Entry, pd.DataFrame], paths: Mapping[Entry, Path]
-) -> None:
-    if not tables:
-        raise DataError("there are no scores to make a leaderboard of")
-    first, *others = tables
-    for other in others:
-        odd = tables[first].index.symmetric_difference(tables[other].index)
-        if len(odd):
-            raise DataError(
-                f"{paths[first]} and {paths[other]} are not about the same samples: only one has"
-                f" {odd[0]}; run score again"
-            )
-
-
-def _row(entry: Entry, tables: Mapping[Entry, pd.DataFrame], base_of: Mapping[str, str]) -> Row:
+def _row(
+    entry: Entry, tables: Tables, bootstrap: DocumentBootstrap, base_of: Mapping[str, str]
+) -> Row:
     everything, rules = tables[entry], MODES[entry.mode]
-    table = _played(everything)
+    played = was_played(everything)
+    table = everything[played]
     baseline = tables.get(Entry(entry.model, Mode.BASELINE))
-    against_baseline = _against(None if entry.mode is Mode.BASELINE else baseline, table)
+    before = None if entry.mode is Mode.BASELINE else baseline
     base = tables.get(Entry(base_of.get(entry.model, ""), entry.mode))
-    against_base = _against(base, table)
     oracle = tables.get(Entry(entry.model, Mode.ORACLE))
-    headroom = _against(baseline, _played(oracle)) if oracle is not None else None
+    against_baseline, against_base = _against(before, everything), _against(base, everything)
+    headroom = None if oracle is None else _against(baseline, oracle)
     accuracy = wilson_interval(int(table["correct"].sum()), len(table)) if len(table) else None
-    anls = clustered_interval(table["anls"].to_numpy(), table["doc_id"].tolist())
-    seen = table[table["coverage"].notna()] if rules.tool else table.iloc[:0]
-    coverage = clustered_interval(seen["coverage"].to_numpy(), seen["doc_id"].tolist())
+    judged = played & everything["coverage"].notna() & rules.tool
     failed = table[table["error"] != ""]
     satisfied = (table["shown_zooms"] > 0) & table["answer"].notna()
-    row: Row = {
+    return {
         "model": entry.model,
         "mode": str(entry.mode),
         "n": len(table),
@@ -136,42 +143,98 @@ def _row(entry: Entry, tables: Mapping[Entry, pd.DataFrame], base_of: Mapping[st
         "anls": table["anls"].mean(),
         "crop_usage": (table["shown_zooms"] > 0).mean(),
         "strict_satisfied": satisfied.mean() if rules.require_zoom else None,
-        "mean_coverage": seen["coverage"].mean(),
+        "mean_coverage": everything["coverage"][judged].mean(),
         "reward": table["reward"].mean(),
-        "tool_status": everything["tool_status"].value_counts().sort_index().to_dict(),
+        "tool_status": _counts(everything["tool_status"]),
         "n_errors": len(failed),
         "errors": "; ".join(_in_short(failed.iloc[:MAX_NAMED_ERRORS])),
         "n_no_evidence": len(everything) - len(table),
         "documents": table["doc_id"].nunique(),
+        "min_detectable": detectable_difference(len(table)),
         "headroom": headroom and headroom.difference,
         "gained": against_baseline and against_baseline.gained,
         "harmed": against_baseline and against_baseline.harmed,
+        "p_holm": None,
+        **_anls_gain("delta_anls", before, everything, bootstrap),
         "delta_base": against_base and against_base.difference,
         "p_base": against_base and against_base.p_value,
+        "p_base_holm": None,
+        **_anls_gain("delta_anls_base", base, everything, bootstrap),
         "anls_lmms": table["anls_lmms"].mean(),
         "relaxed": table["relaxed"].mean(),
-        "anls_ci_low": anls and anls.low,
-        "anls_ci_high": anls and anls.high,
-        "coverage_ci_low": coverage and coverage.low,
-        "coverage_ci_high": coverage and coverage.high,
-        "mean_iou": seen["iou"].mean(),
+        **_interval("anls", everything["anls"].where(played), bootstrap),
+        **_interval("coverage", everything["coverage"].where(judged), bootstrap),
+        "mean_iou": everything["iou"][judged].mean(),
         "mean_zoom_calls": table["zoom_calls"].mean(),
         "by_layout": _by_layout(table),
         "first_view_pixels": first_view_pixels(entry.model),
     }
-    return {key: _plain(value) for key, value in row.items()}
-
-
-def _played(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["tool_status"] != str(ToolStatus.NO_EVIDENCE)]
 
 
 def _against(before: pd.DataFrame | None, after: pd.DataFrame) -> PairedTest | None:
     """The paired test on the samples that both have played; None without a `before`."""
     if before is None:
         return None
-    both = _played(before).index.intersection(after.index)
-    return paired_test(before.loc[both, "correct"].tolist(), after.loc[both, "correct"].tolist())
+    both = was_played(before) & was_played(after)
+    return paired_test(before["correct"][both].to_numpy(), after["correct"][both].to_numpy())
+
+
+def _anls_gain(
+    name: str, before: pd.DataFrame | None, after: pd.DataFrame, bootstrap: DocumentBootstrap
+) -> Row:
+    """Mean difference on the samples that both have played, with its paired interval."""
+    if before is None:
+        return {name: None, **_ends(name, None)}
+    gain = (after["anls"] - before["anls"]).where(was_played(before) & was_played(after))
+    return {name: gain.mean(), **_interval(name, gain, bootstrap)}
+
+
+def _interval(name: str, values: pd.Series[float], bootstrap: DocumentBootstrap) -> Row:
+    return _ends(name, bootstrap.interval(values.to_numpy()))
+
+
+def _ends(name: str, interval: tuple[float, float] | None) -> Row:
+    low, high = interval or (None, None)
+    return {f"{name}_ci_low": low, f"{name}_ci_high": high}
+
+
+def _seeds(
+    entry: Entry,
+    tables: Tables,
+    bootstrap: DocumentBootstrap,
+    repeats: Mapping[str, Sequence[str]],
+) -> Row:
+    """The spread between seeds, and the mean over them with an interval over documents."""
+    group = next((models for models in repeats.values() if entry.model in models), ())
+    members = [tables[Entry(m, entry.mode)] for m in group if Entry(m, entry.mode) in tables]
+    if len(members) < 2:
+        return {"seeds": None, "seeds_mean": None, "seeds_sd": None, **_ends("seeds", None)}
+    correct = [table["correct"].astype(float).where(was_played(table)) for table in members]
+    each = [column.mean() for column in correct]
+    questions = pd.concat(correct, axis=1).mean(axis=1)
+    return {
+        "seeds": len(members),
+        "seeds_mean": np.mean(each),
+        "seeds_sd": np.std(each, ddof=1),
+        **_interval("seeds", questions, bootstrap),
+    }
+
+
+def _adjust(rows: Sequence[Row]) -> None:
+    """Fill in the p values adjusted for the family of all tests of the leaderboard."""
+    tests = [
+        (row, adjusted, row[raw])
+        for row in rows
+        for raw, adjusted in (("p_value", "p_holm"), ("p_base", "p_base_holm"))
+        if row[raw] is not None
+    ]
+    for (row, adjusted, _), value in zip(tests, holm([p for *_, p in tests]), strict=True):
+        row[adjusted] = value
+
+
+def _counts(statuses: pd.Series[str]) -> Row:
+    counts = statuses.value_counts().sort_index()
+    return {str(status): int(count) for status, count in counts.items() if count}
 
 
 def _in_short(failed: pd.DataFrame) -> Iterator[str]:
@@ -184,7 +247,7 @@ def _by_layout(table: pd.DataFrame) -> Row:
     named = table[table["layout"] != ""]
     return {
         str(layout): {"n": len(group), "accuracy": group["correct"].mean()}
-        for layout, group in named.groupby("layout")
+        for layout, group in named.groupby("layout", observed=True)
     }
 
 

@@ -3,6 +3,10 @@
 Columns of the table (boxes and areas in page coordinates; a value that does not exist is null):
 
     sample_id, doc_id, layout, requires_zoom, has_evidence   from the slice
+    page_width, page_height                                  of the page, in pixels
+    evidence_height                                          of the part of the evidence that is
+                                                             hardest to read, as a share of the
+                                                             page's height; null if none is known
     em, correct, anls, anls_lmms, relaxed                    answer metrics; `correct` is what
                                                              accuracy counts and equals `em`
     answer, tool_status, error                               `error`: of the engine or the sample's
@@ -23,10 +27,13 @@ has no coverage and no reward.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from active_perception_r1.answers import exact_match
 from active_perception_r1.data.files import atomic
@@ -39,9 +46,12 @@ from active_perception_r1.scoring.answer_metrics import anls_batch, relaxed_matc
 
 Row = dict[str, Any]
 
+ROWS_IN_MEMORY = 2000
+
 # Typed by hand, because a column may hold nothing but nulls.
 _NULLABLE = {
     "answer": "str",
+    "evidence_height": "float64",
     "coverage": "float64",
     "iou": "float64",
     "first_area": "float64",
@@ -60,64 +70,91 @@ def score(
     output: Path,
     max_error_share: float = 1.0,
 ) -> None:
-    """Write the table of scores (parquet) of a predictions file.
+    """Write the table of scores (parquet) of a predictions file, a part at a time.
 
     Raises:
         UserError: more than `max_error_share` of the episodes ended in an error.
         DataError: the slice is empty, or a prediction is unreadable, missing, given twice, or for
             no sample of the slice.
     """
-    table = score_table(_pairs(predictions, slice_file), settings)
-    _require_few_errors(table, max_error_share, predictions)
+    pairs = _pairs(predictions, slice_file)
+    rows = score_table(islice(pairs, ROWS_IN_MEMORY), settings)
+    schema = pa.Schema.from_pandas(rows, preserve_index=False)
+    total, failed = 0, rows.iloc[:0]
     with atomic(output) as part:
-        table.to_parquet(part, index=False)
+        with pq.ParquetWriter(part, schema) as writer:
+            while len(rows):
+                writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
+                total += len(rows)
+                failed = pd.concat([failed, rows[rows["error"] != ""]])
+                rows = score_table(islice(pairs, ROWS_IN_MEMORY), settings)
+        _require_few_errors(failed, total, max_error_share, predictions)
 
 
-def _require_few_errors(table: pd.DataFrame, max_error_share: float, predictions: Path) -> None:
-    failed = table[table["error"] != ""]
-    if len(failed) > max_error_share * len(table):
+def _require_few_errors(
+    failed: pd.DataFrame, total: int, max_error_share: float, predictions: Path
+) -> None:
+    if len(failed) > max_error_share * total:
         first = failed.iloc[0]
         raise UserError(
-            f"{predictions}: {len(failed)} of {len(table)} episodes ended in an error, more than"
+            f"{predictions}: {len(failed)} of {total} episodes ended in an error, more than"
             f" max_error_share {max_error_share} of the study allows; for example sample"
             f" {first['sample_id']}: {first['error']}. Run again to retry those of the engine."
         )
 
 
 def score_table(pairs: Iterable[tuple[Sample, Episode]], settings: RewardConfig) -> pd.DataFrame:
-    """The table described above, in the order of the pairs; at least one is needed."""
+    """The table described above, in the order of the pairs; empty without any."""
     rows: list[Row] = []
     accepted: list[tuple[str, ...]] = []
-    for sample, episode in pairs:  # Not kept: a sample holds its image.
+    for sample, episode in pairs:
         rows.append(_row(sample, episode, settings))
         accepted.append(sample.answers)
+    if not rows:
+        return pd.DataFrame()
     similarity = anls_batch([row["answer"] for row in rows], accepted)
     table = pd.DataFrame(rows).astype(_NULLABLE)
     return table.assign(anls=similarity.paper, anls_lmms=similarity.lmms)
 
 
 def _pairs(predictions: Path, slice_file: Path) -> Iterator[tuple[Sample, Episode]]:
-    """Each sample of the slice with its one episode."""
-    episodes: dict[str, Episode] = {}
-    for episode in read_predictions(predictions):
-        if episode.sample_id in episodes:
+    """Each sample of the slice, without its image, with its one episode.
+
+    Predictions are in slice order as `infer` writes them, and are read as the slice is. In another
+    order they are understood as well, but wait in memory for their turn.
+    """
+    episodes = read_predictions(predictions)
+    waiting: dict[str, Episode] = {}
+    seen: set[str] = set()
+
+    def read_next() -> bool:
+        episode = next(episodes, None)
+        if episode is None:
+            return False
+        if episode.sample_id in seen:
             raise DataError(
                 f"{predictions}: sample {episode.sample_id} is predicted twice; run infer again"
             )
-        episodes[episode.sample_id] = episode
+        seen.add(episode.sample_id)
+        waiting[episode.sample_id] = episode
+        return True
+
     sample = None
-    for sample in read_slice(slice_file):
-        if sample.id not in episodes:
-            raise DataError(
-                f"{predictions}: no prediction for sample {sample.id} of {slice_file};"
-                " run infer again"
-            )
-        yield sample, episodes.pop(sample.id)
+    for sample in read_slice(slice_file, images=False):
+        while sample.id not in waiting:
+            if not read_next():
+                raise DataError(
+                    f"{predictions}: no prediction for sample {sample.id} of {slice_file};"
+                    " run infer again"
+                )
+        yield sample, waiting.pop(sample.id)
     if sample is None:
         raise DataError(f"{slice_file}: no samples; run sample_slice again")
-    if episodes:
+    while read_next():
+        pass
+    if waiting:
         raise DataError(
-            f"{predictions}: sample {next(iter(episodes))} is not in {slice_file};"
+            f"{predictions}: sample {next(iter(waiting))} is not in {slice_file};"
             " the predictions belong to another slice, run infer again"
         )
 
@@ -136,6 +173,9 @@ def _row(sample: Sample, episode: Episode, settings: RewardConfig) -> Row:
         "layout": sample.layout,
         "requires_zoom": sample.requires_zoom,
         "has_evidence": bool(sample.evidence),
+        "page_width": sample.width,
+        "page_height": sample.height,
+        "evidence_height": _evidence_height(sample),
         "em": correct,
         "correct": correct,
         "relaxed": relaxed_match(answer, sample.answers),
@@ -160,3 +200,12 @@ def _row(sample: Sample, episode: Episode, settings: RewardConfig) -> Row:
         "relevance": None if failed else reward.relevance,
         "faults": None if failed else reward.faults,
     }
+
+
+def _evidence_height(sample: Sample) -> float | None:
+    """Of each part's alternatives the tallest can be read best; of the parts the lowest, worst."""
+    tallest: dict[str, float] = {}
+    for region in sample.evidence:
+        height = region.box.y1 - region.box.y0
+        tallest[region.label] = max(height, tallest.get(region.label, 0.0))
+    return min(tallest.values(), default=None)

@@ -15,9 +15,13 @@ from typing import Any
 from tabulate import tabulate
 
 from active_perception_r1.errors import DataError
+from active_perception_r1.scoring.statistics import DISCORDANCE, detectable_difference
 
 Row = dict[str, Any]
 Table = list[dict[str, str]]
+
+SMALL_ENOUGH = 0.1
+"""Slices that cannot show a difference of ten points are called too small."""
 
 _MISSING = "–"
 
@@ -26,9 +30,11 @@ _NOTES = """\
   or of a sample's data counts as not correct. Interval and test take questions as independent;
   where many share a document they are somewhat too sure.
 - **vs baseline**: difference in accuracy to the same model's baseline on the same questions; p of
-  the two-sided exact McNemar test; **+/-**: questions that went from wrong to right and from right
-  to wrong. **vs base**: the same for a trained model against the model it started from.
-- **ANLS**: the published form, where a similarity of exactly 0.5 scores 0.
+  the two-sided exact McNemar test, after Holm's correction for all tests of this page; **+/-**:
+  questions that went from wrong to right and from right to wrong. **vs base**: the same for a
+  trained model against the model it started from.
+- **ANLS**: the published form, where a similarity of exactly 0.5 scores 0; its difference to the
+  baseline, with a 95 % bootstrap interval over documents.
 - **Crop used**: share of episodes in which the model saw a crop it had asked for. **Strict**: share
   with a crop and then an answer, in fail-closed modes.
 - **Coverage**: best share of the evidence in one crop, 0 without a zoom; samples without known
@@ -59,22 +65,30 @@ def read_leaderboard(path: Path) -> list[Row]:
 
 def as_text(rows: Sequence[Row]) -> str:
     """The main results and the accuracy by layout, narrow enough for a terminal."""
-    left_out = {"+/-", "ANLS", "Strict", "Reward"}
+    left_out = {"+/-", "ANLS", "ANLS vs baseline", "Strict", "Reward"}
     if not any(row["n_errors"] for row in rows):
         left_out.add("Errors")
     results = [
         {name: cell for name, cell in cells.items() if name not in left_out}
         for cells in _results(rows)
     ]
-    tables = [table for table in (results, _layouts(rows)) if table]
-    return "\n\n".join(_formatted(table, "simple") for table in tables)
+    parts = [_formatted(results, "simple"), _power(max(row["n"] for row in rows))]
+    if layouts := _layouts(rows):
+        parts += [_formatted(layouts, "simple"), _power(_smallest_layout(rows))]
+    if seeds := _seeds(rows):
+        parts.append(_formatted(seeds, "simple"))
+    return "\n\n".join(parts)
 
 
 def as_markdown(rows: Sequence[Row], study: str) -> str:
     """A page with all tables and what their numbers mean."""
     parts = [f"# Leaderboard of study {study}", _formatted(_results(rows), "github")]
+    parts.append(_power(max(row["n"] for row in rows)))
     if layouts := _layouts(rows):
         parts += ["## Accuracy by layout", _formatted(layouts, "github")]
+        parts.append(_power(_smallest_layout(rows)))
+    if seeds := _seeds(rows):
+        parts += ["## Accuracy over seeds", _formatted(seeds, "github")]
     parts += ["## How episodes ended", _formatted(_endings(rows), "github")]
     parts += ["## Notes", "\n".join([_NOTES, *_warnings(rows)])]
     return "\n\n".join(parts) + "\n"
@@ -107,22 +121,57 @@ def _results(rows: Sequence[Row]) -> Table:
 def _result(row: Row, trained: bool) -> dict[str, str]:
     interval = f" [{_share(row['ci_low'])}, {_share(row['ci_high'])}]" if row["n"] else ""
     changed = _MISSING if row["gained"] is None else f"+{row['gained']}/-{row['harmed']}"
-    versus_base = {"vs base": _difference(row["delta_base"], row["p_base"])} if trained else {}
+    versus_base = {"vs base": _difference(row["delta_base"], row["p_base_holm"])} if trained else {}
     return {
         "Model": row["model"],
         "Mode": row["mode"],
         "n": str(row["n"]),
         "Accuracy": _share(row["accuracy"]) + interval,
-        "vs baseline": _difference(row["delta_baseline"], row["p_value"]),
+        "vs baseline": _difference(row["delta_baseline"], row["p_holm"]),
         "+/-": changed,
         **versus_base,
         "ANLS": _share(row["anls"]),
+        "ANLS vs baseline": _gain(row, "delta_anls"),
         "Crop used": _share(row["crop_usage"]),
         "Strict": _share(row["strict_satisfied"]),
         "Coverage": _share(row["mean_coverage"]),
         "Reward": _share(row["reward"]),
         "Errors": str(row["n_errors"]),
     }
+
+
+def _power(n: int) -> str:
+    """What a table of n questions can show, in words; a claim that it cannot show is ruled out."""
+    smallest = detectable_difference(n)
+    assumed = f"if {DISCORDANCE:.0%} of the answers change"
+    if smallest is None:
+        return f"Too few questions for a claim: n = {n} shows no difference at all, {assumed}."
+    found = (
+        f"a difference in accuracy that n = {n} shows with 80 % power, {assumed}: {smallest:.3f}"
+    )
+    if smallest > SMALL_ENOUGH:
+        return f"Too few questions for a claim about less than this: the smallest\n{found}."
+    return f"The smallest\n{found}."
+
+
+def _smallest_layout(rows: Sequence[Row]) -> int:
+    return min(int(layout["n"]) for row in rows for layout in row["by_layout"].values())
+
+
+def _seeds(rows: Sequence[Row]) -> Table:
+    """Models that are repeats of one another share their numbers, and are told apart by name."""
+    return [
+        {
+            "Model": row["model"],
+            "Mode": row["mode"],
+            "This seed": _share(row["accuracy"]),
+            "Seeds": str(row["seeds"]),
+            "Mean": f"{_share(row['seeds_mean'])} {_range(row, 'seeds')}",
+            "Between seeds (sd)": _share(row["seeds_sd"]),
+        }
+        for row in rows
+        if row["seeds"]
+    ]
 
 
 def _layouts(rows: Sequence[Row]) -> Table:
@@ -156,6 +205,10 @@ def _endings(rows: Sequence[Row]) -> Table:
 
 
 def _warnings(rows: Sequence[Row]) -> Iterator[str]:
+    unclear = [row for row in rows if row["p_holm"] is not None and row["p_holm"] >= 0.05]
+    if unclear:
+        names = "; ".join(f"{row['model']}, {row['mode']}" for row in unclear)
+        yield f"- **No difference shown** to their baseline (adjusted p not below .05): {names}."
     for row in rows:
         name = f"{row['model']}, {row['mode']}"
         if row["n_errors"]:
@@ -174,6 +227,15 @@ def _warnings(rows: Sequence[Row]) -> Iterator[str]:
 
 def _share(value: float | None) -> str:
     return _MISSING if value is None else f"{value:.3f}"
+
+
+def _gain(row: Row, name: str) -> str:
+    return _MISSING if row[name] is None else f"{row[name]:+.3f} {_range(row, name)}"
+
+
+def _range(row: Row, name: str) -> str:
+    low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
+    return "" if low is None else f"[{low:.3f}, {high:.3f}]"
 
 
 def _difference(delta: float | None, p_value: float | None) -> str:

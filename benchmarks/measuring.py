@@ -1,0 +1,144 @@
+"""What benchmarks share: timing, peak memory, the machine, and how figures are kept and shown.
+
+Each benchmark writes `benchmarks/results/{name}.json`; `benchmarks/render.py` makes RESULTS.md of
+them all, so that one can be run again without the others.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tabulate import tabulate
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number; `low` and `high` are the extremes of `repeats` measurements, `value` the median.
+
+    Attributes:
+        what: what was measured, and its unit.
+        bar: what it should reach, if anything.
+        note: what a reader must know to compare it.
+    """
+
+    what: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    repeats: int = 1
+    bar: str = ""
+    note: str = ""
+
+
+def spread(what: str, values: Sequence[float], bar: str = "", note: str = "") -> Figure:
+    """A figure of several measurements."""
+    middle = statistics.median(values)
+    return Figure(what, middle, min(values), max(values), len(values), bar, note)
+
+
+def ratios(what: str, over: Sequence[float], under: Sequence[float], bar: str = "") -> Figure:
+    """Of measurements taken in turns, each of `over` to its neighbour in `under`."""
+    return spread(what, [a / b for a, b in zip(over, under, strict=True)], bar)
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def best_of(run: Callable[[], object], repeats: int = 3) -> float:
+    """Seconds of the fastest of some runs."""
+    return min(seconds(run) for _ in range(repeats))
+
+
+class Run(NamedTuple):
+    """What a command took: wall time, processor time, and peak memory of its process."""
+
+    seconds: float
+    cpu: float
+    megabytes: float
+
+
+def measured(command: Sequence[str | Path]) -> Run:
+    """Run a command, which must succeed."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{shlex.join(map(str, command))} failed:\n{errors}")
+    wall = time.perf_counter() - start
+    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def report(name: str, figures: Sequence[Figure]) -> None:
+    """Print the figures and keep them, with the command, the machine and the date."""
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    document = {
+        "command": command,
+        "machine": machine(),
+        "date": datetime.date.today().isoformat(),
+        "figures": [asdict(figure) for figure in figures],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    print(f"{command}\n{document['machine']}, {document['date']}\n")
+    print(as_table(document["figures"], "simple"), "\n")
+
+
+def as_table(figures: Sequence[dict[str, object]], style: str) -> str:
+    """Values with four digits; the spread where there was more than one measurement."""
+    rows = []
+    for figure in figures:
+        low, high, value = figure["low"], figure["high"], figure["value"]
+        rows.append(
+            {
+                "what": figure["what"],
+                "value": f"{value:,.4g}",
+                "spread": ""
+                if low is None
+                else f"{low:,.4g} to {high:,.4g} ({figure['repeats']}x)",
+                "bar": figure["bar"],
+                "note": figure["note"],
+            }
+        )
+    used = [key for key in rows[0] if any(row[key] for row in rows)]
+    table = [{key: row[key] for key in used} for row in rows]
+    return tabulate(table, headers="keys", tablefmt=style, disable_numparse=True)
+
+
+def machine() -> str:
+    """Processor, cores that may be used, memory, Python and how busy the machine was."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores,"
+        f" {memory:.0f} GiB, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )

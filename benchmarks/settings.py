@@ -1,0 +1,16 @@
+"""The model and the training run that benchmarks use: those of the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from active_perception_r1.config import ModelConfig, TrainingConfig, load_config
+
+REPOSITORY = Path(__file__).parent.parent
+_CONFIG = load_config(REPOSITORY / "workflow_config.yaml")
+RUN: TrainingConfig = _CONFIG.training["tiny-zoom-vlm+grpo"]
+
+
+def model_settings() -> ModelConfig:
+    settings = _CONFIG.models[RUN.base]
+    return settings.model_copy(update={"id": str(REPOSITORY / settings.id)})

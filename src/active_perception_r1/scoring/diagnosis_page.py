@@ -1,0 +1,95 @@
+"""The diagnosis for people; what each share means is documented in `scoring.diagnosis`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+Row = Mapping[str, Any]
+
+_EFFECTS = """\
+Shares of all questions. The difference to the baseline is call gain + schema gain - call harm -
+schema harm. *Call*: the model saw a crop that it had asked for; *schema*: it did not, and only the
+offer of the tool can have changed its answer (after Med, arXiv 2602.01334)."""
+_ACCURACY = """\
+Accuracy of the episodes without a zoom, with zooms that missed the evidence, and with one that hit
+it (at least {hit:.0%} of it in one crop)."""
+_DISTRIBUTIONS = """\
+Best share of the evidence in one crop, and area of the smallest crop as a share of the page, over
+the episodes with a zoom, at the quantiles {quantiles}. Repeats: zoom calls for what an earlier crop
+had shown."""
+_SIZES = """\
+By the height of the evidence in pixels of the first view. Where the text is large enough to be read
+there, there is nothing to gain from a zoom."""
+_HEADROOM = """\
+Of the questions that the baseline gets wrong and {known}: what the mode made of them."""
+_KNOWN = {"oracle": "the oracle right", "evidence": "whose evidence is known"}
+_SIDES = "In brackets: count / of how many, 95 % interval (Wilson)."
+
+
+def as_page(rows: Sequence[Row], study: str, hit: float, quantiles: Sequence[float]) -> str:
+    """Markdown with a table for each question of the diagnosis."""
+    parts = [f"# Diagnosis of study {study}"]
+    if not rows:
+        return f"{parts[0]}\n\nNo mode with a zoom beside its model's baseline.\n"
+    parts += [_SIDES, "## What zooming changed", _EFFECTS, _table(rows, "effects")]
+    parts += ["## Accuracy by zoom", _ACCURACY.format(hit=hit), _table(rows, "accuracy")]
+    shown = ", ".join(f"{quantile:g}" for quantile in quantiles)
+    parts += ["## Coverage and tightness", _DISTRIBUTIONS.format(quantiles=shown)]
+    parts.append(_formatted([_name(row) | _distribution(row) for row in rows]))
+    sizes = [_name(row) | _size(size) for row in rows for size in row["text_size"]]
+    if sizes:
+        parts += ["## Need for zoom by text size", _SIZES, _formatted(sizes)]
+    parts.append("## Where headroom is lost")
+    for by, known in _KNOWN.items():
+        if some := [row for row in rows if row["headroom_by"] == by]:
+            parts += [_HEADROOM.format(known=known), _table(some, "headroom")]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: Sequence[Row], key: str) -> str:
+    return _formatted(
+        [
+            _name(row) | {name.replace("_", " "): _cell(share) for name, share in row[key].items()}
+            for row in rows
+        ]
+    )
+
+
+def _name(row: Row) -> dict[str, str]:
+    return {"Model": row["model"], "Mode": row["mode"]}
+
+
+def _distribution(row: Row) -> dict[str, str]:
+    return {
+        "Coverage": " / ".join(f"{value:.2f}" for value in row["coverage"]) or "–",
+        "Smallest crop": " / ".join(f"{value:.3f}" for value in row["area"]) or "–",
+        "Repeats": _cell(row["redundant"]),
+    }
+
+
+def _size(size: Row) -> dict[str, str]:
+    limits = (
+        f"{size['low']:g} up" if size["high"] is None else f"{size['low']:g} to {size['high']:g}"
+    )
+    return {
+        "Pixels": limits,
+        "baseline": _cell(size["baseline"]),
+        "this mode": _cell(size["mode"]),
+        "zoomed": _cell(size["zoomed"]),
+    }
+
+
+def _cell(share: Row) -> str:
+    if share["share"] is None:
+        return "– (0 / 0)"
+    return (
+        f"{share['share']:.3f} ({share['count']} / {share['of']},"
+        f" {share['ci_low']:.3f} to {share['ci_high']:.3f})"
+    )
+
+
+def _formatted(table: list[dict[str, str]]) -> str:
+    return tabulate(table, headers="keys", tablefmt="github", disable_numparse=True)

@@ -1,0 +1,146 @@
+"""The diagnosis and the derivation: where zooming helps, and where each number comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from active_perception_r1.cli import main
+from active_perception_r1.envs.zoom_simulator import ViewRules
+from active_perception_r1.scoring.derivation import derivation
+from active_perception_r1.scoring.diagnosis import Diagnosis, diagnose
+
+VIEW = ViewRules(max_pixels=10_000)  # a page of 1000 x 1000 is shown at a tenth of its size
+
+
+def outcomes(correct: str, zooms: str = "", **columns: Any) -> pd.DataFrame:
+    """One sample a letter: `+` right, `-` wrong; zooms `h` that hit, `m` that missed, `.` none."""
+    n = len(correct)
+    zooms = zooms or "." * n
+    values = {
+        "sample_id": [f"s{i}" for i in range(n)],
+        "doc_id": [f"page{i}" for i in range(n)],
+        "layout": [""] * n,
+        "correct": [letter == "+" for letter in correct],
+        "relaxed": [letter == "+" for letter in correct],
+        "anls": [float(letter == "+") for letter in correct],
+        "anls_lmms": [float(letter == "+") for letter in correct],
+        "answer": ["x"] * n,
+        "reward": [1.0] * n,
+        "iou": [0.1] * n,
+        "tool_status": ["answered"] * n,
+        "error": [""] * n,
+        "zoom_calls": [int(zoom != ".") for zoom in zooms],
+        "shown_zooms": [int(zoom != ".") for zoom in zooms],
+        "redundant_zooms": [0] * n,
+        "coverage": [{"h": 0.9, "m": 0.2, ".": 0.0}[zoom] for zoom in zooms],
+        "smallest_area": [None if zoom == "." else 0.04 for zoom in zooms],
+        "page_width": [1000] * n,
+        "page_height": [1000] * n,
+        "evidence_height": [0.05] * n,
+    }
+    return pd.DataFrame(values | columns).astype({"smallest_area": "float64"})
+
+
+def write(folder: Path, tables: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str], Path]:
+    paths = {}
+    for mode, table in tables.items():
+        paths["m", mode] = folder / f"{mode}.parquet"
+        table.to_parquet(paths["m", mode], index=False)
+    return paths
+
+
+def diagnosed(folder: Path, **tables: pd.DataFrame) -> Sequence[Diagnosis]:
+    return diagnose(write(folder, tables), {"m": VIEW}, folder, "demo")
+
+
+def counts(shares: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    return {name: (share.count, share.of) for name, share in shares.items()}
+
+
+class TestDiagnosis:
+    def test_changes_are_split_into_gain_and_harm_with_and_without_a_zoom(
+        self, tmp_path: Path
+    ) -> None:
+        baseline, active = outcomes("---+++-+"), outcomes("++--+--+", "hm.hm...")
+        (found,) = diagnosed(tmp_path, baseline=baseline, active=active)
+        assert counts(found.effects) == {
+            "call_gain": (2, 8),
+            "schema_gain": (0, 8),
+            "call_harm": (1, 8),
+            "schema_harm": (1, 8),
+        }
+
+    def test_gains_minus_harms_are_the_difference_to_the_baseline(self, tmp_path: Path) -> None:
+        baseline, active = outcomes("-+-+-++-"), outcomes("+-+--+++", "hmh..m..")
+        (found,) = diagnosed(tmp_path, baseline=baseline, active=active)
+        effect = {name: share.count for name, share in found.effects.items()}
+        gains = effect["call_gain"] + effect["schema_gain"]
+        harms = effect["call_harm"] + effect["schema_harm"]
+        assert gains - harms == active["correct"].sum() - baseline["correct"].sum()
+
+    def test_accuracy_is_told_by_hit_and_miss(self, tmp_path: Path) -> None:
+        (found,) = diagnosed(
+            tmp_path, baseline=outcomes("-----"), active=outcomes("++-+-", "hhmm.")
+        )
+        assert counts(found.accuracy) == {"no_zoom": (0, 1), "miss": (1, 2), "hit": (2, 2)}
+        assert found.coverage[2] == pytest.approx(0.55)
+
+    def test_headroom_is_lost_by_not_looking_looking_elsewhere_or_misreading(
+        self, tmp_path: Path
+    ) -> None:
+        (found,) = diagnosed(
+            tmp_path,
+            baseline=outcomes("------+"),
+            oracle=outcomes("+++++-+"),
+            active=outcomes("+----+-", "hhm.hh."),
+        )
+        assert found.headroom_by == "oracle"
+        assert counts(found.headroom) == {
+            "gained": (1, 5),
+            "no_zoom": (1, 5),
+            "missed": (1, 5),
+            "misread": (2, 5),
+            "error": (0, 5),
+        }
+
+    def test_text_size_is_measured_in_the_first_view(self, tmp_path: Path) -> None:
+        heights = [0.05, 0.05, 0.30, 0.30]  # 5 and 30 pixels after shrinking
+        (found,) = diagnosed(
+            tmp_path,
+            baseline=outcomes("--++", evidence_height=heights),
+            active=outcomes("+-++", "hm..", evidence_height=heights),
+        )
+        small, large = found.text_size
+        assert (small.low, small.high, small.baseline.count, small.mode.count) == (4, 6, 0, 1)
+        assert (large.low, large.high, large.zoomed.share) == (24, None, 0.0)
+
+    def test_controls_and_models_without_a_baseline_are_not_diagnosed(self, tmp_path: Path) -> None:
+        assert not diagnosed(tmp_path, active=outcomes("+-"), blank_crop=outcomes("+-"))
+        assert "No mode with a zoom" in (tmp_path / "diagnosis.md").read_text(encoding="utf-8")
+
+    def test_the_page_gives_every_share_with_its_counts(self, tmp_path: Path) -> None:
+        diagnosed(tmp_path, baseline=outcomes("----"), active=outcomes("+---", "hhm."))
+        page = (tmp_path / "diagnosis.md").read_text(encoding="utf-8")
+        assert "0.250 (1 / 4, 0.046 to 0.699)" in page
+        assert "whose evidence is known" in page
+        rows = json.loads((tmp_path / "diagnosis.json").read_text(encoding="utf-8"))["rows"]
+        assert rows[0]["effects"]["call_gain"]["share"] == 0.25
+
+
+class TestDerivation:
+    def test_counts_and_formulas_of_each_number_are_told(self, tmp_path: Path) -> None:
+        tables = {"baseline": outcomes("-" * 9 + "+"), "active": outcomes("+" * 8 + "--")}
+        text = derivation(write(tmp_path, tables), {})
+        assert "accuracy 0.8000 = 8 / 10, Wilson [0.4902, 0.9433]" in text
+        assert "+0.7000: 8 gained, 1 harmed; exact McNemar p = 0.0391" in text
+
+    def test_it_is_one_command(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        paths = write(tmp_path, {"active": outcomes("+-")})
+        assert main(["stats", "--scores", f"m/active={paths['m', 'active']}"]) == 0
+        assert "accuracy 0.5000 = 1 / 2" in capsys.readouterr().out
