@@ -57,7 +57,7 @@ def as_json(section):
     return section.model_dump_json(exclude_none=True)
 
 
-# Not a parameter of the rules: how GPUs are shared changes no result.
+# How GPUs are shared changes no result, and so makes no job run again.
 gpu_sharing = as_json(settings.gpu)
 
 

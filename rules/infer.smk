@@ -13,8 +13,10 @@ rule infer:
         gpu=lambda wildcards: settings.model(wildcards.model).gpus,
     params:
         code=lambda wildcards: inference_code(settings.model(wildcards.model)),
+        # With `input` as an argument, Snakemake does not rerun for it: it changes no result.
+        sharing=lambda wildcards, input: gpu_sharing,
         depends_on=get_inference_settings,
-        # With `input` as an argument, Snakemake does not rerun for it: `depends_on` decides.
+        # As before; `depends_on` decides.
         settings=lambda wildcards, input: as_json(settings.model(wildcards.model)),
         weights=get_weights,
         partial=get_partial,
@@ -23,4 +25,4 @@ rule infer:
         "active-perception infer --slice {input.slice} --model {wildcards.model}"
         " --settings {params.settings:q} --mode {wildcards.mode} --output {output.predictions}"
         " --partial {params.partial}"
-        " --gpu {gpu_sharing:q} --granted {resources.gpu} > {log} 2>&1"
+        " --gpu {params.sharing:q} --granted {resources.gpu} > {log} 2>&1"

@@ -34,7 +34,7 @@ rule pin:
     resources:
         gpu=0,
     params:
-        results=f"results/{settings.study}",
+        results=lambda wildcards, input: Path(input[0]).parent,
         workflow=workflow.basedir,
     shell:
         "active-perception pin --results {params.results} --workflow {params.workflow:q}"

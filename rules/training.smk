@@ -36,6 +36,8 @@ rule grpo_train:
         gpu=lambda wildcards: get_base(wildcards).gpus,
     params:
         code=training_code(),
+        # With `input` as an argument, Snakemake does not rerun for it: it changes no result.
+        sharing=lambda wildcards, input: gpu_sharing,
         depends_on=lambda wildcards: training_settings(get_run(wildcards), get_base(wildcards)),
         # With `input` as an argument, Snakemake does not rerun for it: `depends_on` decides.
         settings=lambda wildcards, input: as_json(get_run(wildcards)),
@@ -45,7 +47,7 @@ rule grpo_train:
     shell:
         "active-perception train --run {wildcards.run} --settings {params.settings:q}"
         " --model {params.base:q} --data {input} --output {params.output}"
-        " --checkpoints results/.checkpoints --gpu {gpu_sharing:q} --granted {resources.gpu}"
+        " --checkpoints results/.checkpoints --gpu {params.sharing:q} --granted {resources.gpu}"
         " > {log} 2>&1"
 
 
