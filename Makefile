@@ -21,6 +21,7 @@ demo: env
 DOCVQA ?= ../shared/data/receipts-docvqa.parquet
 SMOKE := results/.docvqa-smoke
 
+docvqa-smoke: export ACTIVE_PERCEPTION_GPUS := 0,1
 docvqa-smoke: env
 	$(BIN)/python -m tests.families $(SMOKE) $(DOCVQA)
 	PYTHONPATH=tests/without_torchvision snakemake --cores all --resources gpu=2 \
