@@ -22,6 +22,7 @@ demo: env
 DOCVQA ?= ../shared/data/receipts-docvqa.parquet
 SMOKE := results/.docvqa-smoke
 
+docvqa-smoke: export ACTIVE_PERCEPTION_GPUS := 0,1
 docvqa-smoke: env
 	$(BIN)/python -m tests.families $(SMOKE) $(DOCVQA)
 	ACTIVE_PERCEPTION_GPUS=0,1 PYTHONPATH=tests/without_torchvision \
