@@ -10,6 +10,7 @@ from active_perception_r1.config import NAME, RESULTS, parse_config
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.records import Mode
 from active_perception_r1.runtime.fingerprint import code_fingerprint, local_content
+from active_perception_r1.training.engines import engine_fingerprint
 
 
 def checked_settings():
@@ -88,6 +89,16 @@ def get_grpo_data_input(wildcards):
 
 def get_base(wildcards):
     return settings.models[get_run(wildcards).base]
+
+
+def get_training_gpus(wildcards):
+    run = get_run(wildcards)
+    return run.gpus if run.engine == "verl" else get_base(wildcards).gpus
+
+
+def get_training_environment(wildcards):
+    verl = get_run(wildcards).engine == "verl"
+    return "../envs/train.yaml" if verl else "../envs/models.yaml"
 
 
 def get_checkpoint(wildcards):

@@ -33,11 +33,11 @@ rule grpo_train:
         "logs/{study}/grpo_train/{run}.log",
     priority: 1
     conda:
-        "../envs/models.yaml"
+        get_training_environment
     resources:
-        gpu=lambda wildcards: get_base(wildcards).gpus,
+        gpu=get_training_gpus,
     params:
-        code=code_fingerprint("training.grpo"),
+        code=lambda wildcards: engine_fingerprint(get_run(wildcards).engine),
         settings=lambda wildcards: as_json(get_run(wildcards)),
         base=lambda wildcards: as_json(get_base(wildcards)),
         weights=lambda wildcards: local_content(get_base(wildcards).id),

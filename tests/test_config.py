@@ -141,8 +141,9 @@ MISTAKES: list[tuple[str, object, str]] = [
     ),
     (
         "training/tiny-zoom-vlm+grpo/base",
-        "tiny",
-        "training.tiny-zoom-vlm+grpo.base: 'tiny' is not defined; known: tiny-zoom-vlm",
+        "tiny-zoom",
+        "training.tiny-zoom-vlm+grpo.base: 'tiny-zoom' is not defined;"
+        " did you mean 'tiny-zoom-vlm'?",
     ),
     (
         "training/tiny-zoom-vlm+grpo/learning_rat",

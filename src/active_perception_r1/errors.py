@@ -15,3 +15,7 @@ class DataError(UserError):
 
 class BackendError(UserError):
     """A model that cannot be loaded or an engine that is gone."""
+
+
+class TrainingError(UserError):
+    """A training run that was stopped, or that ended without doing what it was asked for."""

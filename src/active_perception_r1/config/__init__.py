@@ -24,23 +24,31 @@ from active_perception_r1.config.file import (
 )
 from active_perception_r1.config.model import CropConfig, FirstView, ModelConfig
 from active_perception_r1.config.section import NAME
-from active_perception_r1.config.training import TrainingConfig
+from active_perception_r1.config.training import (
+    AlarmConfig,
+    LocalTraining,
+    TrainingConfig,
+    VerlTraining,
+)
 
 __all__ = [
     "NAME",
     "RESULTS",
+    "AlarmConfig",
     "BoxUnit",
     "Config",
     "CropConfig",
     "DatasetConfig",
     "FirstView",
     "HubDataset",
+    "LocalTraining",
     "ModelConfig",
     "ParquetDataset",
     "SliceConfig",
     "StudyConfig",
     "SyntheticDataset",
     "TrainingConfig",
+    "VerlTraining",
     "load_config",
     "parse_config",
     "parse_section",

@@ -19,7 +19,12 @@ from active_perception_r1.config.data import (
 from active_perception_r1.config.errors import checked, undefined
 from active_perception_r1.config.model import CropConfig, FirstView, ModelConfig
 from active_perception_r1.config.section import Name, Section, each_once
-from active_perception_r1.config.training import TrainingConfig
+from active_perception_r1.config.training import (
+    AlarmConfig,
+    LocalTraining,
+    TrainingConfig,
+    VerlTraining,
+)
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.records import Mode
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
@@ -70,6 +75,17 @@ class Config(Section):
             trained = {"id": str(training_folder(run.study, name) / "checkpoint"), "revision": None}
             return self.models[run.base].model_copy(update=trained)
         return self.models[name]
+
+    def training_run(self, name: str) -> tuple[TrainingConfig, ModelConfig]:
+        """The entries of a training run and of its base.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        if name not in self.training:
+            raise ConfigError(f"training: {undefined(name, self.training)}")
+        run = self.training[name]
+        return run, self.models[run.base]
 
 
 def training_folder(study: str, run: str) -> Path:
@@ -129,6 +145,7 @@ _SOURCES: Mapping[str, type[BaseModel]] = {
     "hub": HubDataset,
     "parquet": ParquetDataset,
 }
+_ENGINES: Mapping[str, type[BaseModel]] = {"local": LocalTraining, "verl": VerlTraining}
 
 
 def _keys_of_section(location: Sequence[str]) -> list[str]:
@@ -136,11 +153,12 @@ def _keys_of_section(location: Sequence[str]) -> list[str]:
     sections: Mapping[str, type[BaseModel]] = {
         "studies": StudyConfig,
         "models": ModelConfig,
-        "training": TrainingConfig,
         "slice": SliceConfig,
         "first_view": FirstView,
         "crop": CropConfig,
+        "alarms": AlarmConfig,
         **_SOURCES,
+        **_ENGINES,
     }
     if not location:
         return list(Config.model_fields)

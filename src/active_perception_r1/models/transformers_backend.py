@@ -75,6 +75,11 @@ class TransformersBackend:
                 replies[index] = reply
         return [replies[index] for index in range(len(requests))]
 
+    def save(self, folder: Path) -> None:
+        """Write model and processor, to be loaded by the folder's name."""
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
     def run(self, inputs: Inputs) -> Generated:
         """Generate for one batch of encoded requests.
 
