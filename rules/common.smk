@@ -128,6 +128,16 @@ def get_inference_settings(wildcards):
     return inference_settings(settings.model(wildcards.model), Mode(wildcards.mode))
 
 
+def get_training_gpus(wildcards):
+    run = get_run(wildcards)
+    return run.gpus if run.engine == "verl" else get_base(wildcards).gpus
+
+
+def get_training_environment(wildcards):
+    verl = get_run(wildcards).engine == "verl"
+    return "../envs/train.yaml" if verl else "../envs/models.yaml"
+
+
 def get_checkpoint(wildcards):
     """Of a model that a training run makes; others are there already.
 

@@ -16,12 +16,22 @@ from typing import TYPE_CHECKING
 
 from active_perception_r1.modes import decisive_rules
 from active_perception_r1.records import Mode
-from active_perception_r1.runtime.fingerprint import code_fingerprint
+from active_perception_r1.runtime.fingerprint import code_fingerprint, fingerprint
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig, TrainingConfig
 
 BACKENDS = ("transformers", "vllm", "openai")
+
+# verl imports the agent loop and the reward by name, so its launch does not show them.
+_TRAINING: Mapping[str, tuple[str, ...]] = {
+    "local": ("training.grpo",),
+    "verl": (
+        "training.verl",
+        "rollout.active_perception_agent",
+        "rollout.episode_reward",
+    ),
+}
 
 # Modules whose whole effect is in the settings below.
 _AS_DATA = ("prompts", "mode_rules", "models.dependence")
@@ -62,9 +72,10 @@ def training_settings(run: TrainingConfig, base: ModelConfig) -> str:
     return json.dumps(described, sort_keys=True)
 
 
-def training_code() -> str:
+def training_code(engine: str) -> str:
     """Fingerprint of the code of a training run."""
-    return code_fingerprint("training.grpo", without=_AS_DATA)
+    modules = _TRAINING[engine]
+    return fingerprint(*(code_fingerprint(module, without=_AS_DATA) for module in modules))
 
 
 def _model_settings(
