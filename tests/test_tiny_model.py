@@ -193,9 +193,10 @@ def test_the_shipped_folder_is_small_and_plain() -> None:
 
 def test_the_shipped_model_zooms_and_reads(tmp_path: Path) -> None:
     """On held-out pages, through the pipeline's own stages."""
-    assert main(
+    done = main(
         ["benchmark", "--model-id=tiny-zoom-vlm", "--samples=48", f"--output-dir={tmp_path}"]
     )
+    assert done == 0
     rows = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
     by_mode = {row["mode"]: row for row in rows}
     for layout in LAYOUTS:

@@ -44,7 +44,7 @@ SPEED: Mapping[str, bool | set[str]] = {
     "max_images": True,
     "batch_size": True,
     "live_episodes": True,
-    "vllm": {"gpu_memory_utilization", "max_model_len", "enforce_eager"},
+    "vllm": {"gpu_memory_utilization", "enforce_eager"},
     "openai": {"concurrency", "timeout_seconds", "retries", "api_key_env"},
 }
 _REPLACED_IN_TRAINING = ("temperature", "seed")
