@@ -146,12 +146,10 @@ def _power(n: int) -> str:
     assumed = f"if {DISCORDANCE:.0%} of the answers change"
     if smallest is None:
         return f"Too few questions for a claim: n = {n} shows no difference at all, {assumed}."
-    found = (
-        f"a difference in accuracy that n = {n} shows with 80 % power, {assumed}: {smallest:.3f}"
-    )
+    found = f"difference in accuracy that n = {n} shows with 80 % power, {assumed}: {smallest:.3f}"
     if smallest > SMALL_ENOUGH:
         return f"Too few questions for a claim about less than this: the smallest\n{found}."
-    return f"The smallest\n{found}."
+    return f"The smallest {found}."
 
 
 def _smallest_layout(rows: Sequence[Row]) -> int:
