@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke pin test chaos test-browser test-crate test-vllm browser check bench bench-quick clean
+.PHONY: env demo docvqa-smoke pin test chaos test-browser test-crate test-vllm test-verl browser check check-envs bench bench-quick clean
 
 env: .venv/installed
 
@@ -82,7 +82,22 @@ bench-quick: env
 bench: bench-quick
 	python benchmarks/render.py
 
+# verl's trainer on the CPU, with our agent loop, reward and launch: slow, and 4 GB of its own.
+# Without dependencies: verl asks for an older transformers than vLLM for CPUs can do with.
+test-verl: .venv-verl/installed
+	OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/tests/verl/shims .venv-verl/bin/python -m pytest tests/verl -x
+
+.venv-verl/installed: requirements-verl.lock
+	$(PYTHON) -m venv .venv-verl
+	.venv-verl/bin/python -m pip install --quiet --no-deps --requirement requirements-verl.lock
+	.venv-verl/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Needs the package index: can the pins of every environment still be installed together?
+check-envs: env
+	python envs/check.py
+
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
-	rm -rf .venv .venv-crate .venv-vllm build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-crate .venv-verl .venv-vllm build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -prune -exec rm -rf {} +

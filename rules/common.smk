@@ -128,6 +128,16 @@ def get_inference_settings(wildcards):
     return inference_settings(settings.model(wildcards.model), Mode(wildcards.mode))
 
 
+def get_training_gpus(wildcards):
+    run = get_run(wildcards)
+    return run.gpus if run.engine == "verl" else get_base(wildcards).gpus
+
+
+def get_training_environment(wildcards):
+    verl = get_run(wildcards).engine == "verl"
+    return "../envs/train.yaml" if verl else "../envs/models.yaml"
+
+
 def get_checkpoint(wildcards):
     """Of a model that a training run makes; others are there already.
 
@@ -323,7 +333,10 @@ def get_code(wildcards):
         if "study" in known.wildcard_names and (trains or "run" not in known.wildcard_names)
     }
     code["download_dataset"] = get_download_code(wildcards)
-    del code["infer"]  # Each model has its own.
+    del code["infer"]  # Each model has its own,
+    code.pop("grpo_train", None)  # and so has each run.
+    for run in get_runs(wildcards.study):
+        code[f"grpo_train {run}"] = training_code(settings.training[run].engine)
     for model in study.variants:
         code[f"infer {model}"] = inference_code(settings.model(model))
     return json.dumps(code)

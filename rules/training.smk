@@ -31,11 +31,11 @@ rule grpo_train:
         "logs/{study}/grpo_train/{run}.log",
     priority: 1
     conda:
-        "../envs/models.yaml"
+        get_training_environment
     resources:
-        gpu=lambda wildcards: get_base(wildcards).gpus,
+        gpu=get_training_gpus,
     params:
-        code=training_code(),
+        code=lambda wildcards: training_code(get_run(wildcards).engine),
         depends_on=lambda wildcards: training_settings(get_run(wildcards), get_base(wildcards)),
         # With `input` as an argument, Snakemake does not rerun for it: `depends_on` decides.
         settings=lambda wildcards, input: as_json(get_run(wildcards)),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from active_perception_r1.config import ModelConfig, TrainingConfig
+from active_perception_r1.config import LocalTraining, ModelConfig
 from active_perception_r1.data.files import sha256_of
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
@@ -25,7 +25,7 @@ from active_perception_r1.training.grpo import (
 from active_perception_r1.training.rollout import Sequences, merge_turns, roll_out
 from tests.scripted import make_sample
 
-RUN = TrainingConfig(
+RUN = LocalTraining(
     base="tiny",
     study="demo",
     steps=4,

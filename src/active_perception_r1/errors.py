@@ -19,3 +19,7 @@ class BackendError(UserError):
 
 class HubError(DataError, BackendError):
     """A model or dataset that the hub does not give, or gives in another version than before."""
+
+
+class TrainingError(UserError):
+    """A training run that was stopped, or that ended without doing what it was asked for."""

@@ -10,6 +10,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from active_perception_r1.cli.arguments import (
     Commands,
@@ -31,13 +32,39 @@ def add_commands(commands: Commands) -> None:
     add_path(infer, "--partial", "where finished episodes wait until all are done")
     add_gpu_sharing(infer)
 
-    train = add_command(commands, "train", _run_train, "improve a model's zooming by GRPO")
+    train = add_command(
+        commands,
+        "train",
+        _run_train,
+        "improve a model's zooming by GRPO; without --settings and --model, the run of that name"
+        " in the configuration file",
+    )
     train.add_argument("--run", dest="run_name", required=True, help="name of the training run")
-    add_text(train, "--settings", "JSON of the run's entry in the configuration")
-    add_text(train, "--model", "JSON of the base model's entry")
-    add_path(train, "--data", "training questions, from `grpo-data`")
-    add_path(train, "--output", "folder for the trained checkpoint and the metrics")
-    add_path(train, "--checkpoints", "folder for the states to resume from")
+    train.add_argument("--settings", help="JSON of the run's entry in the configuration")
+    train.add_argument("--model", help="JSON of the base model's entry")
+    train.add_argument(
+        "--config",
+        type=Path,
+        default=Path("workflow_config.yaml"),
+        metavar="PATH",
+        help="configuration file (default: %(default)s)",
+    )
+    train.add_argument(
+        "--data", type=Path, metavar="PATH", help="training questions, from `grpo-data`"
+    )
+    train.add_argument(
+        "--output", type=Path, metavar="PATH", help="folder for the checkpoint and the metrics"
+    )
+    train.add_argument(
+        "--checkpoints",
+        type=Path,
+        default=Path("results/.checkpoints"),
+        metavar="PATH",
+        help="folder for the states to resume from (default: %(default)s)",
+    )
+    train.add_argument(
+        "--dry-run", action="store_true", help="print the launch of verl with every override"
+    )
     add_gpu_sharing(train)
 
     tiny = add_command(commands, "train-tiny", _run_train_tiny, "train tiny-zoom-vlm from scratch")
@@ -68,26 +95,34 @@ def _leased(command: argparse.Namespace, gpus: int, purpose: str) -> Iterator[No
 
 
 def _run_train(command: argparse.Namespace) -> None:
-    from active_perception_r1.config import ModelConfig, TrainingConfig, parse_section
-    from active_perception_r1.data.files import sha256_of
-    from active_perception_r1.models.dependence import training_code, training_settings
-    from active_perception_r1.runtime.fingerprint import fingerprint, local_content
-
-    run = parse_section(TrainingConfig, command.settings)
-    base = parse_section(ModelConfig, command.model)
-    # The state of a run with other code, settings or data must not be taken up.
-    state = fingerprint(
-        training_code(),
-        training_settings(run, base),
-        local_content(base.id),
-        sha256_of(command.data),
+    from active_perception_r1.config import (
+        ModelConfig,
+        TrainingConfig,
+        load_config,
+        parse_section,
+        training_folder,
     )
-    with _leased(command, base.gpus, f"train {command.run_name}"):
-        from active_perception_r1.training.grpo import train
+    from active_perception_r1.training import engines
 
-        train(
-            command.run_name, run, base, command.data, command.output, command.checkpoints / state
-        )
+    if command.settings and command.model:
+        run = parse_section(TrainingConfig, command.settings)
+        base = parse_section(ModelConfig, command.model)
+    else:
+        run, base = load_config(command.config).training_run(command.run_name)
+    folder = training_folder(run.study, command.run_name)
+    job = engines.Job(
+        name=command.run_name,
+        run=run,
+        base=base,
+        data=command.data or folder / "data.parquet",
+        output=command.output or folder,
+        checkpoints=command.checkpoints,
+    )
+    if command.dry_run:
+        print(engines.describe(job))
+        return
+    with _leased(command, engines.local_gpus(job), f"train {job.name}"):
+        engines.train(job)
 
 
 def _run_train_tiny(command: argparse.Namespace) -> None:

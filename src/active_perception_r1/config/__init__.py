@@ -31,11 +31,17 @@ from active_perception_r1.config.model import (
     VllmConfig,
 )
 from active_perception_r1.config.section import NAME
-from active_perception_r1.config.training import TrainingConfig
+from active_perception_r1.config.training import (
+    AlarmConfig,
+    LocalTraining,
+    TrainingConfig,
+    VerlTraining,
+)
 
 __all__ = [
     "NAME",
     "RESULTS",
+    "AlarmConfig",
     "BoxUnit",
     "Config",
     "CropConfig",
@@ -43,6 +49,7 @@ __all__ = [
     "FirstView",
     "GpuConfig",
     "HubDataset",
+    "LocalTraining",
     "ModelConfig",
     "OpenAIConfig",
     "ParquetDataset",
@@ -50,6 +57,7 @@ __all__ = [
     "StudyConfig",
     "SyntheticDataset",
     "TrainingConfig",
+    "VerlTraining",
     "VllmConfig",
     "load_config",
     "parse_config",

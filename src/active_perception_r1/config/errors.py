@@ -17,7 +17,8 @@ T = TypeVar("T")
 KeysOfSection = Callable[[Sequence[str]], list[str]]
 
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
-_NO_SOURCE = ("union_tag_invalid", "union_tag_not_found")
+_NO_TAG = ("union_tag_invalid", "union_tag_not_found")
+_TAG_OF = {"dataset": "source", "training": "engine"}  # The key that says which kind a section is.
 
 
 def checked(validate: Callable[[], T], keys_of_section: KeysOfSection) -> T:
@@ -59,12 +60,18 @@ def _message(error: ErrorDetails, keys_of_section: KeysOfSection) -> str:
     known = keys_of_section(location[:-1])
     if location[2:3] == ["dataset"]:
         del location[3:4]  # Pydantic puts the source there; the file has no such level.
+    if location[:1] == ["training"]:
+        del location[2:3]  # Likewise the engine.
     if location[-1:] == ["[key]"]:
         del location[-2:]  # What is wrong is the name of an entry, not something in it.
     complaint = _complaint(error, location[-1] if location else "", known)
-    if error["type"] in _NO_SOURCE:
-        location.append("source")
+    if error["type"] in _NO_TAG:
+        location.append(_tag_key(error))
     return ": ".join(part for part in (".".join(location), complaint) if part)
+
+
+def _tag_key(error: ErrorDetails) -> str:
+    return _TAG_OF["training" if error["loc"][:1] == ("training",) else "dataset"]
 
 
 def _complaint(error: ErrorDetails, key: str, known: list[str]) -> str:
@@ -79,7 +86,7 @@ def _complaint(error: ErrorDetails, key: str, known: list[str]) -> str:
         case "enum" | "literal_error":
             return undefined(str(given), _listed(context["expected"]))
         case "union_tag_invalid":
-            return undefined(str(given["source"]), _listed(context["expected_tags"]))
+            return undefined(str(given[_tag_key(error)]), _listed(context["expected_tags"]))
         case "string_pattern_mismatch":
             return (
                 f"'{given}' cannot be a name; use letters, digits and . _ + -,"

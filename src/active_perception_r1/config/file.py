@@ -34,7 +34,12 @@ from active_perception_r1.config.model import (
     VllmConfig,
 )
 from active_perception_r1.config.section import Name, Section, each_once
-from active_perception_r1.config.training import TrainingConfig
+from active_perception_r1.config.training import (
+    AlarmConfig,
+    LocalTraining,
+    TrainingConfig,
+    VerlTraining,
+)
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.mode_rules import MODES
 from active_perception_r1.records import Mode
@@ -156,6 +161,17 @@ class Config(Section):
         )
         return part.model_dump(mode="json")
 
+    def training_run(self, name: str) -> tuple[TrainingConfig, ModelConfig]:
+        """The entries of a training run and of its base.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        if name not in self.training:
+            raise ConfigError(f"training: {undefined(name, self.training)}")
+        run = self.training[name]
+        return run, self.models[run.base]
+
 
 def training_folder(study: str, run: str) -> Path:
     """Where a training run leaves its data, metrics and checkpoint."""
@@ -236,6 +252,7 @@ _SOURCES: Mapping[str, type[BaseModel]] = {
     "hub": HubDataset,
     "parquet": ParquetDataset,
 }
+_ENGINES: Mapping[str, type[BaseModel]] = {"local": LocalTraining, "verl": VerlTraining}
 
 
 def _keys_of_section(location: Sequence[str]) -> list[str]:
@@ -243,14 +260,15 @@ def _keys_of_section(location: Sequence[str]) -> list[str]:
     sections: Mapping[str, type[BaseModel]] = {
         "studies": StudyConfig,
         "models": ModelConfig,
-        "training": TrainingConfig,
         "gpu": GpuConfig,
         "slice": SliceConfig,
         "first_view": FirstView,
         "crop": CropConfig,
         "vllm": VllmConfig,
         "openai": OpenAIConfig,
+        "alarms": AlarmConfig,
         **_SOURCES,
+        **_ENGINES,
     }
     if not location:
         return list(Config.model_fields)

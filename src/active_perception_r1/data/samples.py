@@ -59,6 +59,23 @@ def read_slice(path: Path, images: bool = True) -> Iterator[Sample]:
                 yield _from_row({"image": b"", **row})
 
 
+class SampleFile:
+    """A slice file to read single samples from, in any order, with one row group in memory.
+
+    Raises:
+        DataError: the file is missing or not parquet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open_parquet(path)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample at a position of the file, counted from 0."""
+        group, place = divmod(index, ROWS_PER_GROUP)
+        row: Row = self._file.read_row_group(group, SCHEMA.names).slice(place, 1).to_pylist()[0]
+        return _from_row(row)
+
+
 def slice_length(path: Path) -> int:
     """Number of samples in a slice file, without reading them.
 

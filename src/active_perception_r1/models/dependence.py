@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from active_perception_r1.modes import decisive_rules
 from active_perception_r1.records import Mode
-from active_perception_r1.runtime.fingerprint import code_fingerprint
+from active_perception_r1.runtime.fingerprint import code_fingerprint, fingerprint
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig, TrainingConfig
@@ -26,6 +26,16 @@ BACKENDS = ("transformers", "vllm", "openai")
 # Modules whose whole effect is in the settings below.
 _AS_DATA = ("prompts", "mode_rules", "models.dependence")
 _IN_RULES = ("zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns")
+# verl imports the last three by name, so the first module does not show them.
+_ENGINES: Mapping[str, tuple[str, ...]] = {
+    "local": ("training.grpo",),
+    "verl": (
+        "training.verl",
+        "training.verl_frozen_vision",
+        "rollout.active_perception_agent",
+        "rollout.episode_reward",
+    ),
+}
 # How fast and where, not what. In float32 the last bits of a logit may differ between batches.
 SPEED: Mapping[str, bool | set[str]] = {
     "gpus": True,
@@ -62,9 +72,10 @@ def training_settings(run: TrainingConfig, base: ModelConfig) -> str:
     return json.dumps(described, sort_keys=True)
 
 
-def training_code() -> str:
+def training_code(engine: str) -> str:
     """Fingerprint of the code of a training run."""
-    return code_fingerprint("training.grpo", without=_AS_DATA)
+    modules = _ENGINES[engine]
+    return fingerprint(*(code_fingerprint(module, without=_AS_DATA) for module in modules))
 
 
 def _model_settings(

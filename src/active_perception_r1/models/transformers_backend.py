@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -78,6 +79,11 @@ class TransformersBackend:
             for index, reply in zip(batch, self._run([requests[i] for i in batch]), strict=True):
                 replies[index] = reply
         return [replies[index] for index in range(len(requests))]
+
+    def save(self, folder: Path) -> None:
+        """Write model and processor, to be loaded by the folder's name."""
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
 
     def run(self, inputs: Inputs) -> Generated:
         """Generate for one batch of encoded requests.

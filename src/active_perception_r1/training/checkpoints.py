@@ -5,15 +5,49 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from active_perception_r1.data.files import atomic, sha256_of, write_json
 from active_perception_r1.errors import DataError
-from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.runtime.resume import open_locked
+from active_perception_r1.training.model_card import model_card
+
+if TYPE_CHECKING:
+    from active_perception_r1.config import TrainingConfig
+
+
+class MetricsLog:
+    """Metrics of a run so far: JSON lines, one for each step from 1."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def append(self, row: Mapping[str, float | None]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def steps(self) -> int:
+        """How many steps there are whole lines of."""
+        return len(self._lines())
+
+    def rewind(self, step: int) -> None:
+        """Drop what comes after `step`: those steps run again."""
+        with atomic(self.path) as part:
+            part.write_text("".join(self._lines()[:step]), encoding="utf-8")
+
+    def _lines(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [line for line in lines if line.endswith("\n")]
 
 
 class CheckpointStore:
@@ -27,8 +61,7 @@ class CheckpointStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.metrics = folder / "metrics.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
+        self.metrics = MetricsLog(folder / "metrics.jsonl")
         self._lock = open_locked(folder / "lock")
 
     def restore(self, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> int:
@@ -38,22 +71,14 @@ class CheckpointStore:
         """
         saved = self._saved()
         if not saved:
-            self.metrics.unlink(missing_ok=True)
+            self.metrics.rewind(0)
             return 0
         state = torch.load(saved[-1], weights_only=True)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         step: int = state["step"]
-        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:step]
-        with atomic(self.metrics) as part:
-            part.write_text("".join(lines), encoding="utf-8")
+        self.metrics.rewind(step)
         return step
-
-    def log(self, row: Mapping[str, float]) -> None:
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
 
     def save(self, step: int, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Keep the state after `step`, and only that one."""
@@ -68,30 +93,55 @@ class CheckpointStore:
         return sorted(self._folder.glob("step-*.pt"))
 
 
-def publish(policy: TransformersBackend, store: CheckpointStore, steps: int, output: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a checkpoint comes from; `base_revision` is a hub commit or a fingerprint."""
+
+    name: str
+    run: TrainingConfig
+    base: str
+    base_revision: str
+    data: Path
+
+
+def publish(
+    save: Callable[[Path], None], trained: Trained, metrics: MetricsLog, output: Path
+) -> None:
     """Write the finished run: `output`/checkpoint, loadable by name, and `output`/metrics.jsonl.
 
     `output`/checkpoint.json names the checkpoint's files with their sha256, so that what depends on
     the checkpoint can depend on its content.
 
+    Args:
+        save: writes model and processor into a folder.
+
     Raises:
         DataError: the metrics do not show that every step ran, once.
     """
-    metrics = store.metrics.read_text(encoding="utf-8")
-    done = [json.loads(line)["step"] for line in metrics.splitlines()]
-    if done != list(range(1, steps + 1)):
+    text = metrics.path.read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    steps = trained.run.steps
+    if [row["step"] for row in rows] != list(range(1, steps + 1)):
         raise DataError(
-            f"{store.metrics}: expected the steps 1 to {steps} once each, found {len(done)};"
-            f" delete {store.metrics.parent} to train afresh"
+            f"{metrics.path}: expected the steps 1 to {steps} once each, found {len(rows)};"
+            f" delete {metrics.path.parent} to train afresh"
         )
     checkpoint, partial = output / "checkpoint", output / "checkpoint.partial"
     for stale in (checkpoint, partial):
         shutil.rmtree(stale, ignore_errors=True)
-    policy.model.save_pretrained(partial)
-    policy.processor.save_pretrained(partial)
+    partial.mkdir(parents=True)
+    save(partial)
+    about = {
+        "steps": steps,
+        "base": trained.base,
+        "base_revision": trained.base_revision,
+        "engine": trained.run.engine,
+        "data_sha256": sha256_of(trained.data),
+    }
+    card = model_card(trained.name, trained.run, about, rows[-1])
+    (partial / "README.md").write_text(card, encoding="utf-8")
     partial.rename(checkpoint)
     files = {path.name: sha256_of(path) for path in sorted(checkpoint.iterdir())}
-    about = {"steps": steps, "base": policy.settings.id, "base_revision": policy.revision}
     write_json(output / "checkpoint.json", {**about, "files": files})
     with atomic(output / "metrics.jsonl") as part:
-        part.write_text(metrics, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")

@@ -38,7 +38,7 @@ from active_perception_r1.rewards.active_vision_reward import (
     episode_reward,
 )
 from active_perception_r1.runtime.memory import keep_freed_memory
-from active_perception_r1.training.checkpoints import CheckpointStore, publish
+from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no training
@@ -104,12 +104,14 @@ def train(
     with tqdm(total=run.steps, initial=done, desc=name, unit="step") as bar:
         for step in range(done + 1, run.steps + 1):
             metrics = trainer.step(step)
-            store.log(asdict(metrics))
+            store.metrics.append(asdict(metrics))
             bar.set_postfix(reward=f"{metrics.reward:.2f}", accuracy=f"{metrics.accuracy:.2f}")
             bar.update()
             if step % run.save_every == 0 or step == run.steps:
                 store.save(step, trainer.policy.model, trainer.optimiser)
-    publish(trainer.policy, store, run.steps, output)
+    policy = trainer.policy
+    trained = Trained(name, run, base.id, policy.revision, data)
+    publish(policy.save, trained, store.metrics, output)
 
 
 class GrpoTrainer:

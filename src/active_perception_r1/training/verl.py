@@ -1,0 +1,282 @@
+"""A run of verl's trainer: prepared, started, watched, resumed, exported.
+
+verl trains in a process of its own. This one reads what it logs, stops it when it goes wrong, and
+believes that it is done only when every step has been seen.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from tqdm import tqdm
+
+from active_perception_r1.config import ModelConfig, VerlTraining
+from active_perception_r1.data.files import atomic, write_json
+from active_perception_r1.data.samples import slice_length
+from active_perception_r1.errors import DataError, TrainingError
+from active_perception_r1.models.weights import find_weights
+from active_perception_r1.training.checkpoints import MetricsLog, Trained, publish
+from active_perception_r1.training.verl_data import write_verl_data
+from active_perception_r1.training.verl_launch import RunFiles, agent_loops, command, overrides
+from active_perception_r1.training.verl_metrics import Alarms, VerlStepMetrics, step_metrics
+
+POLL_SECONDS = 1.0
+GRACE_SECONDS = 20.0
+TAIL_LINES = 30
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def train(
+    name: str,
+    run: VerlTraining,
+    base: ModelConfig,
+    data: Path,
+    output: Path,
+    checkpoints: Path,
+) -> None:
+    """Train `base` on the samples of `data`; resume from `checkpoints` when a run was cut off.
+
+    Writes what the local engine writes: `output`/checkpoint and `output`/metrics.jsonl.
+
+    Raises:
+        DataError: fewer samples than one step takes.
+        TrainingError: verl failed, an alarm stopped it, or it did not do all its steps.
+        BackendError: the base model cannot be had.
+    """
+    questions = slice_length(data)
+    if questions < run.prompts_per_step:
+        raise DataError(
+            f"{data}: {questions} samples, but a step of {name} takes {run.prompts_per_step}"
+        )
+    state = checkpoints.resolve()
+    state.mkdir(parents=True, exist_ok=True)
+    progress = Progress(state, run)
+    done = progress.resume()
+    weights, revision = _weights(base)
+    local = base.model_copy(update={"id": weights})
+    files = progress.files(data.resolve())
+    if done < run.steps:
+        if not files.data.exists():
+            write_verl_data(data, run.study, local, files.data)
+        with atomic(files.agents) as part:
+            part.write_text(agent_loops(local, files), encoding="utf-8")
+        settings = overrides(name, run, local, files, questions)
+        output_of_verl = files.verl_log.with_suffix(".log")
+        print(f"verl writes to {output_of_verl}", file=sys.stderr)
+        with _started(command(settings), output_of_verl) as process:
+            progress.follow(name, process, files.verl_log)
+        _require_success(process, output_of_verl)
+    trained = Trained(name, run, base.id, revision, data)
+    publish(lambda folder: export(progress.chosen(), folder), trained, progress.metrics, output)
+
+
+class Progress:
+    """What a run has done so far, as its folder tells it."""
+
+    def __init__(self, state: Path, run: VerlTraining) -> None:
+        self._state = state
+        self._run = run
+        self.metrics = MetricsLog(state / "metrics.jsonl")
+
+    def files(self, samples: Path) -> RunFiles:
+        """Those of the next start."""
+        attempt = 1 + len(list(self._state.glob("verl.*.jsonl")))
+        files = RunFiles(samples, self._state, f"{attempt:03d}")
+        files.episodes.mkdir(exist_ok=True)
+        files.verl_log.touch()
+        return files
+
+    def resume(self) -> int:
+        """Make ready to go on, and return the number of steps that are done.
+
+        That is the latest checkpoint up to which every step has its metrics: a kill between a
+        checkpoint and its log line loses the checkpoint, not the line. Whatever is later goes.
+        """
+        for log in sorted(self._state.glob("verl.*.jsonl")):
+            self._take_up(log)
+        seen = self.metrics.steps()
+        done = max((step for step in self._saved() if step <= seen), default=0)
+        self.metrics.rewind(done)
+        for step in self._saved():
+            if step > done:
+                shutil.rmtree(self._folder(step))
+        for path in (self._state / "episodes").glob("*.jsonl"):
+            if int(path.stem) > done:
+                path.unlink()
+        tracker = self._state / "checkpoints" / "latest_checkpointed_iteration.txt"
+        tracker.unlink(missing_ok=True)
+        if done:
+            tracker.write_text(str(done), encoding="utf-8")
+        return done
+
+    def follow(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        """Keep the metrics of every step that verl logs, until it ends.
+
+        Raises:
+            TrainingError: an alarm.
+        """
+        alarms = Alarms(self._run.alarms)
+        with tqdm(
+            total=self._run.steps, initial=self.metrics.steps(), desc=name, unit="step"
+        ) as bar:
+            for line in _lines(log, process):
+                row = self._note(line)
+                if row is None:
+                    continue
+                bar.set_postfix(reward=f"{row.reward:.2f}", accuracy=f"{row.accuracy:.2f}")
+                bar.update()
+                self._keep_best(row.step)
+                alarms.check(row)
+
+    def chosen(self) -> Path:
+        """The checkpoint to export."""
+        best = self._state / "best"
+        return (
+            best if self._run.export == "best" and best.exists() else self._folder(self._run.steps)
+        )
+
+    def _take_up(self, log: Path) -> None:
+        """Steps that an earlier start logged and that were not taken notice of."""
+        for line in log.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                self._note(line)
+
+    def _note(self, line: bytes) -> VerlStepMetrics | None:
+        """Keep the metrics of verl's log line; None if it is no step or one that is known."""
+        logged = json.loads(line)
+        step: int = logged["step"]
+        if "actor/lr" not in logged["data"] or step != self.metrics.steps() + 1:
+            return None
+        row = step_metrics(step, logged["data"], self._state / "episodes")
+        self.metrics.append(asdict(row))
+        return row
+
+    def _keep_best(self, step: int) -> None:
+        """If the checkpoint of `step` has the highest mean reward since the one before it."""
+        if not self._folder(step).is_dir():
+            return
+        rows = [json.loads(line) for line in self.metrics.path.read_text("utf-8").splitlines()]
+        reward = statistics.fmean(row["reward"] for row in rows[-self._run.save_every :])
+        best, note = self._state / "best", self._state / "best.json"
+        if note.exists() and json.loads(note.read_text("utf-8"))["reward"] >= reward:
+            return
+        shutil.rmtree(best, ignore_errors=True)
+        # Hard links: verl may delete its own, and the optimiser is needed to go on only.
+        shutil.copytree(
+            self._folder(step),
+            best,
+            copy_function=os.link,
+            ignore=shutil.ignore_patterns("optim_*", "extra_state_*"),
+        )
+        write_json(note, {"step": step, "reward": reward})
+
+    def _saved(self) -> list[int]:
+        found = (self._state / "checkpoints").glob("global_step_*")
+        return sorted(int(path.name.removeprefix("global_step_")) for path in found)
+
+    def _folder(self, step: int) -> Path:
+        return self._state / "checkpoints" / f"global_step_{step}"
+
+
+def export(checkpoint: Path, folder: Path) -> None:
+    """Write verl's sharded checkpoint as a Hugging Face folder with processor.
+
+    An adapter is merged into the weights, so that the result loads like any other model.
+
+    Raises:
+        TrainingError: verl's merger failed.
+    """
+    actor = checkpoint / "actor"
+    merge = ["-m", "verl.model_merger", "merge", "--backend", "fsdp"]
+    where = ["--local_dir", str(actor), "--target_dir", str(folder)]
+    done = subprocess.run([sys.executable, *merge, *where], capture_output=True, text=True)
+    if done.returncode:
+        raise TrainingError(f"{actor}: cannot be exported: {_tail(done.stdout + done.stderr)}")
+    adapter = folder / "lora_adapter"
+    if adapter.is_dir():
+        _merge_adapter(adapter, folder)
+
+
+def _merge_adapter(adapter: Path, folder: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto")
+    PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().save_pretrained(folder)
+    shutil.rmtree(adapter)
+
+
+def _weights(base: ModelConfig) -> tuple[str, str]:
+    """Folder of the base model's files, and which revision they are of."""
+    found = find_weights(base)
+    if found.commit is None:
+        return str(Path(found.id).resolve()), found.revision
+    return snapshot_download(found.id, revision=found.commit), found.revision
+
+
+@contextmanager
+def _started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The process, which does not outlive this one, however this one ends."""
+    libc = ctypes.CDLL(None)
+
+    def die_with_parent() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            arguments,
+            cwd=log.parent,  # Hydra leaves a folder there
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _lines(path: Path, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """Whole lines of a growing file, until the process that writes it has ended."""
+    with path.open("rb") as file:
+        waiting = b""
+        while True:
+            ended = process.poll() is not None
+            while part := file.readline():
+                waiting += part
+                if waiting.endswith(b"\n"):
+                    yield waiting
+                    waiting = b""
+            if ended:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _require_success(process: subprocess.Popen[bytes], log: Path) -> None:
+    if process.returncode:
+        said = _tail(log.read_text(encoding="utf-8", errors="replace"))
+        raise TrainingError(f"verl ended with status {process.returncode}; {log} ends:\n{said}")
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.splitlines()[-TAIL_LINES:])

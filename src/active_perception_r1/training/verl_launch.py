@@ -1,0 +1,325 @@
+"""From one typed entry of the configuration to verl 0.9.1's own: every override, and nothing else.
+
+The settings that do not come from the entry are what Qwen2-VL and Qwen2.5-VL train reliably with:
+no fused kernels, no torch.compile for actor, FSDP and reference, scaled-dot-product attention
+without removed padding (flash-attn is not among the pins), and vLLM loading the real weights
+(`load_format: auto`): with `dummy`, what the weight sync does not send stays noise.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from active_perception_r1.config import ModelConfig, VerlTraining
+from active_perception_r1.errors import ConfigError
+
+AGENT = "active_perception_zoom"
+AGENT_CLASS = "active_perception_r1.rollout.active_perception_agent.ActivePerceptionZoomAgentLoop"
+FROZEN_VISION = "active_perception_r1.training.verl_frozen_vision"
+REWARD = "pkg://active_perception_r1.rollout.episode_reward"
+
+Value = bool | int | float | str | None | list[str] | list[float]
+Overrides = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """Where a run keeps its things; absolute, and on a file system that all nodes share.
+
+    Attributes:
+        samples: the `grpo-data` file.
+        state: folder of this run, keyed by all that it depends on.
+        attempt: name of this start of it: verl truncates its log when it starts.
+    """
+
+    samples: Path
+    state: Path
+    attempt: str
+
+    @property
+    def data(self) -> Path:
+        return self.state / "verl.parquet"
+
+    @property
+    def agents(self) -> Path:
+        return self.state / "agents.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.state / "checkpoints"
+
+    @property
+    def episodes(self) -> Path:
+        """One file for each step, one line for each episode."""
+        return self.state / "episodes"
+
+    @property
+    def verl_log(self) -> Path:
+        """What verl's `file` logger writes: {"step": .., "data": {..}} for each step."""
+        return self.state / f"verl.{self.attempt}.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A key of the run's entry, or with `model.` of its base's, that a variable stands in for."""
+
+    key: str
+    kind: type[int] | type[float] | type[str]
+
+
+SWITCHES: Mapping[str, Switch] = {
+    "MODEL_PATH": Switch("model.id", str),
+    "N_RESPONSES": Switch("samples_per_prompt", int),
+    "TRAIN_BATCH_SIZE": Switch("prompts_per_step", int),
+    "VAL_BATCH_SIZE": Switch("validation_batch", int),
+    "MAX_PROMPT_LENGTH": Switch("max_prompt_tokens", int),
+    "MAX_RESPONSE_LENGTH": Switch("max_response_tokens", int),
+    "TOTAL_STEPS": Switch("steps", int),
+    "LEARNING_RATE": Switch("learning_rate", float),
+    "SAVE_FREQ": Switch("save_every", int),
+    "LORA_RANK": Switch("lora_rank", int),
+    "ROLLOUT_GPU_MEMORY_UTILIZATION": Switch("rollout_memory", float),
+    "TENSOR_PARALLEL_SIZE": Switch("tensor_parallel", int),
+}
+
+
+def switched(
+    run: VerlTraining, base: ModelConfig, environment: Mapping[str, str] = os.environ
+) -> tuple[VerlTraining, ModelConfig]:
+    """The entries with what the environment says instead.
+
+    Raises:
+        ConfigError: a variable holds no value of its kind, or one that the entry does not allow.
+    """
+    changes: dict[str, object] = {}
+    for name, switch in SWITCHES.items():
+        if text := environment.get(name):
+            try:
+                changes[switch.key] = switch.kind(text)
+            except ValueError:
+                raise ConfigError(f"{name}: '{text}' is not a number") from None
+    if model := changes.pop("model.id", None):
+        base = base.model_copy(update={"id": str(model), "revision": None})
+    try:
+        return VerlTraining.model_validate({**run.model_dump(), **changes}), base
+    except ValueError as error:
+        raise ConfigError(f"environment: {' '.join(str(error).split())}") from None
+
+
+def overrides(
+    name: str, run: VerlTraining, base: ModelConfig, files: RunFiles, questions: int
+) -> Overrides:
+    """Every key of verl's configuration that we set; `+` marks those its schema leaves open.
+
+    Args:
+        questions: how many there are to train on, at least `run.prompts_per_step`.
+    """
+    return {
+        **_data(run, files),
+        **_policy(run, base),
+        **_update(run),
+        **_rollout(run, base, files),
+        **_reward(run, files),
+        **_trainer(name, run, files, questions),
+        **run.overrides,
+    }
+
+
+def command(settings: Overrides) -> list[str]:
+    """verl's trainer, by the Python that runs this."""
+    arguments = [f"{key}={hydra_value(value)}" for key, value in settings.items()]
+    return [sys.executable, "-m", "verl.trainer.main_ppo", *arguments]
+
+
+def agent_loops(base: ModelConfig, files: RunFiles) -> str:
+    """YAML that tells verl of our agent loop."""
+    loop = {
+        "name": AGENT,
+        "_target_": AGENT_CLASS,
+        "settings": base.model_dump_json(),
+        "samples": str(files.samples),
+    }
+    return yaml.safe_dump([loop], sort_keys=False)
+
+
+def describe(settings: Overrides, agents: str) -> str:
+    """The launch, to read or to paste into a shell."""
+    lines = [shlex.join(command({})), *(f"  {shlex.quote(a)}" for a in command(settings)[3:])]
+    return "\n".join([" \\\n".join(lines), "", "# agents.yaml", agents.rstrip()])
+
+
+def hydra_value(value: Value) -> str:
+    """In Hydra's grammar for overrides.
+
+    >>> hydra_value(["console", "file"]), hydra_value(None), hydra_value("a b"), hydra_value(1e-06)
+    ('["console","file"]', 'null', '"a b"', '1e-06')
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return (
+            f"[{','.join(hydra_value(v) if not isinstance(v, str) else _quoted(v) for v in value)}]"
+        )
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9_.:/-]+", value):
+        return _quoted(value)
+    return str(value)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _data(run: VerlTraining, files: RunFiles) -> Overrides:
+    return {
+        "data.train_files": str(files.data),
+        "data.val_files": str(files.data),
+        "data.train_batch_size": run.prompts_per_step,
+        "data.val_batch_size": run.validation_batch,
+        "data.max_prompt_length": run.max_prompt_tokens,
+        "data.max_response_length": run.max_response_tokens,
+        "data.image_key": "images",
+        "data.return_raw_chat": True,
+        "data.filter_overlong_prompts": False,
+        "data.truncation": "error",
+        "data.shuffle": True,
+        "data.seed": run.seed,
+        "data.dataloader_num_workers": 0,
+    }
+
+
+def _policy(run: VerlTraining, base: ModelConfig) -> Overrides:
+    model = "actor_rollout_ref.model"
+    lora: Overrides = {
+        f"{model}.lora_rank": run.hardware.lora_rank,
+        f"{model}.lora_alpha": 2 * run.hardware.lora_rank,
+        f"{model}.target_modules": "all-linear",
+        f"{model}.exclude_modules": ".*visual.*",
+        "actor_rollout_ref.rollout.layered_summon": True,
+    }
+    return {
+        f"{model}.path": base.id,
+        # What is trained is where to look and what to say, not how to see.
+        f"{model}.external_lib": FROZEN_VISION,
+        f"{model}.use_remove_padding": False,
+        f"{model}.use_fused_kernels": False,
+        f"{model}.enable_gradient_checkpointing": True,
+        f"+{model}.override_config.attn_implementation": "sdpa",
+        **(lora if run.hardware.lora_rank else {}),
+        **_precision(base),
+    }
+
+
+def _precision(base: ModelConfig) -> Overrides:
+    """bfloat16 as verl has it, or float32 throughout where the base's entry says so."""
+    rollout = "actor_rollout_ref.rollout.dtype"
+    if base.dtype != "float32":
+        return {rollout: "bfloat16"}
+    fsdp = "actor_rollout_ref.actor.fsdp_config"
+    parts = ("param_dtype", "reduce_dtype", "buffer_dtype")
+    return {
+        rollout: "float32",
+        f"{fsdp}.model_dtype": "fp32",
+        **{f"+{fsdp}.mixed_precision.{part}": "fp32" for part in parts},
+    }
+
+
+def _update(run: VerlTraining) -> Overrides:
+    actor, ref = "actor_rollout_ref.actor", "actor_rollout_ref.ref"
+    return {
+        "algorithm.adv_estimator": "grpo",
+        "algorithm.norm_adv_by_std_in_grpo": True,
+        "algorithm.use_kl_in_reward": False,
+        f"{actor}.strategy": "fsdp2",
+        f"{actor}.fsdp_config.strategy": "fsdp2",
+        f"{actor}.ppo_mini_batch_size": run.prompts_per_step,
+        f"{actor}.ppo_epochs": run.updates_per_step,
+        f"{actor}.use_dynamic_bsz": False,
+        f"{actor}.ppo_micro_batch_size_per_gpu": run.hardware.micro_batch,
+        f"{actor}.clip_ratio_low": run.clip_low,
+        f"{actor}.clip_ratio_high": run.clip_high,
+        f"{actor}.loss_agg_mode": "token-mean",
+        f"{actor}.entropy_coeff": 0,
+        f"{actor}.use_kl_loss": run.kl > 0,
+        f"{actor}.kl_loss_coef": run.kl,
+        f"{actor}.kl_loss_type": "low_var_kl",
+        f"{actor}.grad_clip": run.max_grad_norm,
+        f"{actor}.optim.lr": run.learning_rate,
+        f"{actor}.optim.lr_warmup_steps": run.warmup_steps,
+        f"{actor}.optim.lr_scheduler_type": "cosine",
+        f"{actor}.optim.betas": [0.9, 0.95],
+        f"{actor}.optim.weight_decay": 0.0,
+        f"{actor}.fsdp_config.param_offload": run.hardware.offload,
+        f"{actor}.fsdp_config.optimizer_offload": run.hardware.offload,
+        f"{actor}.use_torch_compile": False,
+        f"{actor}.fsdp_config.use_torch_compile": False,
+        f"{ref}.use_torch_compile": False,
+        f"{ref}.fsdp_config.use_torch_compile": False,
+        f"{ref}.log_prob_micro_batch_size_per_gpu": run.hardware.micro_batch,
+        f"{actor}.checkpoint.save_contents": ["model", "optimizer", "extra"],
+    }
+
+
+def _rollout(run: VerlTraining, base: ModelConfig, files: RunFiles) -> Overrides:
+    rollout = "actor_rollout_ref.rollout"
+    return {
+        f"{rollout}.name": "vllm",
+        f"{rollout}.mode": "async",
+        f"{rollout}.n": run.samples_per_prompt,
+        f"{rollout}.temperature": run.temperature,
+        f"{rollout}.top_p": 1.0,
+        f"{rollout}.top_k": -1,
+        f"{rollout}.tensor_model_parallel_size": run.tensor_parallel,
+        f"{rollout}.gpu_memory_utilization": run.rollout_memory,
+        f"{rollout}.max_model_len": run.max_prompt_tokens + run.max_response_tokens,
+        f"+{rollout}.limit_images": 1 + base.max_zooms,
+        f"{rollout}.load_format": "auto",
+        f"{rollout}.calculate_log_probs": True,
+        f"{rollout}.log_prob_micro_batch_size_per_gpu": run.hardware.micro_batch,
+        f"{rollout}.agent.num_workers": min(8, run.prompts_per_step),
+        f"{rollout}.agent.default_agent_loop": AGENT,
+        f"{rollout}.agent.agent_loop_config_path": str(files.agents),
+    }
+
+
+def _reward(run: VerlTraining, files: RunFiles) -> Overrides:
+    function = "reward.custom_reward_function"
+    constants = asdict(run.reward)
+    return {
+        "reward.num_workers": 1,
+        f"{function}.path": REWARD,
+        f"{function}.name": "compute_score",
+        f"+{function}.reward_kwargs.episodes": str(files.episodes),
+        **{f"+{function}.reward_kwargs.{key}": value for key, value in constants.items()},
+    }
+
+
+def _trainer(name: str, run: VerlTraining, files: RunFiles, questions: int) -> Overrides:
+    variables = "+ray_kwargs.ray_init.runtime_env.env_vars"
+    return {
+        "trainer.project_name": "active-perception",
+        "trainer.experiment_name": name,
+        "trainer.nnodes": run.hardware.nodes,
+        "trainer.n_gpus_per_node": run.hardware.gpus_per_node,
+        "trainer.total_training_steps": run.steps,
+        # One epoch more than the steps take: verl stops at whichever ends first, and a run that is
+        # resumed where its last epoch ends would do nothing.
+        "trainer.total_epochs": 1 + math.ceil(run.steps / (questions // run.prompts_per_step)),
+        "trainer.save_freq": run.save_every,
+        "trainer.max_actor_ckpt_to_keep": 2,
+        "trainer.default_local_dir": str(files.checkpoints),
+        "trainer.resume_mode": "auto",
+        "trainer.val_before_train": False,
+        "trainer.test_freq": -1,
+        "trainer.logger": ["console", "file", *(["tensorboard"] if run.tensorboard else [])],
+        f"{variables}.VERL_FILE_LOGGER_PATH": str(files.verl_log),
+        f"{variables}.TENSORBOARD_DIR": str(files.state / "tensorboard"),
+    }

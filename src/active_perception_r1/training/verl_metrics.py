@@ -1,0 +1,149 @@
+"""What verl and our reward wrote about a step, under the names that the local engine uses."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from active_perception_r1.errors import TrainingError
+
+if TYPE_CHECKING:
+    from active_perception_r1.config import AlarmConfig
+
+Row = Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class VerlStepMetrics:
+    """One line of metrics.jsonl. The fields down to `seconds` mean what they mean in
+    `grpo.StepMetrics`; None where verl reports none, `kl` without a KL loss among them.
+
+    Attributes:
+        correlation: Pearson's, between the probabilities that the rollout engine and the actor give
+            to the policy's tokens; below .99 they do not run the same model.
+        over_long: share of episodes that the response budget ended, which are masked.
+        images: shown in an episode, the first view among them.
+    """
+
+    step: int
+    reward: float
+    reward_std: float
+    process_reward: float
+    relevance: float
+    faults: float
+    accuracy: float
+    coverage: float
+    zoom_rate: float
+    flat_groups: float
+    entropy: float | None
+    kl: float | None
+    clip_fraction: float | None
+    loss: float | None
+    grad_norm: float | None
+    learning_rate: float | None
+    seconds: float | None
+    correlation: float | None
+    over_long: float
+    images: float
+
+
+def step_metrics(step: int, logged: Mapping[str, Any], episodes: Path) -> VerlStepMetrics:
+    """From verl's log line of a step and the folder where the reward writes its episodes.
+
+    Raises:
+        TrainingError: no episode of the step was written.
+    """
+    path = episodes / f"{step}.jsonl"
+    if not path.exists():
+        raise TrainingError(
+            f"{path}: the reward wrote no episode of step {step}; on several nodes, results/ must"
+            " be on a file system that all of them share"
+        )
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    def mean(key: str) -> float:
+        return statistics.fmean(float(row[key]) for row in rows)
+
+    scores = [row["score"] for row in rows]
+    return VerlStepMetrics(
+        step=step,
+        reward=statistics.fmean(scores),
+        reward_std=statistics.pstdev(scores),
+        process_reward=mean("process_reward"),
+        relevance=mean("visual_perception_reward"),
+        faults=mean("fault_penalty"),
+        accuracy=mean("acc"),
+        coverage=mean("best_region_coverage"),
+        zoom_rate=statistics.fmean(row["valid_zoom_count"] > 0 for row in rows),
+        flat_groups=_flat_groups(rows),
+        entropy=logged.get("actor/entropy"),
+        kl=logged.get("actor/kl_loss"),
+        clip_fraction=logged.get("actor/pg_clipfrac"),
+        loss=logged.get("actor/loss"),
+        grad_norm=logged.get("actor/grad_norm"),
+        learning_rate=logged.get("actor/lr"),
+        seconds=logged.get("perf/time_per_step"),
+        correlation=logged.get("training/rollout_actor_probs_pearson_corr"),
+        over_long=mean("over_long"),
+        images=mean("image_count"),
+    )
+
+
+def _flat_groups(rows: Sequence[Mapping[str, Any]]) -> float:
+    groups: dict[str, set[float]] = {}
+    for row in rows:
+        groups.setdefault(row["id"], set()).add(row["score"])
+    return sum(len(scores) == 1 for scores in groups.values()) / len(groups)
+
+
+class Alarms:
+    """Looks at every step, and stops a run that cannot be mended by going on."""
+
+    def __init__(self, limits: AlarmConfig) -> None:
+        self._limits = limits
+        self._broken: dict[str, int] = {}
+
+    def check(self, row: VerlStepMetrics) -> None:
+        """Take notice of a step.
+
+        Raises:
+            TrainingError: what is wrong, since when, and what to look at.
+        """
+        limits = self._limits
+        for name in ("reward", "loss", "grad_norm"):
+            value = getattr(row, name)
+            if value is None or not math.isfinite(value):
+                raise TrainingError(
+                    f"step {row.step}: {name} is not a number; lower learning_rate, or raise"
+                    " max_response_tokens if over_long is near 1"
+                )
+        correlation = row.correlation
+        self._watch(
+            row.step,
+            "rollout and actor disagree",
+            correlation is None or not correlation >= limits.min_correlation,
+            f"correlation {correlation} < {limits.min_correlation}: vLLM does not run the trained"
+            " weights (load_format must be auto) or not in the same precision",
+        )
+        self._watch(
+            row.step,
+            "zooming has collapsed",
+            row.zoom_rate < limits.min_zoom_rate,
+            f"zoom_rate {row.zoom_rate} < {limits.min_zoom_rate}: no looking is left to reward",
+        )
+        self._watch(
+            row.step,
+            "all rewards are equal",
+            row.reward_std == 0,
+            "reward_std 0: nothing can be learned; the questions are too hard or too easy",
+        )
+
+    def _watch(self, step: int, name: str, broken: bool, why: str) -> None:
+        self._broken[name] = self._broken.get(name, 0) + 1 if broken else 0
+        if (count := self._broken[name]) >= self._limits.patience:
+            raise TrainingError(f"step {step}: {name} for {count} steps: {why}")

@@ -1,0 +1,77 @@
+"""The rows that verl reads, and the reward that it calls on what an episode leaves behind."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from active_perception_r1.data.samples import write_samples
+from active_perception_r1.rewards.active_vision_reward import episode_reward
+from active_perception_r1.rollout.episode_reward import compute_score
+from active_perception_r1.training.verl_data import write_verl_data
+from active_perception_r1.training.verl_metrics import step_metrics
+from tests.scripted import AWAY, MODEL, ZOOM, make_sample, play, start
+
+SAMPLES = [make_sample(number) for number in range(3)]
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[dict[str, Any]]:
+    write_samples(tmp_path / "data.parquet", SAMPLES)
+    write_verl_data(tmp_path / "data.parquet", "study", MODEL, tmp_path / "verl.parquet")
+    found: list[dict[str, Any]] = pq.read_table(tmp_path / "verl.parquet").to_pylist()
+    return found
+
+
+def test_a_row_shows_what_an_episode_shows_first(rows: list[dict[str, Any]]) -> None:
+    for sample, row in zip(SAMPLES, rows, strict=True):
+        (opening,) = start(sample=sample).request
+        (message,), (image,) = row["prompt"], row["images"]
+        view = Image.open(io.BytesIO(image["bytes"]))
+        assert view.tobytes() == opening.images[0].tobytes()
+        assert message == {"role": "user", "content": f"<image>{opening.parts[1]}"}
+
+
+def test_a_row_finds_its_page_and_its_truth(rows: list[dict[str, Any]]) -> None:
+    for number, (sample, row) in enumerate(zip(SAMPLES, rows, strict=True)):
+        info = row["extra_info"]
+        assert info["index"] == number
+        assert info["answers"] == list(sample.answers)
+        assert row["reward_model"]["ground_truth"] == sample.answers[0]
+        assert info["page_size"] == [sample.width, sample.height]
+        assert sample.image not in json.dumps(info).encode()
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [[ZOOM, "<answer>42</answer>"], [AWAY, ZOOM, "<answer>41</answer>"], ["<answer>42</answer>"]],
+)
+def test_verl_pays_what_the_local_engine_pays(
+    rows: list[dict[str, Any]], tmp_path: Path, replies: list[str]
+) -> None:
+    episode = play(replies, sample=SAMPLES[0])
+    info = rows[0]["extra_info"] | {
+        "policy_turns": [turn.text for turn in episode.turns],
+        "tool_trace": json.dumps([asdict(step) for step in episode.steps]),
+        "final_answer": episode.answer,
+        "tool_status": str(episode.tool_status),
+        "over_long": False,
+        "image_count": 1,
+        "global_step": 1,
+    }
+    truth = rows[0]["reward_model"]["ground_truth"]
+    paid = compute_score("study", "<answer>no</answer>", truth, info, episodes=str(tmp_path))
+    expected = episode_reward(episode, SAMPLES[0])
+    assert paid["score"] == pytest.approx(expected.score)
+    logged = step_metrics(1, {"actor/lr": 0.1}, tmp_path)
+    assert logged.reward == pytest.approx(expected.score)
+    assert logged.relevance == pytest.approx(expected.relevance)
+    assert logged.zoom_rate == (expected.shown > 0)
+    assert logged.learning_rate == 0.1

@@ -1,0 +1,197 @@
+"""What verl is told, from one entry of the configuration; without verl."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from active_perception_r1.cli import main
+from active_perception_r1.config import (
+    AlarmConfig,
+    LocalTraining,
+    ModelConfig,
+    VerlTraining,
+    load_config,
+    parse_config,
+)
+from active_perception_r1.config.training import PROFILES
+from active_perception_r1.data.samples import SampleFile, write_samples
+from active_perception_r1.errors import ConfigError, TrainingError
+from active_perception_r1.rewards.active_vision_reward import RewardConfig
+from active_perception_r1.training import verl
+from active_perception_r1.training.verl_launch import (
+    SWITCHES,
+    Overrides,
+    RunFiles,
+    overrides,
+    switched,
+)
+from active_perception_r1.training.verl_metrics import Alarms, VerlStepMetrics
+from tests.scripted import MODEL, make_sample
+from tests.workflow import REPOSITORY
+
+KEYS = Path(__file__).parent / "verl" / "keys.txt"
+"""Every key of verl 0.9.1's configuration; `make test-verl` proves that it still is."""
+FILES = RunFiles(Path("/data.parquet"), Path("/state"), "001")
+
+
+def run_of(**changes: Any) -> VerlTraining:
+    return VerlTraining(engine="verl", base="base", study="study", **changes)
+
+
+def dry_overrides(base: ModelConfig = MODEL, **changes: Any) -> Overrides:
+    return overrides("run", run_of(**changes), base, FILES, questions=100)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_key_is_one_that_verl_has(profile: str) -> None:
+    known = set(KEYS.read_text().splitlines())
+    for key in dry_overrides(profile=profile):
+        if key.startswith("+"):
+            assert key[1:] not in known, f"{key} needs no plus"
+        else:
+            assert key in known
+
+
+def test_the_settings_that_qwen_needs_are_always_there() -> None:
+    found = dry_overrides()
+    assert found["actor_rollout_ref.rollout.load_format"] == "auto"
+    assert found["actor_rollout_ref.rollout.gpu_memory_utilization"] == 0.45
+    assert found["actor_rollout_ref.model.use_fused_kernels"] is False
+    compiled = {key: value for key, value in found.items() if key.endswith("use_torch_compile")}
+    assert len(compiled) == 4
+    assert not any(compiled.values())
+
+
+def test_a_small_gpu_trains_an_adapter_and_a_large_one_the_model() -> None:
+    assert dry_overrides(profile="1x24gb")["actor_rollout_ref.model.lora_rank"] == 32
+    assert "actor_rollout_ref.model.lora_rank" not in dry_overrides(profile="1x80gb")
+
+
+def test_the_rule_takes_as_many_gpus_as_verl_is_told_to_use() -> None:
+    for profile in PROFILES:
+        run, found = run_of(profile=profile), dry_overrides(profile=profile)
+        assert run.gpus == found["trainer.nnodes"] * found["trainer.n_gpus_per_node"]
+
+
+def test_a_run_that_goes_on_at_the_end_of_an_epoch_has_another_one() -> None:
+    found = overrides("run", run_of(steps=10, prompts_per_step=16), MODEL, FILES, questions=80)
+    assert found["trainer.total_epochs"] == 3  # of 5 steps each
+
+
+def test_an_entry_can_overrule_every_key() -> None:
+    key = "actor_rollout_ref.rollout.max_num_seqs"
+    assert dry_overrides(overrides={key: 7})[key] == 7
+
+
+def test_environment_switches_stand_in_for_keys() -> None:
+    run, base = switched(
+        run_of(), MODEL, {"MODEL_PATH": "/models/mine", "N_RESPONSES": "4", "LEARNING_RATE": "1e-5"}
+    )
+    assert (base.id, run.samples_per_prompt, run.learning_rate) == ("/models/mine", 4, 1e-5)
+    assert switched(run_of(), MODEL, {}) == (run_of(), MODEL)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_every_switch_names_a_key(name: str) -> None:
+    key = SWITCHES[name].key
+    fields = ModelConfig.model_fields if key.startswith("model.") else VerlTraining.model_fields
+    assert key.removeprefix("model.") in fields
+
+
+def test_a_switch_that_is_no_number_is_named() -> None:
+    with pytest.raises(ConfigError, match="TOTAL_STEPS: 'many' is not a number"):
+        switched(run_of(), MODEL, {"TOTAL_STEPS": "many"})
+
+
+def test_the_engine_decides_what_an_entry_may_say() -> None:
+    config = yaml.safe_load((REPOSITORY / "workflow_config.yaml").read_text())
+    runs = config["training"]
+    assert isinstance(parse_config(config).training["tiny-zoom-vlm+grpo"], LocalTraining)
+    runs["tiny-zoom-vlm+grpo"]["profile"] = "2gpu"
+    with pytest.raises(ConfigError, match=r"training.tiny-zoom-vlm\+grpo.profile: unknown key"):
+        parse_config(config)
+
+
+def test_a_bonus_that_needs_the_whole_group_is_refused() -> None:
+    with pytest.raises(ValueError, match="reward.curiosity"):
+        run_of(reward=RewardConfig(curiosity=0.1))
+
+
+def test_a_dry_run_shows_the_launch(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "qwen2.5-vl-3b-docvqa"
+    file = str(REPOSITORY / "workflow_config.yaml")
+    assert main(["train", "--dry-run", "--run", name, "--config", file]) == 0
+    shown = capsys.readouterr().out
+    run, base = load_config(Path(file)).training_run(name)
+    assert isinstance(run, VerlTraining)
+    assert "-m verl.trainer.main_ppo" in shown
+    assert all(f"{key}=" in shown for key in overrides(name, run, base, FILES, run.samples))
+    assert "ActivePerceptionZoomAgentLoop" in shown
+
+
+def test_samples_can_be_read_in_any_order(tmp_path: Path) -> None:
+    samples = [make_sample(number) for number in range(11)]
+    write_samples(tmp_path / "slice.parquet", samples)
+    file = SampleFile(tmp_path / "slice.parquet")
+    assert [file[index] for index in (10, 0, 7, 8)] == [samples[i] for i in (10, 0, 7, 8)]
+
+
+# Watching.
+
+
+def metrics(step: int = 1, **changes: Any) -> VerlStepMetrics:
+    fine = dict.fromkeys(VerlStepMetrics.__dataclass_fields__, 0.5)
+    return VerlStepMetrics(**{**fine, "correlation": 0.999, "step": step, **changes})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"correlation": 0.98}, "rollout and actor disagree"),
+        ({"correlation": None}, "rollout and actor disagree"),
+        ({"zoom_rate": 0.0}, "zooming has collapsed"),
+        ({"reward_std": 0.0}, "all rewards are equal"),
+    ],
+)
+def test_what_stays_wrong_stops_a_run(change: dict[str, Any], message: str) -> None:
+    alarms = Alarms(AlarmConfig(patience=3))
+    alarms.check(metrics(1, **change))
+    alarms.check(metrics(2, **change))
+    with pytest.raises(TrainingError, match=f"step 3: {message} for 3 steps"):
+        alarms.check(metrics(3, **change))
+
+
+def test_what_mends_itself_does_not() -> None:
+    alarms = Alarms(AlarmConfig(patience=2))
+    for step in range(1, 9):
+        alarms.check(metrics(step, zoom_rate=step % 2))
+
+
+@pytest.mark.parametrize("value", [float("nan"), None])
+def test_a_loss_that_is_no_number_stops_a_run_at_once(value: float | None) -> None:
+    with pytest.raises(TrainingError, match="step 1: loss is not a number"):
+        Alarms(AlarmConfig()).check(metrics(loss=value))
+
+
+# Going on.
+
+
+def test_a_run_goes_on_from_the_last_checkpoint_whose_steps_are_all_known(tmp_path: Path) -> None:
+    progress = verl.Progress(tmp_path, run_of(steps=9))
+    for step in range(1, 6):
+        progress.metrics.append({"step": step})
+        (tmp_path / f"checkpoints/global_step_{step + 1}").mkdir(parents=True)
+    assert progress.resume() == 5
+    assert (tmp_path / "checkpoints/latest_checkpointed_iteration.txt").read_text() == "5"
+    assert not (tmp_path / "checkpoints/global_step_6").exists()
+
+
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
+    progress = verl.Progress(tmp_path, run_of())
+    progress.metrics.append({"step": 1})
+    assert progress.resume() == 0
+    assert progress.metrics.steps() == 0

@@ -1,0 +1,109 @@
+"""The run that these tests make: a tiny model, a few questions, and what a CPU needs of verl."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from active_perception_r1.config import (
+    AlarmConfig,
+    CropConfig,
+    FirstView,
+    ModelConfig,
+    VerlTraining,
+)
+from active_perception_r1.data.samples import write_samples
+from active_perception_r1.geometry import Box
+from active_perception_r1.records import Evidence, Sample
+
+QUESTION = "What is the total?"
+MODEL = ModelConfig(
+    id="tiny",
+    dtype="float32",
+    gpus=0,
+    prompts="terse",
+    first_view=FirstView(max_pixels=112 * 112, multiple=28),
+    crop=CropConfig(max_pixels=112 * 112, multiple=28, min_area=0.0025),
+    max_zooms=1,
+    max_turns=2,
+    max_new_tokens=48,
+)
+ON_CPU = {
+    "trainer.device": "cpu",
+    "actor_rollout_ref.model.enable_gradient_checkpointing": False,
+    "actor_rollout_ref.actor.fsdp_config.param_offload": False,
+    "actor_rollout_ref.actor.fsdp_config.optimizer_offload": False,
+    "actor_rollout_ref.rollout.enforce_eager": True,
+    "actor_rollout_ref.rollout.free_cache_engine": False,
+    "+actor_rollout_ref.rollout.enable_sleep_mode": False,
+    "actor_rollout_ref.rollout.max_num_batched_tokens": 1024,
+    "actor_rollout_ref.rollout.max_num_seqs": 16,
+    "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes": 64,
+    "actor_rollout_ref.rollout.agent.num_workers": 1,
+    "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
+    "transfer_queue.backend.SimpleStorage.total_storage_size": 1000,
+    "ray_kwargs.ray_init.num_cpus": 16,
+    "+ray_kwargs.ray_init.num_gpus": 1,
+    "+ray_kwargs.ray_init.include_dashboard": False,
+    "+ray_kwargs.ray_init.object_store_memory": 500_000_000,
+}
+RUN = VerlTraining(
+    engine="verl",
+    base="tiny",
+    study="demo",
+    samples=4,
+    steps=2,
+    prompts_per_step=2,
+    samples_per_prompt=4,
+    learning_rate=3e-4,
+    warmup_steps=0,
+    save_every=1,
+    rollout_memory=0.3,
+    max_prompt_tokens=128,
+    max_response_tokens=256,
+    alarms=AlarmConfig(patience=1, min_zoom_rate=0),
+    overrides=ON_CPU,
+)
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(Path(__file__).parent / "shims"),
+    "VERL_USE_EXTERNAL_MODULES": "verl_cpu",
+    "VERL_PLATFORM": "cpu",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",  # threads that wait for each other are slow on a busy machine
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "HYDRA_FULL_ERROR": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+def page(side: int) -> Image.Image:
+    return Image.effect_noise((side, side), 80).convert("RGB")
+
+
+def write_questions(path: Path) -> None:
+    encoded = io.BytesIO()
+    page(448).save(encoded, "PNG")
+    write_samples(
+        path,
+        (
+            Sample(
+                id=f"sample-{number}",
+                doc_id=f"page-{number}",
+                image=encoded.getvalue(),
+                width=448,
+                height=448,
+                question=QUESTION,
+                answers=("7",),
+                evidence=(Evidence("answer", Box(0.55, 0.55, 0.7, 0.65)),),
+                requires_zoom=True,
+            )
+            for number in range(4)
+        ),
+    )

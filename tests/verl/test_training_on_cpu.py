@@ -1,0 +1,157 @@
+"""verl's own trainer, end to end on a CPU: our launch, agent loop, reward, watcher and export.
+
+One run of two GRPO steps, killed after the first and taken up again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from active_perception_r1.data.files import sha256_of
+from tests.verl.runs import ENVIRONMENT, MODEL, RUN, write_questions
+from tests.verl.tiny_qwen import build
+
+PATIENCE = 1800  # seconds; far more than it takes
+
+
+@dataclass
+class Run:
+    folder: Path
+    killed_after: int
+
+    @property
+    def state(self) -> Path:
+        (state,) = (self.folder / "checkpoints").iterdir()
+        return state
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        text = (self.state / name).read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        text = (self.folder / "output/metrics.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    @property
+    def episodes(self) -> list[dict[str, Any]]:
+        return [line for step in (1, 2) for line in self.lines(f"episodes/{step}.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("verl")
+    build(folder / "tiny")
+    write_questions(folder / "data.parquet")
+    base = MODEL.model_copy(update={"id": str(folder / "tiny")})
+    command = [sys.executable, "-m", "active_perception_r1.cli", "train", "--run", "tiny+grpo"]
+    command += ["--settings", RUN.model_dump_json(), "--model", base.model_dump_json()]
+    command += ["--data", str(folder / "data.parquet"), "--output", str(folder / "output")]
+    command += ["--checkpoints", str(folder / "checkpoints")]
+    log = folder / "train.log"
+    with log.open("wb") as file:
+        first = subprocess.Popen(command, env=ENVIRONMENT, stdout=file, stderr=file)
+        done = wait_for_a_step(folder / "checkpoints", first, log)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    with log.open("ab") as file:
+        second = subprocess.run(command, env=ENVIRONMENT, stdout=file, stderr=file)
+    assert second.returncode == 0, log.read_text()
+    return Run(folder, done)
+
+
+def wait_for_a_step(checkpoints: Path, process: subprocess.Popen[bytes], log: Path) -> int:
+    """Steps done when the first metrics are there."""
+    start = time.monotonic()
+    while time.monotonic() - start < PATIENCE:
+        assert process.poll() is None, log.read_text()
+        found = [path for path in checkpoints.glob("*/metrics.jsonl") if path.stat().st_size]
+        if found:
+            return len(found[0].read_text().splitlines())
+        time.sleep(0.5)
+    raise AssertionError(log.read_text())
+
+
+def test_crops_were_put_in_front_of_the_policy(run: Run) -> None:
+    zoomed = [episode for episode in run.episodes if episode["valid_zoom_count"]]
+    assert zoomed
+    for episode in zoomed:
+        assert episode["image_count"] == 1 + episode["valid_zoom_count"]
+        assert len(episode["policy_turns"]) == 2
+        assert episode["tool_trace"][0]["shown"]
+
+
+def test_rollout_engine_and_actor_run_the_same_model(run: Run) -> None:
+    assert all(row["correlation"] >= 0.99 for row in run.metrics)
+
+
+def test_the_parts_of_the_reward_are_logged_under_the_names_of_the_local_engine(run: Run) -> None:
+    assert len(run.episodes) == RUN.steps * RUN.prompts_per_step * RUN.samples_per_prompt
+    for row in run.metrics:
+        rows = run.lines(f"episodes/{row['step']}.jsonl")
+        assert row["reward"] == pytest.approx(sum(r["score"] for r in rows) / len(rows))
+        assert row["accuracy"] == pytest.approx(sum(r["acc"] for r in rows) / len(rows))
+        assert row["loss"] is not None
+        assert row["grad_norm"] > 0
+
+
+def test_the_killed_run_went_on_after_its_last_checkpoint(run: Run) -> None:
+    assert run.killed_after == 1
+    assert [row["step"] for row in run.metrics] == [1, 2]
+    assert [line["step"] for line in run.lines("verl.001.jsonl")] == [1]
+    assert [line["step"] for line in run.lines("verl.002.jsonl")] == [2]
+    assert (run.state / "checkpoints/global_step_2/actor").is_dir()
+    assert (run.state / "best/actor").is_dir()
+
+
+def test_the_checkpoint_is_a_model_that_transformers_loads_and_that_has_learned(run: Run) -> None:
+    folder = run.folder / "output/checkpoint"
+    after = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).state_dict()
+    before = AutoModelForImageTextToText.from_pretrained(run.folder / "tiny", dtype=torch.float32)
+    AutoProcessor.from_pretrained(folder)
+    # The export is in bfloat16; the vision tower was frozen.
+    changed = {
+        name
+        for name, value in before.state_dict().items()
+        if not torch.equal(value.bfloat16().float(), after[name])
+    }
+    assert any("language_model" in name for name in changed)
+    assert not any("visual" in name for name in changed)
+
+
+def test_the_checkpoint_says_what_it_is(run: Run) -> None:
+    about = json.loads((run.folder / "output/checkpoint.json").read_text())
+    assert about["steps"] == 2
+    assert about["data_sha256"] == sha256_of(run.folder / "data.parquet")
+    card = (run.folder / "output/checkpoint/README.md").read_text()
+    assert about["base_revision"] in card
+    assert '"correct_weight": 0.35' in card
+
+
+def test_nothing_of_verl_outlives_the_run(run: Run) -> None:
+    mine = str(run.folder).encode()
+    alive = [
+        process
+        for process in Path("/proc").glob("[0-9]*/cmdline")
+        if process.parent.name != str(os.getpid()) and mine in _read(process)
+    ]
+    assert not alive
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended
+        return b""
