@@ -83,19 +83,14 @@ def _run_infer(command: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _leased(
-    command: argparse.Namespace, gpus: int, purpose: str, here: int | None = None
-) -> Iterator[None]:
-    """The GPUs that a model needs; torch and engines are imported inside, when they are chosen.
-
-    `here` is how many of them are on this machine, if not all.
-    """
+def _leased(command: argparse.Namespace, gpus: int, purpose: str) -> Iterator[None]:
+    """The GPUs that a model needs; torch and engines are imported inside, when they are chosen."""
     from active_perception_r1.config import GpuConfig, parse_section
     from active_perception_r1.runtime.lease import lease, require_granted
 
     policy = parse_section(GpuConfig, command.gpu)
     require_granted(gpus, command.granted)
-    with lease(gpus if here is None else here, policy, purpose):
+    with lease(gpus, policy, purpose):
         yield
 
 
@@ -126,8 +121,7 @@ def _run_train(command: argparse.Namespace) -> None:
     if command.dry_run:
         print(engines.describe(job))
         return
-    gpus = engines.gpus(job)
-    with _leased(command, gpus.total, f"train {command.run_name}", here=gpus.here):
+    with _leased(command, engines.local_gpus(job), f"train {job.name}"):
         engines.train(job)
 
 

@@ -23,19 +23,19 @@ if TYPE_CHECKING:  # types only: a change of the configuration's schema changes 
 
 BACKENDS = ("transformers", "vllm", "openai")
 
-# verl imports the agent loop and the reward by name, so its launch does not show them.
-_TRAINING: Mapping[str, tuple[str, ...]] = {
+# Modules whose whole effect is in the settings below.
+_AS_DATA = ("prompts", "mode_rules", "models.dependence")
+_IN_RULES = ("zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns")
+# verl imports the last three by name, so the first module does not show them.
+_ENGINES: Mapping[str, tuple[str, ...]] = {
     "local": ("training.grpo",),
     "verl": (
         "training.verl",
+        "training.verl_frozen_vision",
         "rollout.active_perception_agent",
         "rollout.episode_reward",
     ),
 }
-
-# Modules whose whole effect is in the settings below.
-_AS_DATA = ("prompts", "mode_rules", "models.dependence")
-_IN_RULES = ("zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns")
 # How fast and where, not what. In float32 the last bits of a logit may differ between batches.
 SPEED: Mapping[str, bool | set[str]] = {
     "gpus": True,
@@ -74,7 +74,7 @@ def training_settings(run: TrainingConfig, base: ModelConfig) -> str:
 
 def training_code(engine: str) -> str:
     """Fingerprint of the code of a training run."""
-    modules = _TRAINING[engine]
+    modules = _ENGINES[engine]
     return fingerprint(*(code_fingerprint(module, without=_AS_DATA) for module in modules))
 
 

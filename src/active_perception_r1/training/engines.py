@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from active_perception_r1.config import LocalTraining, ModelConfig, TrainingConfig
 from active_perception_r1.data.files import sha256_of
@@ -33,22 +32,11 @@ class Job:
     checkpoints: Path
 
 
-class Gpus(NamedTuple):
-    """How many GPUs a job takes: over all nodes, and on this one.
-
-    The driver of a run that joins a Ray cluster takes none here.
-    """
-
-    total: int
-    here: int
-
-
-def gpus(job: Job) -> Gpus:
-    """The GPUs of a job."""
+def local_gpus(job: Job) -> int:
+    """GPUs that the run takes on this machine; none of them where it joins a Ray cluster."""
     if isinstance(job.run, LocalTraining):
-        return Gpus(job.base.gpus, job.base.gpus)
-    joins = "RAY_ADDRESS" in os.environ
-    return Gpus(job.run.gpus, 0 if joins else job.run.hardware.gpus_per_node)
+        return job.base.gpus
+    return 0 if "RAY_ADDRESS" in os.environ else job.run.hardware.gpus_per_node
 
 
 def train(job: Job) -> None:

@@ -27,7 +27,7 @@ from active_perception_r1.config import ModelConfig, VerlTraining
 from active_perception_r1.data.files import atomic, write_json
 from active_perception_r1.data.samples import slice_length
 from active_perception_r1.errors import DataError, TrainingError
-from active_perception_r1.models.weights import Weights, find_weights
+from active_perception_r1.models.weights import find_weights
 from active_perception_r1.training.checkpoints import MetricsLog, Trained, publish
 from active_perception_r1.training.verl_data import write_verl_data
 from active_perception_r1.training.verl_launch import RunFiles, agent_loops, command, overrides
@@ -65,8 +65,8 @@ def train(
     state.mkdir(parents=True, exist_ok=True)
     progress = Progress(state, run)
     done = progress.resume()
-    weights = find_weights(base)
-    local = base.model_copy(update={"id": _folder(weights)})
+    weights, revision = _weights(base)
+    local = base.model_copy(update={"id": weights})
     files = progress.files(data.resolve())
     if done < run.steps:
         if not files.data.exists():
@@ -79,7 +79,7 @@ def train(
         with _started(command(settings), output_of_verl) as process:
             progress.follow(name, process, files.verl_log)
         _require_success(process, output_of_verl)
-    trained = Trained(name, run, base.id, weights.revision, data)
+    trained = Trained(name, run, base.id, revision, data)
     publish(lambda folder: export(progress.chosen(), folder), trained, progress.metrics, output)
 
 
@@ -219,11 +219,12 @@ def _merge_adapter(adapter: Path, folder: Path) -> None:
     shutil.rmtree(adapter)
 
 
-def _folder(weights: Weights) -> str:
-    """Of the base model's files."""
-    if weights.commit is None:
-        return str(Path(weights.id).resolve())
-    return snapshot_download(weights.id, revision=weights.commit)
+def _weights(base: ModelConfig) -> tuple[str, str]:
+    """Folder of the base model's files, and which revision they are of."""
+    found = find_weights(base)
+    if found.commit is None:
+        return str(Path(found.id).resolve()), found.revision
+    return snapshot_download(found.id, revision=found.commit), found.revision
 
 
 @contextmanager

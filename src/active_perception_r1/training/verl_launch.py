@@ -24,6 +24,7 @@ from active_perception_r1.errors import ConfigError
 
 AGENT = "active_perception_zoom"
 AGENT_CLASS = "active_perception_r1.rollout.active_perception_agent.ActivePerceptionZoomAgentLoop"
+FROZEN_VISION = "active_perception_r1.training.verl_frozen_vision"
 REWARD = "pkg://active_perception_r1.rollout.episode_reward"
 
 Value = bool | int | float | str | None | list[str] | list[float]
@@ -206,6 +207,8 @@ def _policy(run: VerlTraining, base: ModelConfig) -> Overrides:
     }
     return {
         f"{model}.path": base.id,
+        # What is trained is where to look and what to say, not how to see.
+        f"{model}.external_lib": FROZEN_VISION,
         f"{model}.use_remove_padding": False,
         f"{model}.use_fused_kernels": False,
         f"{model}.enable_gradient_checkpointing": True,
@@ -231,14 +234,12 @@ def _precision(base: ModelConfig) -> Overrides:
 
 def _update(run: VerlTraining) -> Overrides:
     actor, ref = "actor_rollout_ref.actor", "actor_rollout_ref.ref"
-    # The trained part of the policy: where to look and what to say, not how to see.
     return {
         "algorithm.adv_estimator": "grpo",
         "algorithm.norm_adv_by_std_in_grpo": True,
         "algorithm.use_kl_in_reward": False,
         f"{actor}.strategy": "fsdp2",
         f"{actor}.fsdp_config.strategy": "fsdp2",
-        f"{actor}.freeze_vision_tower": True,
         f"{actor}.ppo_mini_batch_size": run.prompts_per_step,
         f"{actor}.ppo_epochs": run.updates_per_step,
         f"{actor}.use_dynamic_bsz": False,
