@@ -326,16 +326,19 @@ def get_model_folders(wildcards):
 
 def get_code(wildcards):
     """Fingerprint of the code behind every rule that takes part in a study."""
-    study, trains = get_study(wildcards), bool(get_runs(wildcards.study))
+    study, runs = get_study(wildcards), get_runs(wildcards.study)
     code = {
         known.name: known.params.code
         for known in workflow.rules
-        if "study" in known.wildcard_names and (trains or "run" not in known.wildcard_names)
+        if "study" in known.wildcard_names and (runs or "run" not in known.wildcard_names)
     }
     code["download_dataset"] = get_download_code(wildcards)
-    del code["infer"]  # Each model has its own.
+    del code["infer"]  # Each model has its own,
     for model in study.variants:
         code[f"infer {model}"] = inference_code(settings.model(model))
+    code.pop("grpo_train", None)  # and each training run.
+    for name, run in runs.items():
+        code[f"grpo_train {name}"] = training_code(run.engine)
     return json.dumps(code)
 
 
