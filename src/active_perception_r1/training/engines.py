@@ -33,10 +33,11 @@ class Job:
 
 
 def local_gpus(job: Job) -> int:
-    """GPUs that the run takes on this machine; none of them where it joins a Ray cluster."""
+    """GPUs that the run takes on this machine; none where it joins a Ray cluster, or on a CPU."""
     if isinstance(job.run, LocalTraining):
         return job.base.gpus
-    return 0 if "RAY_ADDRESS" in os.environ else job.run.hardware.gpus_per_node
+    elsewhere = "RAY_ADDRESS" in os.environ or job.base.gpus == 0
+    return 0 if elsewhere else job.run.hardware.gpus_per_node
 
 
 def train(job: Job) -> None:
