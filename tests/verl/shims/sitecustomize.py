@@ -6,11 +6,13 @@
    that ends in `cpu` is also what makes vLLM choose its CPU platform.
 3. vLLM's CPU layers pack their weights and drop the originals, so that new weights can never be
    loaded into them: keep the originals.
+4. A job without a GPU hides all GPUs; Ray then refuses the logical one that verl's workers ask for.
 """
 
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -74,3 +76,5 @@ def version_of(name: str) -> str:
 importlib.metadata.version = version_of
 OnImport("torchvision", before=declare_operators)
 OnImport("vllm.model_executor.layers.utils", after=keep_weights)
+if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    del os.environ["CUDA_VISIBLE_DEVICES"]
