@@ -60,7 +60,7 @@ browser:
 
 # What needs the validator of RO-Crates, whose dependencies clash with Snakemake's.
 test-crate: env .venv-crate/installed
-	pytest tests/crate
+	pytest tests/crate/test_crate.py
 
 .venv-crate/installed: tests/crate/requirements.txt
 	$(PYTHON) -m venv .venv-crate
