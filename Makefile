@@ -25,7 +25,7 @@ SMOKE := results/.docvqa-smoke
 docvqa-smoke: export ACTIVE_PERCEPTION_GPUS := 0,1
 docvqa-smoke: env
 	$(BIN)/python -m tests.families $(SMOKE) $(DOCVQA)
-	ACTIVE_PERCEPTION_GPUS=0,1 PYTHONPATH=tests/without_torchvision \
+	PYTHONPATH=tests/without_torchvision \
 		snakemake --cores all --resources gpu=2 \
 		--configfile workflow_config.yaml $(SMOKE)/config.yaml
 	active-perception show results/docvqa-smoke/leaderboard.json

@@ -184,12 +184,21 @@ def get_entries(wildcards):
     return [(model, mode) for model in study.variants for mode in study.modes]
 
 
-def get_scores(wildcards):
+def get_active_entries(wildcards):
+    return [(model, mode) for model, mode in get_entries(wildcards) if mode == Mode.ACTIVE]
+
+
+def expand_entries(output, entries, wildcards):
+    """An output of each of these entries of a study, in their order."""
     return [
         path
-        for model, mode in get_entries(wildcards)
-        for path in expand(rules.score.output, study=wildcards.study, model=model, mode=mode)
+        for model, mode in entries
+        for path in expand(output, study=wildcards.study, model=model, mode=mode)
     ]
+
+
+def get_scores(wildcards):
+    return expand_entries(rules.score.output, get_entries(wildcards), wildcards)
 
 
 def get_score_arguments(wildcards, input):
@@ -198,13 +207,7 @@ def get_score_arguments(wildcards, input):
 
 
 def get_predictions(wildcards):
-    return [
-        path
-        for model, mode in get_entries(wildcards)
-        for path in expand(
-            rules.infer.output.predictions, study=wildcards.study, model=model, mode=mode
-        )
-    ]
+    return expand_entries(rules.infer.output.predictions, get_entries(wildcards), wildcards)
 
 
 def get_prediction_arguments(wildcards, input):
@@ -212,18 +215,11 @@ def get_prediction_arguments(wildcards, input):
 
 
 def get_active_predictions(wildcards):
-    return [
-        path
-        for model, mode in get_entries(wildcards)
-        if mode == Mode.ACTIVE
-        for path in expand(
-            rules.infer.output.predictions, study=wildcards.study, model=model, mode=mode
-        )
-    ]
+    return expand_entries(rules.infer.output.predictions, get_active_entries(wildcards), wildcards)
 
 
 def get_zoom_map_arguments(wildcards, input):
-    models = [model for model, mode in get_entries(wildcards) if mode == Mode.ACTIVE]
+    models = [model for model, _ in get_active_entries(wildcards)]
     return [f"{model}={path}" for model, path in zip(models, input.predictions, strict=True)]
 
 
