@@ -41,8 +41,6 @@ ZOOMS = [
     '<zoom_roi x0="0.5" y0="0.5" x1="0.75" y1="0.75"/>',
     '<zoom_roi x0="0.0" y0="0.0" x1="0.2" y1="0.2"/>',
 ]
-# Of different lengths: verl 0.9.1 mistakes the ragged side of position ids when all rollouts of a
-# step are equally long.
 ANSWERS = ["<answer>7</answer>", "<answer>the total is 3</answer>"]
 
 

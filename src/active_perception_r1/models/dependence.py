@@ -31,7 +31,7 @@ _ENGINES: Mapping[str, tuple[str, ...]] = {
     "local": ("training.grpo",),
     "verl": (
         "training.verl",
-        "training.verl_frozen_vision",
+        "training.verl_workers",
         "rollout.active_perception_agent",
         "rollout.episode_reward",
     ),

@@ -24,7 +24,7 @@ from active_perception_r1.errors import ConfigError
 
 AGENT = "active_perception_zoom"
 AGENT_CLASS = "active_perception_r1.rollout.active_perception_agent.ActivePerceptionZoomAgentLoop"
-FROZEN_VISION = "active_perception_r1.training.verl_frozen_vision"
+WORKERS = "active_perception_r1.training.verl_workers"
 REWARD = "pkg://active_perception_r1.rollout.episode_reward"
 
 Value = bool | int | float | str | None | list[str] | list[float]
@@ -208,7 +208,7 @@ def _policy(run: VerlTraining, base: ModelConfig) -> Overrides:
     return {
         f"{model}.path": base.id,
         # What is trained is where to look and what to say, not how to see.
-        f"{model}.external_lib": FROZEN_VISION,
+        f"{model}.external_lib": WORKERS,
         f"{model}.use_remove_padding": False,
         f"{model}.use_fused_kernels": False,
         f"{model}.enable_gradient_checkpointing": True,
