@@ -1,19 +1,29 @@
-"""Images encoded once: the model is given what the plain processor would have given it."""
+"""Images encoded once: every family is given what its plain processor would have given it."""
 
 from __future__ import annotations
 
+import gc
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
-from active_perception_r1.config import ModelConfig
+from active_perception_r1.config import ModelConfig, parse_section
+from active_perception_r1.models.chat import template_message
 from active_perception_r1.models.image_cache import ImageCache
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.sim.messages import Message, Request
+from tests.families import BUILDERS, build
 
-PAGE, CROP = (Image.effect_noise((112, 112), spread).convert("RGB") for spread in (60, 120))
+
+def noise(width: int, height: int) -> Image.Image:
+    return Image.effect_noise((width, height), 80).convert("RGB")
+
+
+PAGE, CROP = noise(280, 168), noise(224, 224)
 FIRST = (Message("user", (PAGE, "What is the value of A? You may zoom.")),)
 SECOND: Request = (
     *FIRST,
@@ -23,36 +33,78 @@ SECOND: Request = (
 REQUESTS = (FIRST, SECOND, FIRST)
 
 
-@pytest.fixture(scope="module")
-def backend(untrained_model: ModelConfig) -> TransformersBackend:
-    return TransformersBackend(untrained_model)
+@pytest.fixture(scope="module", params=["tiny", *BUILDERS])
+def backend(
+    request: pytest.FixtureRequest,
+    untrained_model: ModelConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> TransformersBackend:
+    if request.param == "tiny":
+        return TransformersBackend(untrained_model)
+    folder = tmp_path_factory.mktemp("stand-ins") / request.param
+    return TransformersBackend(parse_section(ModelConfig, json.dumps(build(request.param, folder))))
 
 
-def test_the_model_sees_the_tokens_and_features_of_the_plain_processor(
+def plain(backend: TransformersBackend, requests: Sequence[Request]) -> dict[str, Any]:
+    """As transformers' documentation does it: the template, then the processor."""
+    processor = backend.processor
+    texts = [
+        processor.apply_chat_template(
+            [template_message(message, processor.image_token) for message in request],
+            add_generation_prompt=True,
+        )
+        for request in requests
+    ]
+    images = [[image for message in request for image in message.images] for request in requests]
+    return dict(processor(text=texts, images=images, padding=True, return_tensors="pt"))
+
+
+def logits(backend: TransformersBackend, inputs: dict[str, Any]) -> torch.Tensor:
+    """(new tokens, batch, vocabulary) of a short greedy reply."""
+    output = backend.model.generate(
+        **inputs,
+        max_new_tokens=3,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    return torch.stack(output.logits)
+
+
+def test_a_model_computes_what_it_would_with_the_plain_processor(
     backend: TransformersBackend,
 ) -> None:
-    inputs, features = ImageCache(backend).encode(REQUESTS)
-    plain = backend.encode(REQUESTS)
-    assert torch.equal(inputs["input_ids"], plain.pop("input_ids"))
-    assert torch.equal(inputs["attention_mask"], plain.pop("attention_mask"))
-    with torch.no_grad():
-        expected = backend.model.get_image_features(**plain, return_dict=True).pooler_output
-    for found, wanted in zip(features, expected, strict=True):
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    expected, inputs = plain(backend, REQUESTS), backend.encode(REQUESTS)
+    for name in inputs.keys() & expected.keys():
+        assert torch.equal(inputs[name], expected[name]), name
+    found, wanted = logits(backend, inputs), logits(backend, expected)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    assert not torch.equal(wanted[:, 0], wanted[:, 1])
 
 
 def test_an_image_is_encoded_once_however_often_it_is_shown(
-    backend: TransformersBackend, monkeypatch: pytest.MonkeyPatch
+    untrained_model: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    backend = TransformersBackend(untrained_model)
     encoded: list[Image.Image] = []
     encode = ImageCache._encoded
 
-    def counted(self: ImageCache, images: Sequence[Image.Image]) -> list[object]:
+    def counted(self: ImageCache, images: Sequence[Image.Image]) -> list[Any]:
         encoded.extend(images)
-        return encode(self, images)  # type: ignore[return-value]
+        return encode(self, images)
 
     monkeypatch.setattr(ImageCache, "_encoded", counted)
-    cache = ImageCache(backend)
-    cache.encode([FIRST, FIRST])
-    cache.encode([SECOND, FIRST])
+    backend.encode([FIRST, FIRST])
+    backend.encode([SECOND, FIRST])
     assert encoded == [PAGE, CROP]
+
+
+def test_an_image_is_forgotten_when_its_episode_is_over(untrained_model: ModelConfig) -> None:
+    backend = TransformersBackend(untrained_model)
+    before = len(backend._images)
+    page = noise(112, 112)
+    backend.encode([(Message("user", (page, "What is the value of A?")),)])
+    assert len(backend._images) == before + 1
+    del page
+    gc.collect()
+    assert len(backend._images) == before

@@ -1,98 +1,163 @@
 """Images as a vision tower that does not change sees them: each one is encoded once.
 
-The episodes of a group share their first view, and every later turn shows the earlier images again.
+Every later turn of an episode shows the earlier images again, and the episodes of a training group
+share their first view. A request is put together from its text and from what was kept of its
+images; the model is given exactly what the processor would have made of the whole.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
+from transformers.utils.generic import ModelOutput
 
-from active_perception_r1.models.transformers_backend import Inputs, TransformersBackend
-from active_perception_r1.sim.messages import Request
+Inputs = dict[str, Any]
+_PIXELS = ("pixel_values", "pixel_attention_mask")  # What only the vision tower needs.
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """An image, held so that its identity stays its own.
+    """What is kept of an image.
 
     Attributes:
-        tokens: the ids that stand for it in a prompt.
+        tokens: by the name of a model input, the values that stand for the image in a prompt.
+        facts: by the name of a model input, the image's row of it, such as its size in patches.
         features: (image tokens, width) outputs of the vision tower and the projection behind it.
+        deep: more of the same kind, for deeper layers of the language model (Qwen3-VL).
     """
 
-    image: Image.Image
-    tokens: list[int]
+    tokens: dict[str, list[int]]
+    facts: dict[str, torch.Tensor]
     features: torch.Tensor
+    deep: tuple[torch.Tensor, ...]
+
+
+@dataclass
+class _Outputs(ModelOutput):
+    """What the architectures' own outputs have in common."""
+
+    pooler_output: list[torch.Tensor] | None = None
+    deepstack_features: list[Sequence[torch.Tensor]] | None = None
 
 
 class ImageCache:
-    """Encodes requests to one model, and remembers their images by identity.
+    """Encodes requests to one model, and remembers their images for as long as they are in use.
 
-    It is out of date as soon as the vision tower is trained, and holds on to every image: make one
-    for every round of episodes.
+    It is out of date as soon as the vision tower is trained.
     """
 
-    def __init__(self, backend: TransformersBackend) -> None:
-        self._backend = backend
+    def __init__(self, processor: Any, model: Any, batch_size: int) -> None:
+        self._processor = processor
+        self._model = model
+        self._batch_size = batch_size
         self._seen: dict[int, _Seen] = {}
 
-    def encode(self, requests: Sequence[Request]) -> tuple[Inputs, tuple[torch.Tensor, ...]]:
-        """Token ids as `TransformersBackend.encode` gives them, and the features for each request.
+    def __len__(self) -> int:
+        """Images that are remembered."""
+        return len(self._seen)
 
-        The features of a request are those of its images, one after the other: (tokens, width).
+    def encode(self, texts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Inputs:
+        """Model inputs of a batch, padded as the tokenizer pads, on the device of the model.
+
+        Args:
+            texts: in the chat template, with one placeholder for each image.
+            images: of each text, in order, at least one. They must not change.
+
+        Returns:
+            Token ids and their like, (batch, length); facts of the images, (images, ...); and
+            `mm_encoder_outputs`, whose features have one entry for each text: those of its images,
+            one after the other, (tokens, width).
         """
-        images = [
-            [image for message in request for image in message.images] for request in requests
-        ]
         self._look_at(image for shown in images for image in shown)
         seen = [[self._seen[id(image)] for image in shown] for shown in images]
-        processor = self._backend.processor
-        rows = processor.tokenizer(self._backend.texts(requests))["input_ids"]
-        expanded = [
-            _expanded(row, processor.image_token_id, shown)
-            for row, shown in zip(rows, seen, strict=True)
+        tokenizer, placeholder = self._processor.tokenizer, self._processor.image_token_id
+        rows = [
+            _expanded(row, placeholder, shown)
+            for row, shown in zip(tokenizer(list(texts))["input_ids"], seen, strict=True)
         ]
-        inputs = processor.tokenizer.pad({"input_ids": expanded}, return_tensors="pt")
-        features = tuple(torch.cat([image.features for image in shown]) for shown in seen)
-        return {name: value.to(self._backend.device) for name, value in inputs.items()}, features
+        padded = tokenizer.pad({"input_ids": [row["input_ids"] for row in rows]})
+        used = torch.tensor(padded["attention_mask"])
+        inputs = {"input_ids": torch.tensor(padded["input_ids"]), "attention_mask": used}
+        for name in rows[0].keys() - inputs.keys():
+            inputs[name] = torch.zeros_like(used)
+            inputs[name][used.bool()] = torch.tensor([value for row in rows for value in row[name]])
+        every = [image for shown in seen for image in shown]
+        for name in every[0].facts:
+            inputs[name] = torch.stack([image.facts[name] for image in every])
+        inputs = {name: value.to(self._model.device) for name, value in inputs.items()}
+        outputs = encoder_outputs(
+            [torch.cat([image.features for image in shown]) for shown in seen],
+            list(zip(*(image.deep for image in every), strict=True)),
+        )
+        return {**inputs, "mm_encoder_outputs": outputs}
 
     def _look_at(self, images: Iterable[Image.Image]) -> None:
         """Encode what was not seen before, in batches."""
         new = list({id(image): image for image in images if id(image) not in self._seen}.values())
-        size = self._backend.settings.batch_size
-        for first in range(0, len(new), size):
-            batch = new[first : first + size]
+        for first in range(0, len(new), self._batch_size):
+            batch = new[first : first + self._batch_size]
             for image, seen in zip(batch, self._encoded(batch), strict=True):
                 self._seen[id(image)] = seen
+                weakref.finalize(image, self._seen.pop, id(image)).atexit = False
 
     def _encoded(self, images: Sequence[Image.Image]) -> list[_Seen]:
-        processor = self._backend.processor
+        processor = self._processor
         inputs = processor(
             text=[processor.image_token] * len(images),
             images=[[image] for image in images],
             padding=True,
             add_special_tokens=False,
             return_tensors="pt",
-        ).to(self._backend.device)
-        ids, used = inputs.pop("input_ids"), inputs.pop("attention_mask").bool()
+        ).to(self._model.device)
+        used = inputs.pop("attention_mask").bool()
+        of_images = processor.image_processor.model_input_names
+        given = {name: values for name, values in inputs.items() if name in of_images}
+        facts = {name: values for name, values in given.items() if name not in _PIXELS}
+        by_token = {name: values for name, values in inputs.items() if name not in of_images}
         with torch.no_grad():
-            pooled = self._backend.model.get_image_features(**inputs, return_dict=True)
+            outputs = self._model.get_image_features(**given, return_dict=True)
+        counts = (by_token["input_ids"] == processor.image_token_id).sum(1).tolist()
+        features = torch.split(torch.cat(list(outputs.pooler_output)), counts)
+        layers = [
+            torch.split(torch.cat(list(layer)), counts)
+            for layer in outputs.get("deepstack_features", ())
+        ]
         return [
-            _Seen(image, row[mask].tolist(), features)
-            for image, row, mask, features in zip(
-                images, ids, used, pooled.pooler_output, strict=True
+            _Seen(
+                {name: values[row][used[row]].tolist() for name, values in by_token.items()},
+                {name: values[row] for name, values in facts.items()},
+                features[row],
+                tuple(layer[row] for layer in layers),
             )
+            for row in range(len(images))
         ]
 
 
-def _expanded(row: Sequence[int], placeholder: int, images: Sequence[_Seen]) -> list[int]:
+def encoder_outputs(
+    features: Sequence[torch.Tensor], deep: Sequence[Sequence[torch.Tensor]] = ()
+) -> dict[str, ModelOutput]:
+    """What the vision tower made of the images, as the models of transformers take it.
+
+    Args:
+        features: for each row of the batch, (image tokens, width).
+        deep: for each deeper layer that takes some, for each image, (image tokens, width).
+    """
+    return {"image": _Outputs(pooler_output=list(features), deepstack_features=list(deep))}
+
+
+def _expanded(
+    row: Sequence[int], placeholder: int, images: Sequence[_Seen]
+) -> dict[str, list[int]]:
     """The ids of a text with each placeholder replaced by what stands for its image."""
+    expanded: dict[str, list[int]] = {name: [] for name in images[0].tokens}
     remaining = iter(images)
-    tokens: list[int] = []
     for token in row:
-        tokens += next(remaining).tokens if token == placeholder else [token]
-    return tokens
+        image = next(remaining) if token == placeholder else None
+        for name, values in expanded.items():
+            values += image.tokens[name] if image else [token if name == "input_ids" else 0]
+    return expanded

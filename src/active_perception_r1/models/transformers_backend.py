@@ -14,13 +14,12 @@ from transformers.utils.logging import disable_progress_bar
 
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.chat import request_seed, template_message
+from active_perception_r1.models.image_cache import ImageCache, Inputs
 from active_perception_r1.models.weights import find_weights, image_options, require_family
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
-
-Inputs = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,7 @@ class TransformersBackend:
         self.model: Any = model.eval()
         self.device = torch.device(model.device)  # with a device map, where the inputs go
         self._batch_size = settings.batch_size
+        self._images = ImageCache(self.processor, self.model, settings.batch_size)
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in the order of the requests, computed in batches of similar length."""
@@ -108,22 +108,17 @@ class TransformersBackend:
 
     def encode(self, requests: Sequence[Request]) -> Inputs:
         """Model inputs of a batch: the chat template over the texts, the images in order."""
-        images = [
-            [image for message in request for image in message.images] for request in requests
-        ]
-        texts = self.texts(requests)
-        inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt")
-        return {name: value.to(self.device) for name, value in inputs.items()}
-
-    def texts(self, requests: Sequence[Request]) -> list[str]:
-        """Requests in the chat template, one placeholder for each image."""
-        return [
+        texts = [
             self.processor.apply_chat_template(
                 [template_message(message, self.processor.image_token) for message in request],
                 add_generation_prompt=True,
             )
             for request in requests
         ]
+        images = [
+            [image for message in request for image in message.images] for request in requests
+        ]
+        return self._images.encode(texts, images)
 
     def decode(self, generated: Generated, seconds: float) -> list[Reply]:
         """Replies of a batch; `seconds` of wall time are shared out evenly."""

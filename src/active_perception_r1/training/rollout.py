@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from active_perception_r1.models.image_cache import ImageCache
+from active_perception_r1.models.image_cache import encoder_outputs
 from active_perception_r1.models.transformers_backend import Generated, TransformersBackend
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample
@@ -51,7 +50,7 @@ class Sequences:
         logits: torch.Tensor = model(
             input_ids=self.tokens,
             attention_mask=self.used.long(),
-            mm_encoder_outputs={"image": _encoded(self.features)},
+            mm_encoder_outputs=encoder_outputs(self.features),
             use_cache=False,
         ).logits
         return logits
@@ -78,7 +77,6 @@ def roll_out(
     live = [start_episode(sample, mode, rules) for sample in samples]
     index = {id(episode): number for number, episode in enumerate(live)}
     batches: list[Sequences] = []
-    images = ImageCache(policy)
 
     def generate(episodes: Sequence[LiveEpisode]) -> list[Reply]:
         replies: list[Reply] = []
@@ -86,12 +84,10 @@ def roll_out(
         for first in range(0, len(episodes), size):
             batch = episodes[first : first + size]
             start = time.perf_counter()
-            inputs, features = images.encode([episode.request for episode in batch])
-            outputs = {"mm_encoder_outputs": {"image": _encoded(features)}}
-            generated = policy.run({**inputs, **outputs})
+            generated = policy.run(policy.encode([episode.request for episode in batch]))
             replies += policy.decode(generated, time.perf_counter() - start)
             numbers = tuple(index[id(episode)] for episode in batch)
-            batches.append(_sequences(generated, features, numbers))
+            batches.append(_sequences(generated, numbers))
         return replies
 
     for _ in run_episodes(live, generate, live=len(live)):
@@ -126,9 +122,7 @@ def merge_turns(batches: Sequence[Sequences]) -> tuple[Sequences, ...]:
     return tuple(merged)
 
 
-def _sequences(
-    generated: Generated, features: tuple[torch.Tensor, ...], episodes: tuple[int, ...]
-) -> Sequences:
+def _sequences(generated: Generated, episodes: tuple[int, ...]) -> Sequences:
     """Left-padded prompts and right-padded completions as right-padded sequences.
 
     Right padding lets every architecture count positions from its own default.
@@ -142,11 +136,7 @@ def _sequences(
     policy = torch.cat([torch.zeros_like(prompt_used), written], 1)
     # A stable sort by "unused" moves the used tokens to the front and keeps their order.
     order = (~used).int().argsort(dim=1, stable=True)[:, : int(used.sum(1).max())]
+    features = tuple(generated.inputs["mm_encoder_outputs"]["image"].pooler_output)
     return Sequences(
         tokens.gather(1, order), used.gather(1, order), policy.gather(1, order), features, episodes
     )
-
-
-def _encoded(features: Sequence[torch.Tensor]) -> BaseModelOutputWithPooling:
-    # One tensor per row, as the architectures return and take it; the annotation says one in all.
-    return BaseModelOutputWithPooling(pooler_output=list(features))  # type: ignore[arg-type]
