@@ -7,9 +7,10 @@
 
 The same model answers the same questions, on the same machine, in three ways:
 
-- `episodes`: our driver, live episodes in batches, pages decoded and crops cut on the way;
+- `episodes`: our driver, live episodes in batches, the next pages opened in the meantime;
 - `one_by_one`: the same episodes one after the other, each turn by a plain `model.generate`;
-- `bare_batch`: without episodes, the batches that the driver asked for by a plain `model.generate`.
+- `bare_batch`: without episodes: pages opened, views and crops cut, and then the batches that the
+  driver asked for by a plain `model.generate`; `bare_generation` is the last part alone.
 
 Where `make test-vllm` has made its environment, vLLM plays the episodes, too.
 """
@@ -37,14 +38,22 @@ from active_perception_r1.config import (
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
-from active_perception_r1.envs.zoom_simulator import open_page
+from active_perception_r1.envs.zoom_simulator import (
+    _opened,
+    first_view,
+    open_page,
+    opening_view,
+    zoom,
+)
+from active_perception_r1.geometry import Box
 from active_perception_r1.models.base import Backend
 from active_perception_r1.models.chat import template_message
 from active_perception_r1.models.load import load_backend
 from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Mode, Sample
-from active_perception_r1.sim.live_reinjection import run_episodes
+from active_perception_r1.records import Episode, Mode, Sample
+from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
+from active_perception_r1.sim.prefetch import prefetch
 
 VLLM_PYTHON = Path(".venv-vllm/bin/python")
 Generate = Callable[[Sequence[Request]], Sequence[Reply]]
@@ -83,7 +92,7 @@ def draw(pages: int) -> list[Sample]:
 
 def compare(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -> dict[str, float]:
     backend = load_backend(settings)
-    batches = record_batches(backend, settings, samples)
+    batches, crops = record(backend, settings, samples)
 
     def plain(requests: Sequence[Request]) -> list[Reply]:
         return plain_generate(backend, settings, requests)
@@ -91,13 +100,16 @@ def compare(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -> d
     kinds: dict[str, Callable[[], object]] = {
         "episodes": lambda: play(backend.generate, settings, samples, settings.live_episodes),
         "one_by_one": lambda: play(plain, settings, samples, live=1),
-        "bare_batch": lambda: [plain(batch) for batch in batches],
+        "bare_cutting": lambda: cut(settings, samples, crops),
+        "bare_generation": lambda: [plain(batch) for batch in batches],
     }
     play(plain, settings, samples[:4], live=1)  # warm
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(repeats):  # in turn, so that a busy moment of the machine meets all alike
         for name, kind in kinds.items():
             seconds[name].append(timed(kind))
+    bare = zip(seconds["bare_cutting"], seconds["bare_generation"], strict=True)
+    seconds["bare_batch"] = [sum(parts) for parts in bare]
     figures = speeds(seconds, len(samples))
     best = {name: min(times) for name, times in seconds.items()}
     return {
@@ -116,35 +128,54 @@ def speeds(seconds: dict[str, list[float]], count: int) -> dict[str, float]:
 
 
 def timed(run: Callable[[], object]) -> float:
-    open_page.cache_clear()
+    _opened.cache_clear()
+    opening_view.cache_clear()
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
-def play(generate: Generate, settings: ModelConfig, samples: Sequence[Sample], live: int) -> None:
+def play(
+    generate: Generate, settings: ModelConfig, samples: Sequence[Sample], live: int
+) -> list[Episode]:
     rules = episode_rules(Mode.ACTIVE, settings)
-    episodes = (start_episode(sample, Mode.ACTIVE, rules) for sample in samples)
+
+    def start(sample: Sample) -> LiveEpisode:
+        return start_episode(sample, Mode.ACTIVE, rules)
+
+    episodes = prefetch(start, samples, live // 2) if live > 1 else map(start, samples)
     waves = run_episodes(episodes, lambda asking: generate([e.request for e in asking]), live)
     finished = [episode.record("", "", 0) for wave in waves for episode in wave]
     assert len(finished) == len(samples)
     assert not any(episode.error for episode in finished)
+    return finished
 
 
-def record_batches(
+def record(
     backend: Backend, settings: ModelConfig, samples: Sequence[Sample]
-) -> list[Sequence[Request]]:
-    """What the driver asks for, cut into batches of the size that the backend uses."""
+) -> tuple[list[Sequence[Request]], dict[str, list[Box]]]:
+    """What the driver asks for, in batches of the backend's size; the boxes zoomed into."""
     waves: list[Sequence[Request]] = []
 
     def recorded(requests: Sequence[Request]) -> Sequence[Reply]:
         waves.append(requests)
         return backend.generate(requests)
 
-    play(recorded, settings, samples, settings.live_episodes)
+    episodes = play(recorded, settings, samples, settings.live_episodes)
+    crops = {e.sample_id: [s.requested for s in e.steps if s.requested] for e in episodes}
     size = settings.batch_size
     by_length = [sorted(wave, key=len) for wave in waves]
-    return [wave[i : i + size] for wave in by_length for i in range(0, len(wave), size)]
+    return [w[i : i + size] for w in by_length for i in range(0, len(w), size)], crops
+
+
+def cut(settings: ModelConfig, samples: Sequence[Sample], crops: dict[str, list[Box]]) -> None:
+    """Every image that the episodes showed, made again."""
+    rules = episode_rules(Mode.ACTIVE, settings)
+    for sample in samples:
+        page = open_page(sample.image)
+        first_view(page, rules.first_view)
+        for box in crops[sample.id]:
+            zoom(page, box, rules.crop)
 
 
 def plain_generate(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -64,13 +65,21 @@ class Refusal:
     reason: str
 
 
-@lru_cache(maxsize=4)  # consecutive episodes share a page: samples of a group, decoys
+_OPENING = tuple(Lock() for _ in range(16))
+
+
 def open_page(encoded: bytes) -> Image.Image:
     """Decode a page to RGB with its EXIF orientation applied; not to be changed by the caller.
 
     Raises:
         DataError: not an image, a damaged one, or one with more than MAX_PAGE_PIXELS.
     """
+    with _OPENING[hash(encoded) % len(_OPENING)]:  # no page twice at the same time
+        return _opened(encoded)
+
+
+@lru_cache(maxsize=4)  # consecutive episodes share a page: samples of a group, decoys
+def _opened(encoded: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             if image.width * image.height > MAX_PAGE_PIXELS:
@@ -79,7 +88,8 @@ def open_page(encoded: bytes) -> Image.Image:
                     f" {MAX_PAGE_PIXELS} pixels"
                 )
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return to_rgb(image)
     except DataError:
         raise
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:

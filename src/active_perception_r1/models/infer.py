@@ -23,6 +23,7 @@ from active_perception_r1.runtime.fingerprint import fingerprint
 from active_perception_r1.runtime.resume import ResumeStore, ask_for_retry
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import Reply
+from active_perception_r1.sim.prefetch import prefetch
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
@@ -130,7 +131,7 @@ class _Player:
 
     def play(self, pairs: Iterator[tuple[Sample, Sample | None]]) -> Iterator[Episode]:
         """Finished episodes, as they come."""
-        episodes = (self._start(sample, decoy) for sample, decoy in pairs)
+        episodes = prefetch(self._start, pairs, ahead=max(1, self.live // 2))
         for wave in run_episodes(episodes, self._generate, self.live):
             for episode in wave:
                 yield episode.record(self._name, self._backend.revision, self._settings.seed)
@@ -138,7 +139,8 @@ class _Player:
     def _generate(self, episodes: Sequence[LiveEpisode]) -> Sequence[Reply]:
         return self._backend.generate([episode.request for episode in episodes])
 
-    def _start(self, sample: Sample, decoy: Sample | None) -> LiveEpisode:
+    def _start(self, pair: tuple[Sample, Sample | None]) -> LiveEpisode:
+        sample, decoy = pair
         try:
             return start_episode(sample, self._mode, self._rules, decoy)
         except DataError as error:
