@@ -15,11 +15,15 @@ from PIL import Image
 
 from active_perception_r1.cli import main
 from active_perception_r1.config import CropConfig, FirstView, ModelConfig, OpenAIConfig
+from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError
+from active_perception_r1.models.infer import infer
 from active_perception_r1.models.load import load_backend
 from active_perception_r1.models.openai_backend import OpenAIBackend
+from active_perception_r1.records import Episode, Mode, ToolStatus
 from active_perception_r1.sim.messages import FinishReason, Message, Request
 from tests.misbehaving_server import MODEL, MisbehavingServer, misbehaving_server
+from tests.scripted import make_sample
 
 PAGE = Image.effect_noise((30, 20), 60).convert("RGB")
 KEY = "sk-a-secret-of-the-user"
@@ -194,3 +198,26 @@ def test_a_served_model_can_be_tried_from_the_command_line(
     assert [row["n"] for row in report["rows"]] == [2, 2, 2]
     assert report["model"]["backend"] == "openai"
     assert len(server.received) == 6
+
+
+def test_a_server_that_dies_loses_nothing_and_the_next_run_goes_on(
+    server: MisbehavingServer, tmp_path: Path
+) -> None:
+    slice_path, output = tmp_path / "slice.parquet", tmp_path / "active.jsonl"
+    write_samples(slice_path, [make_sample(i) for i in range(80)])
+    settings = entry(server, retries=0).model_copy(update={"live_episodes": 16})
+
+    def play() -> None:
+        infer(slice_path, "served", settings, Mode.BASELINE, output, tmp_path / "partial")
+
+    server.script = ["ok"] * 20 + ["cut"] * 100
+    with pytest.raises(BackendError, match="the engine is gone"):
+        play()
+    assert not output.exists()
+    server.script.clear()
+    asked = len(server.received)
+    play()
+    assert len(server.received) - asked == 80 - 20
+    episodes = [Episode.from_json(line) for line in output.read_text().splitlines()]
+    assert [episode.sample_id for episode in episodes] == [make_sample(i).id for i in range(80)]
+    assert {episode.tool_status for episode in episodes} == {ToolStatus.ANSWERED}
