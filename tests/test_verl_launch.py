@@ -145,7 +145,8 @@ def test_samples_can_be_read_in_any_order(tmp_path: Path) -> None:
 
 def metrics(step: int = 1, **changes: Any) -> VerlStepMetrics:
     fine = dict.fromkeys(VerlStepMetrics.__dataclass_fields__, 0.5)
-    return VerlStepMetrics(**{**fine, "correlation": 0.999, "step": step, **changes})
+    agreeing = {"correlation": 0.999, "probability_gap": 0.01}
+    return VerlStepMetrics(**{**fine, **agreeing, "step": step, **changes})
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,7 @@ def metrics(step: int = 1, **changes: Any) -> VerlStepMetrics:
     [
         ({"correlation": 0.98}, "rollout and actor disagree"),
         ({"correlation": None}, "rollout and actor disagree"),
+        ({"correlation": 0.98, "probability_gap": None}, "rollout and actor disagree"),
         ({"zoom_rate": 0.0}, "zooming has collapsed"),
         ({"reward_std": 0.0}, "all rewards are equal"),
     ],
@@ -169,6 +171,14 @@ def test_what_mends_itself_does_not() -> None:
     alarms = Alarms(AlarmConfig(patience=2))
     for step in range(1, 9):
         alarms.check(metrics(step, zoom_rate=step % 2))
+
+
+@pytest.mark.parametrize("correlation", [0.9, float("nan")])
+def test_a_policy_that_is_sure_of_every_token_is_not_taken_for_another_model(
+    correlation: float,
+) -> None:
+    """Its probabilities hardly vary, so their correlation is that of rounding errors."""
+    Alarms(AlarmConfig(patience=1)).check(metrics(correlation=correlation, probability_gap=2e-4))
 
 
 @pytest.mark.parametrize("value", [float("nan"), None])

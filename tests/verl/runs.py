@@ -64,7 +64,7 @@ RUN = VerlTraining(
     rollout_memory=0.3,
     max_prompt_tokens=128,
     max_response_tokens=256,
-    alarms=AlarmConfig(patience=1, min_zoom_rate=0),
+    alarms=AlarmConfig(patience=3, min_zoom_rate=0),
     overrides=ON_CPU,
 )
 ENVIRONMENT = {

@@ -94,7 +94,9 @@ def test_crops_were_put_in_front_of_the_policy(run: Run) -> None:
 
 
 def test_rollout_engine_and_actor_run_the_same_model(run: Run) -> None:
-    assert all(row["correlation"] >= 0.99 for row in run.metrics)
+    # In a step whose tokens were all but certain, the correlation is that of rounding errors.
+    assert all(row["correlation"] >= 0.99 or row["probability_gap"] < 5e-4 for row in run.metrics)
+    assert run.metrics[0]["correlation"] >= 0.99
 
 
 def test_the_parts_of_the_reward_are_logged_under_the_names_of_the_local_engine(run: Run) -> None:

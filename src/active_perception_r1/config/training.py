@@ -70,10 +70,14 @@ PROFILES: Mapping[str, Hardware] = {
 
 
 class AlarmConfig(Section):
-    """When a run is stopped: a value was out of bounds in `patience` steps on end."""
+    """When a run is stopped: a value was out of bounds in `patience` steps on end.
+
+    Rollout engine and actor disagree where both of their bounds are passed.
+    """
 
     patience: int = Field(default=5, gt=0)
     min_correlation: float = Field(default=0.99, ge=0, le=1)
+    max_probability_gap: float = Field(default=0.002, ge=0, le=1)
     min_zoom_rate: float = Field(default=0.02, ge=0, le=1)
 
 

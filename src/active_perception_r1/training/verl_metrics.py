@@ -25,7 +25,9 @@ class VerlStepMetrics:
 
     Attributes:
         correlation: Pearson's, between the probabilities that the rollout engine and the actor give
-            to the policy's tokens; below .99 they do not run the same model.
+            to the policy's tokens; below .99 they do not run the same model, unless all of them are
+            so close to 1 that rounding decides how they vary.
+        probability_gap: mean absolute difference between the same.
         over_long: share of episodes that the response budget ended, which are masked.
         images: shown in an episode, the first view among them.
     """
@@ -48,6 +50,7 @@ class VerlStepMetrics:
     learning_rate: float | None
     seconds: float | None
     correlation: float | None
+    probability_gap: float | None
     over_long: float
     images: float
 
@@ -89,6 +92,7 @@ def step_metrics(step: int, logged: Mapping[str, Any], episodes: Path) -> VerlSt
         learning_rate=logged.get("actor/lr"),
         seconds=logged.get("perf/time_per_step"),
         correlation=logged.get("training/rollout_actor_probs_pearson_corr"),
+        probability_gap=logged.get("training/rollout_probs_diff_mean"),
         over_long=mean("over_long"),
         images=mean("image_count"),
     )
@@ -122,13 +126,16 @@ class Alarms:
                     f"step {row.step}: {name} is not a number; lower learning_rate, or raise"
                     " max_response_tokens if over_long is near 1"
                 )
-        correlation = row.correlation
+        correlation, gap = row.correlation, row.probability_gap
+        related = correlation is not None and correlation >= limits.min_correlation
+        close = gap is not None and gap <= limits.max_probability_gap
         self._watch(
             row.step,
             "rollout and actor disagree",
-            correlation is None or not correlation >= limits.min_correlation,
-            f"correlation {correlation} < {limits.min_correlation}: vLLM does not run the trained"
-            " weights (load_format must be auto) or not in the same precision",
+            not (related or close),
+            f"correlation {correlation} < {limits.min_correlation}, probability_gap {gap} >"
+            f" {limits.max_probability_gap}: vLLM does not run the trained weights (load_format"
+            " must be auto) or not in the same precision",
         )
         self._watch(
             row.step,
