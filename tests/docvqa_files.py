@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 ROTATED = 6  # EXIF: to be turned by 90 degrees for display
 
 
-def _encoded(image: Image.Image, format: str, **options: Any) -> bytes:
+def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
@@ -25,13 +25,13 @@ def _encoded(image: Image.Image, format: str, **options: Any) -> bytes:
 
 def png(width: int = 60, height: int = 80, shade: int = 255, mode: str = "L") -> bytes:
     """An encoded page; pages of different `shade` differ."""
-    return _encoded(Image.new(mode, (width, height), shade), "PNG")
+    return encoded(Image.new(mode, (width, height), shade), "PNG")
 
 
-def bomb() -> bytes:
-    """A small PNG whose head claims 20,000 x 20,000 pixels."""
+def bomb(side: int = 20_000) -> bytes:
+    """A small PNG whose head claims `side` x `side` pixels."""
     page = png()
-    head = b"IHDR" + struct.pack(">II", 20_000, 20_000) + page[24:29]
+    head = b"IHDR" + struct.pack(">II", side, side) + page[24:29]
     return page[:12] + head + struct.pack(">I", zlib.crc32(head)) + page[33:]
 
 
@@ -39,7 +39,7 @@ def rotated_jpeg(width: int, height: int) -> bytes:
     """An encoded page whose EXIF orientation exchanges width and height."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = ROTATED
-    return _encoded(Image.new("RGB", (width, height), "white"), "JPEG", exif=exif)
+    return encoded(Image.new("RGB", (width, height), "white"), "JPEG", exif=exif)
 
 
 PAGE = png()

@@ -89,7 +89,7 @@ class TestBadRows:
             ({"answers": ["", "  "]}, "it has no answer"),
             ({"query": {"en": None, "de": "Wie viel?"}}, "it has no question in English"),
             ({"image": {"bytes": None, "path": "lost.png"}}, "it has no image"),
-            ({"image": {"bytes": b"not an image", "path": None}}, "cannot be decoded"),
+            ({"image": {"bytes": b"not an image", "path": None}}, "it is of no known format"),
             ({"image": {"bytes": png()[:-30], "path": None}}, "cannot be decoded"),
             ({"image": {"bytes": bomb(), "path": None}}, "pixels"),
             ({"words": ["only", "two"]}, "2 words but 3 boxes"),

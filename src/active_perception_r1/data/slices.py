@@ -13,11 +13,9 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
-import os
 import sys
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -30,8 +28,8 @@ from active_perception_r1.data.boxes import Size, page_boxes
 from active_perception_r1.data.docvqa import Row, check_columns, normalised, open_parquet
 from active_perception_r1.data.evidence import GivenSpan, locate_evidence
 from active_perception_r1.data.files import write_json
+from active_perception_r1.data.pages import checked_size
 from active_perception_r1.data.samples import read_slice, slice_length, write_samples
-from active_perception_r1.envs.zoom_simulator import open_page
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Evidence, Sample
 
@@ -44,10 +42,6 @@ __all__ = ["grpo_data", "read_slice", "sample_slice", "slice_length", "write_sam
 SMALL_EVIDENCE = 0.05
 """A row that does not say so itself requires a zoom if its evidence is below this share of the page
 (all of its alternatives are); unknown evidence is no reason to demand a zoom."""
-
-
-PAGES_AHEAD = 16
-"""Pages that are decoded, to see that they can be, while earlier rows are written."""
 
 
 @dataclass(slots=True)
@@ -128,10 +122,10 @@ def _drawn(draw: _Draw) -> Iterator[Sample]:
     with open_parquet(draw.dataset) as file:
         check_columns(file.schema_arrow, str(draw.dataset))
         group_starts = _group_starts(file)
-        rows = (normalised(_fetch(file, group_starts, i)) for i in _order(file, draw.seed))
-        for row, checked in _checked(rows, unit):
+        for index in _order(file, draw.seed):
+            row = normalised(_fetch(file, group_starts, index))
             try:
-                sample = checked.result()
+                sample = _as_sample(row, unit)
                 if sample.id in ids:
                     raise DataError("its id occurs twice")
             except DataError as error:
@@ -148,17 +142,6 @@ def _drawn(draw: _Draw) -> Iterator[Sample]:
                 return
     if draw.taken == 0:
         raise DataError(f"{draw.dataset}: no row can be used: {_reasons(draw)}")
-
-
-def _checked(rows: Iterable[Row], unit: BoxUnit | None) -> Iterator[tuple[Row, Future[Sample]]]:
-    """Each row with its sample, or the reason why it is none; decoded on all cores, in order."""
-    waiting: deque[tuple[Row, Future[Sample]]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row in rows:
-            waiting.append((row, pool.submit(_as_sample, row, unit)))
-            if len(waiting) > PAGES_AHEAD:
-                yield waiting.popleft()
-        yield from waiting
 
 
 def _box_unit(dataset: Path) -> BoxUnit | None:
@@ -192,7 +175,8 @@ def _group_starts(file: pq.ParquetFile) -> list[int]:
 
 def _fetch(file: pq.ParquetFile, group_starts: list[int], index: int) -> Row:
     group = bisect.bisect_right(group_starts, index) - 1
-    table = file.read_row_group(group).slice(index - group_starts[group], 1)
+    # One thread: the pipeline counts on it, and starting more costs more than they save.
+    table = file.read_row_group(group, use_threads=False).slice(index - group_starts[group], 1)
     row: Row = table.to_pylist()[0]
     return row
 
@@ -214,7 +198,7 @@ def _as_sample(row: Row, unit: BoxUnit | None) -> Sample:
             raise DataError(f"it has no {name}")
     if not row["image"]:
         raise DataError("it has no image")
-    width, height = open_page(row["image"]).size
+    width, height = checked_size(row["image"])
     evidence = _evidence(row, unit, (width, height), answers)
     requires_zoom = row["requires_zoom"]
     if requires_zoom is None:

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import io
 import random
-import warnings
 import zlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from active_perception_r1.data import docvqa
-from active_perception_r1.data.boxes import BoxSurvey, Size
+from active_perception_r1.data.boxes import BoxSurvey
 from active_perception_r1.data.docvqa import Row, RowWriter, Source, unknown_split
 from active_perception_r1.data.files import atomic, sha256_of, write_json
+from active_perception_r1.data.pages import size_by_head
 from active_perception_r1.data.synthetic import LAYOUTS, render_page
 from active_perception_r1.errors import DataError
 
 # Only for types: this stage must not depend on prompts and models, which the configuration names.
 if TYPE_CHECKING:
     from active_perception_r1.config import DatasetConfig, ParquetDataset, SyntheticDataset
-
-_SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 
 
 def download(dataset: DatasetConfig, split: str, output: Path) -> None:
@@ -48,7 +45,7 @@ def download(dataset: DatasetConfig, split: str, output: Path) -> None:
         with RowWriter(part, docvqa.SCHEMA) as writer:
             for raw in tqdm(source.rows, total=source.total, desc=where, unit="row"):
                 row = docvqa.normalised(raw)
-                survey.add(row["bounding_boxes"] or (), partial(_page_size, row))
+                survey.add(row["bounding_boxes"] or (), partial(size_by_head, row["image"]))
                 writer.add(row)
                 rows += 1
         if rows == 0:
@@ -138,16 +135,3 @@ def _parquet(dataset: ParquetDataset, split: str) -> Source:
         docvqa.check_columns(file.schema_arrow, str(path))
         total = file.metadata.num_rows
     return Source(docvqa.read_rows(path), total, sha256_of(path))
-
-
-def _page_size(row: Row) -> Size | None:
-    """Size of the page as it is displayed, from the head of its image; None if that is broken."""
-    try:
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # of large images, which are not decoded here
-            image = Image.open(io.BytesIO(row["image"]))
-            sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
-    except Exception:  # Pillow's plugins raise whatever they like; slices say what is wrong
-        return None
-    return (image.height, image.width) if sideways else image.size

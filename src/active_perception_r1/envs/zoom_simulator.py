@@ -92,7 +92,9 @@ def _opened(encoded: bytes) -> Image.Image:
             return to_rgb(image)
     except DataError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+    except UnidentifiedImageError:  # its text holds an address, another one in every process
+        raise DataError("image cannot be decoded: it is of no known format") from None
+    except (Image.DecompressionBombError, OSError) as error:
         raise DataError(f"image cannot be decoded: {error}") from None
     except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error, ... on bad files
         raise DataError(f"image cannot be decoded: {type(error).__name__}: {error}") from None
