@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from active_perception_r1.config import NAME, RESULTS, parse_config
+from active_perception_r1.data.dependence import download_code
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.models.dependence import (
     inference_code,
@@ -89,15 +90,17 @@ def get_dataset_settings(wildcards):
 
 
 def get_download_code(wildcards):
-    """Only of the source that the study has."""
-    others = {"synthetic": "data.synthetic", "hub": "data.hub"}
-    others.pop(get_study(wildcards).dataset.source, None)
-    return code_fingerprint("data.sources", without=tuple(others.values()))
+    return download_code(get_study(wildcards).dataset.source)
 
 
 def get_dataset_content(wildcards):
     dataset = get_study(wildcards).dataset
     return local_content(dataset.id) if dataset.source == "hub" else ""
+
+
+def get_partial_dataset(wildcards):
+    """Where a download keeps the rows that it has."""
+    return RESULTS / ".partial" / wildcards.study / "dataset" / wildcards.split
 
 
 def get_slice(wildcards):

@@ -14,9 +14,10 @@ rule download_dataset:
         code=get_download_code,
         settings=get_dataset_settings,
         content=get_dataset_content,
+        partial=get_partial_dataset,
     shell:
         "active-perception download --dataset {params.settings:q} --split {wildcards.split}"
-        " --output {output.rows} > {log} 2>&1"
+        " --output {output.rows} --partial {params.partial} > {log} 2>&1"
 
 
 rule sample_slice:

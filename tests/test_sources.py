@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -17,7 +18,8 @@ from PIL import Image
 
 from active_perception_r1.config import HubDataset, ParquetDataset, SyntheticDataset
 from active_perception_r1.data.boxes import BoxSurvey, page_boxes
-from active_perception_r1.data.docvqa import SCHEMA
+from active_perception_r1.data.docvqa import SCHEMA, read_rows
+from active_perception_r1.data.hub import open_hub
 from active_perception_r1.data.sources import download
 from active_perception_r1.data.synthetic import LAYOUTS
 from active_perception_r1.errors import DataError
@@ -113,6 +115,13 @@ class TestParquetFiles:
         download(parquet(source), "test", tmp_path / "test.parquet")
         assert rows_of(tmp_path / "test.parquet")[0]["image"] == png()
 
+    def test_rows_can_be_read_from_any_on(self, tmp_path: Path) -> None:
+        table = pa.Table.from_pylist([docvqa_row(f"q{i}") for i in range(20)])
+        pq.write_table(table, tmp_path / "all.parquet", row_group_size=9)
+        rows = list(read_rows(tmp_path / "all.parquet"))
+        for start in range(22):
+            assert list(read_rows(tmp_path / "all.parquet", start)) == rows[start:]
+
     def test_one_file_serves_every_split_and_a_folder_holds_one_for_each(
         self, tmp_path: Path
     ) -> None:
@@ -164,14 +173,18 @@ class TestParquetFiles:
     def test_a_failure_leaves_nothing_behind(self, tmp_path: Path) -> None:
         source = write_rows(tmp_path / "all.parquet", [docvqa_row(words=[["nested"]])])
         with pytest.raises(DataError, match="rows 'q0' to 'q0': a value is of a wrong type"):
-            download(parquet(source), "test", tmp_path / "out" / "test.parquet")
+            download(
+                parquet(source), "test", tmp_path / "out" / "test.parquet", tmp_path / "partial"
+            )
         assert list((tmp_path / "out").iterdir()) == []
 
     def test_an_unwritable_folder_is_named(self, tmp_path: Path) -> None:
         source = write_rows(tmp_path / "all.parquet", [docvqa_row()])
         (tmp_path / "file").touch()
         with pytest.raises(DataError, match="file: cannot be written to"):
-            download(parquet(source), "test", tmp_path / "file" / "test.parquet")
+            download(
+                parquet(source), "test", tmp_path / "file" / "test.parquet", tmp_path / "partial"
+            )
 
 
 class TestHub:
@@ -227,6 +240,12 @@ class TestHub:
         (repository / "README.md").write_text("changed")
         download(dataset, "test", output)
         assert about(output)["revision"] != before
+
+    def test_rows_can_be_read_from_any_on(self, repository: Path) -> None:
+        source = open_hub(str(repository), None, "test")
+        rows = list(source.rows(0))
+        for start in range(5):
+            assert list(source.rows(start)) == rows[start:]
 
     def test_an_unknown_split_is_refused_with_the_names_of_all(
         self, repository: Path, tmp_path: Path

@@ -17,6 +17,7 @@ def add_commands(commands: Commands) -> None:
     add_text(download, "--dataset", "JSON of the dataset's entry in the configuration")
     add_text(download, "--split", "name of the split")
     add_path(download, "--output", "parquet file to write, with a JSON beside it")
+    add_path(download, "--partial", "folder where rows wait until all are there")
 
     sample_slice = add_command(
         commands, "sample-slice", _run_sample_slice, "draw evaluation questions"
@@ -37,7 +38,8 @@ def _run_download(command: argparse.Namespace) -> None:
     from active_perception_r1.config import DatasetConfig, parse_section
     from active_perception_r1.data.sources import download
 
-    download(parse_section(DatasetConfig, command.dataset), command.split, command.output)
+    dataset = parse_section(DatasetConfig, command.dataset)
+    download(dataset, command.split, command.output, command.partial)
 
 
 def _run_sample_slice(command: argparse.Namespace) -> None:

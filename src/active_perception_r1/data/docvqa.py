@@ -7,8 +7,10 @@ stands and not merely where its text was found first.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -52,9 +54,15 @@ ROWS_PER_GROUP = 8
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Rows of one split, their number, and what identifies the state of the data they are from."""
+    """One split.
 
-    rows: Iterable[Row]
+    Attributes:
+        rows: those from an index on.
+        total: how many there are in all.
+        revision: identifies the state of the data that they are from.
+    """
+
+    rows: Callable[[int], Iterable[Row]]
     total: int
     revision: str
 
@@ -164,9 +172,19 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         raise DataError(f"{path}: not a readable parquet file ({error})") from None
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """All rows, a few at a time, with those columns of `SCHEMA` that the file has."""
+def group_starts(file: pq.ParquetFile) -> list[int]:
+    """Index of the first row of each row group, and the number of rows as if one more followed."""
+    sizes = (file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
+    return list(accumulate(sizes, initial=0))
+
+
+def read_rows(path: Path, start: int = 0) -> Iterator[Row]:
+    """The rows from `start` on, a few at a time, with those columns of `SCHEMA` that there are."""
     with open_parquet(path) as file:
         columns = [name for name in SCHEMA.names if name in file.schema_arrow.names]
-        for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=columns):
-            yield from batch.to_pylist()
+        starts = group_starts(file)
+        group = bisect.bisect_right(starts, start) - 1
+        groups = range(group, file.num_row_groups)
+        batches = file.iter_batches(ROWS_PER_GROUP, row_groups=groups, columns=columns)
+        rows = chain.from_iterable(batch.to_pylist() for batch in batches)
+        yield from islice(rows, start - starts[group], None)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from datasets import Dataset, Image, get_dataset_split_names, load_dataset
 
 from active_perception_r1.data.docvqa import Row, Source, check_columns, unknown_split
-from active_perception_r1.data.files import sha256_of
 from active_perception_r1.errors import DataError
 from active_perception_r1.hub import resolve_commit
+from active_perception_r1.runtime.fingerprint import folder_fingerprint
 
 
 def open_hub(name: str, revision: str | None, split: str) -> Source:
@@ -38,21 +38,13 @@ def open_hub(name: str, revision: str | None, split: str) -> Source:
     check_columns(dataset.features.arrow_schema, f"{name}, split {split}")
     if isinstance(dataset.features["image"], Image):
         dataset = dataset.cast_column("image", Image(decode=False))
-    return Source(_rows(dataset), len(dataset), commit or _content_hash(folder))
+    return Source(partial(_rows, dataset), len(dataset), commit or folder_fingerprint(folder))
 
 
-def _content_hash(folder: Path) -> str:
-    """Hash over names and contents of all files that are not hidden."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-            digest.update(f"{relative.as_posix()}\0{sha256_of(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def _rows(dataset: Dataset) -> Iterator[Row]:
-    for row in dataset:
+def _rows(dataset: Dataset, start: int) -> Iterator[Row]:
+    if start >= len(dataset):  # the library refuses to skip everything
+        return
+    for row in dataset.skip(start):
         image = row["image"]
         if isinstance(image, dict) and image["bytes"] is None and image["path"]:
             row["image"] = Path(image["path"]).read_bytes()

@@ -17,7 +17,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,13 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from active_perception_r1.data.boxes import Size, page_boxes
-from active_perception_r1.data.docvqa import Row, check_columns, normalised, open_parquet
+from active_perception_r1.data.docvqa import (
+    Row,
+    check_columns,
+    group_starts,
+    normalised,
+    open_parquet,
+)
 from active_perception_r1.data.evidence import GivenSpan, locate_evidence
 from active_perception_r1.data.files import write_json
 from active_perception_r1.data.pages import checked_size
@@ -121,9 +126,9 @@ def _drawn(draw: _Draw) -> Iterator[Sample]:
     ids: set[str] = set()
     with open_parquet(draw.dataset) as file:
         check_columns(file.schema_arrow, str(draw.dataset))
-        group_starts = _group_starts(file)
+        starts = group_starts(file)
         for index in _order(file, draw.seed):
-            row = normalised(_fetch(file, group_starts, index))
+            row = normalised(_fetch(file, starts, index))
             try:
                 sample = _as_sample(row, unit)
                 if sample.id in ids:
@@ -167,16 +172,10 @@ def _order(file: pq.ParquetFile, seed: int) -> list[int]:
     return sorted(range(len(keys)), key=keys.__getitem__)
 
 
-def _group_starts(file: pq.ParquetFile) -> list[int]:
-    """Index of the first row of each row group."""
-    sizes = (file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
-    return list(accumulate(sizes, initial=0))[:-1]
-
-
-def _fetch(file: pq.ParquetFile, group_starts: list[int], index: int) -> Row:
-    group = bisect.bisect_right(group_starts, index) - 1
+def _fetch(file: pq.ParquetFile, starts: list[int], index: int) -> Row:
+    group = bisect.bisect_right(starts, index) - 1
     # One thread: the pipeline counts on it, and starting more costs more than they save.
-    table = file.read_row_group(group, use_threads=False).slice(index - group_starts[group], 1)
+    table = file.read_row_group(group, use_threads=False).slice(index - starts[group], 1)
     row: Row = table.to_pylist()[0]
     return row
 

@@ -6,62 +6,103 @@ many there are, and the unit of their word boxes with the counts that it rests o
 
 from __future__ import annotations
 
+import functools
 import io
 import random
 import zlib
-from functools import partial
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from active_perception_r1.data import docvqa
 from active_perception_r1.data.boxes import BoxSurvey
+from active_perception_r1.data.dependence import download_code
 from active_perception_r1.data.docvqa import Row, RowWriter, Source, unknown_split
 from active_perception_r1.data.files import atomic, sha256_of, write_json
 from active_perception_r1.data.pages import size_by_head
 from active_perception_r1.data.synthetic import LAYOUTS, render_page
 from active_perception_r1.errors import DataError
+from active_perception_r1.runtime.fingerprint import fingerprint
+from active_perception_r1.runtime.resume import PartStore
 
 # Only for types: this stage must not depend on prompts and models, which the configuration names.
 if TYPE_CHECKING:
     from active_perception_r1.config import DatasetConfig, ParquetDataset, SyntheticDataset
 
+ROWS_PER_PART = 32
+"""How many rows are saved at a time, in whole row groups; a kill costs at most so many."""
 
-def download(dataset: DatasetConfig, split: str, output: Path) -> None:
+
+def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | None = None) -> None:
     """Writes one split of a dataset to `output`, and what is known about it to a JSON beside it.
 
     Memory does not grow with the number of rows.
 
+    Args:
+        partial: folder where rows are kept until all are there, so that a killed download goes on
+            where it was; by default beside `output`.
+
     Raises:
         DataError: the data cannot be reached, has no such split, lacks columns or rows, or its word
             boxes are in no clear unit.
+        UserError: another process is downloading to the same folder.
     """
     where = f"{_name(dataset)}, split {split}"
     source = _open(dataset, split)
-    survey, rows = BoxSurvey(), 0
     override = None if dataset.source == "synthetic" else dataset.box_unit
-    with atomic(output) as part:
-        with RowWriter(part, docvqa.SCHEMA) as writer:
-            for raw in tqdm(source.rows, total=source.total, desc=where, unit="row"):
-                row = docvqa.normalised(raw)
-                survey.add(row["bounding_boxes"] or (), partial(size_by_head, row["image"]))
-                writer.add(row)
-                rows += 1
-        if rows == 0:
-            raise DataError(f"{where}: there are no rows")
-        unit = survey.decide(override, where)
-    about = {
-        "dataset": dataset.model_dump(mode="json"),
-        "split": split,
-        "revision": source.revision,
-        "rows": rows,
-        "box_unit": unit,
-        "box_unit_set_by": "configuration" if override else "data",
-        "boxes": survey.counts(),
-        "sha256": sha256_of(output),
-    }
-    write_json(output.with_suffix(".json"), about)
+    # The unit is found when all rows are there; the user may have to say it then.
+    settings = dataset.model_dump_json(exclude={"box_unit"})
+    key = fingerprint(download_code(dataset.source), settings, split, source.revision)
+    with PartStore(partial or output.with_suffix(".partial"), key) as store:
+        survey = BoxSurvey()
+        with atomic(output) as part:  # now: a folder that cannot be written to is told at once
+            _save(source, store, where)
+            rows = _join(store.parts, part, survey)
+            if rows == 0:
+                raise DataError(f"{where}: there are no rows")
+            unit = survey.decide(override, where)
+        about = {
+            "dataset": dataset.model_dump(mode="json"),
+            "split": split,
+            "revision": source.revision,
+            "rows": rows,
+            "box_unit": unit,
+            "box_unit_set_by": "configuration" if override else "data",
+            "boxes": survey.counts(),
+            "sha256": sha256_of(output),
+        }
+        write_json(output.with_suffix(".json"), about)
+        store.remove()
+
+
+def _save(source: Source, store: PartStore, where: str) -> None:
+    """Brings those rows to disk that are not there yet."""
+    saved = min(len(store.parts) * ROWS_PER_PART, source.total)
+    rows = iter(tqdm(source.rows(saved), desc=where, total=source.total, initial=saved, unit="row"))
+    for first in rows:
+        with store.next() as path, RowWriter(path, docvqa.SCHEMA) as writer:
+            for row in chain([first], islice(rows, ROWS_PER_PART - 1)):
+                writer.add(docvqa.normalised(row))
+
+
+def _join(parts: Sequence[Path], output: Path, survey: BoxSurvey) -> int:
+    """Writes the rows of all parts to one file, surveys their boxes, and returns their number."""
+    count = 0
+    with pq.ParquetWriter(output, docvqa.SCHEMA) as writer:
+        for part in tqdm(parts, desc=f"{output.name} of its parts", unit="part"):
+            with docvqa.open_parquet(part) as file:
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group, use_threads=False)
+                    for row in table.select(["image", "bounding_boxes"]).to_pylist():
+                        page_size = functools.partial(size_by_head, row["image"])
+                        survey.add(row["bounding_boxes"] or (), page_size)
+                    writer.write_table(table)
+                    count += len(table)
+    return count
 
 
 def _name(dataset: DatasetConfig) -> str:
@@ -91,7 +132,10 @@ def _synthetic(dataset: SyntheticDataset, split: str) -> Source:
     if split not in dataset.questions:
         raise unknown_split("synthetic pages", split, dataset.questions)
     total = dataset.questions[split]
-    rows = (_synthetic_row(dataset.seed, split, index) for index in range(total))
+
+    def rows(start: int) -> Iterator[Row]:
+        return (_synthetic_row(dataset.seed, split, index) for index in range(start, total))
+
     return Source(rows, total, f"seed {dataset.seed}")
 
 
@@ -134,4 +178,4 @@ def _parquet(dataset: ParquetDataset, split: str) -> Source:
     with docvqa.open_parquet(path) as file:
         docvqa.check_columns(file.schema_arrow, str(path))
         total = file.metadata.num_rows
-    return Source(docvqa.read_rows(path), total, sha256_of(path))
+    return Source(functools.partial(docvqa.read_rows, path), total, sha256_of(path))

@@ -1,0 +1,102 @@
+"""A killed download goes on where it was, and ends as if it had not been killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from active_perception_r1.config import ParquetDataset, SyntheticDataset
+from active_perception_r1.data import docvqa, sources
+from active_perception_r1.data.sources import ROWS_PER_PART, download
+from active_perception_r1.errors import DataError
+from tests.docvqa_files import docvqa_row, png, write_rows
+
+ROWS = 2 * ROWS_PER_PART + 5
+PAGES = SyntheticDataset(source="synthetic", seed=3, questions={"test": ROWS})
+
+# The command, which kills itself in the given call, counted from 1, of a function of `sources`.
+KILLED = """
+import os, signal, sys
+from active_perception_r1.cli import main
+from active_perception_r1.data import sources
+
+name, call, *arguments = sys.argv[1:]
+function, calls = getattr(sources, name), []
+
+def deadly(*arguments):
+    calls.append(arguments)
+    if len(calls) == int(call):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return function(*arguments)
+
+setattr(sources, name, deadly)
+main(arguments)
+"""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("undisturbed") / "test.parquet"
+    download(PAGES, "test", output)
+    assert sorted(path.name for path in output.parent.iterdir()) == ["test.json", "test.parquet"]
+    return output
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "saved"),
+    [
+        ("render_page", ROWS_PER_PART + 1, ROWS_PER_PART),
+        ("render_page", ROWS, 2 * ROWS_PER_PART),
+        ("_join", 1, ROWS),
+        ("sha256_of", 1, ROWS),  # The rows are all written; what is known about them is not.
+    ],
+)
+def test_pages_that_are_saved_are_not_drawn_again(
+    name: str,
+    call: int,
+    saved: int,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output, partial = tmp_path / "out" / "test.parquet", tmp_path / "partial"
+    options = {
+        "dataset": PAGES.model_dump_json(),
+        "split": "test",
+        "output": output,
+        "partial": partial,
+    }
+    arguments = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
+    command = [sys.executable, "-c", KILLED, name, str(call), "download", *arguments]
+    killed = subprocess.run(command, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    drawn: list[str] = []
+    draw = sources.render_page
+    monkeypatch.setattr(
+        sources, "render_page", lambda rng, layout: drawn.append(layout) or draw(rng, layout)
+    )
+    download(PAGES, "test", output, partial)
+    assert len(drawn) == ROWS - saved
+    assert output.read_bytes() == undisturbed.read_bytes()
+    about = output.with_suffix(".json")
+    assert about.read_bytes() == undisturbed.with_suffix(".json").read_bytes()
+    assert sorted(output.parent.iterdir()) == [about, output]
+    assert not partial.exists()
+
+
+def test_rows_are_not_read_again_when_the_user_has_said_their_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = [[100.0, 100.0, 300.0, 130.0]] * 3  # thousandths or pixels
+    rows = [docvqa_row(image=png(1000, 1000), bounding_boxes=boxes)]
+    dataset = ParquetDataset(source="parquet", path=write_rows(tmp_path / "all.parquet", rows))
+    with pytest.raises(DataError, match="set box_unit"):
+        download(dataset, "test", tmp_path / "test.parquet")
+    monkeypatch.setattr(docvqa, "normalised", lambda row: pytest.fail("read again"))
+    told = dataset.model_copy(update={"box_unit": "pixels"})
+    download(told, "test", tmp_path / "test.parquet")
