@@ -162,9 +162,11 @@ class TestParts:
         assert self.saved(tmp_path / "partial", "key") == [str(number) for number in range(13)]
 
     def test_a_part_that_was_not_finished_is_not_saved(self, tmp_path: Path) -> None:
-        with PartStore(tmp_path / "partial", "key") as store:
-            with pytest.raises(UnicodeEncodeError):
-                self.save(store, "whole", "not to be encoded: \ud800")
+        with (
+            PartStore(tmp_path / "partial", "key") as store,
+            pytest.raises(UnicodeEncodeError),
+        ):
+            self.save(store, "whole", "not to be encoded: \ud800")
         assert self.saved(tmp_path / "partial", "key") == ["whole"]
 
     def test_parts_of_another_key_are_discarded(self, tmp_path: Path) -> None:

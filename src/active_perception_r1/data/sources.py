@@ -61,7 +61,7 @@ def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | N
         survey = BoxSurvey()
         with atomic(output) as part:  # now: a folder that cannot be written to is told at once
             _save(source, store, where)
-            rows = _join(store.parts, part, survey)
+            rows = _join(store.parts, part, survey, where)
             if rows == 0:
                 raise DataError(f"{where}: there are no rows")
             unit = survey.decide(override, where)
@@ -89,11 +89,11 @@ def _save(source: Source, store: PartStore, where: str) -> None:
                 writer.add(docvqa.normalised(row))
 
 
-def _join(parts: Sequence[Path], output: Path, survey: BoxSurvey) -> int:
+def _join(parts: Sequence[Path], output: Path, survey: BoxSurvey, where: str) -> int:
     """Writes the rows of all parts to one file, surveys their boxes, and returns their number."""
     count = 0
     with pq.ParquetWriter(output, docvqa.SCHEMA) as writer:
-        for part in tqdm(parts, desc=f"{output.name} of its parts", unit="part"):
+        for part in tqdm(parts, desc=f"{where}, joined", unit="part"):
             with docvqa.open_parquet(part) as file:
                 for group in range(file.num_row_groups):
                     table = file.read_row_group(group, use_threads=False)
