@@ -83,7 +83,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         "idd: unknown key",
     ),
     "settings that are no JSON": (
-        ["download", "--dataset=synthetic", "--split=test", "--output=o"],
+        ["download", "--dataset=synthetic", "--split=test", "--output=o", "--partial=p"],
         "invalid JSON",
     ),
     "no samples": (
@@ -138,6 +138,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     done = run(
         *["download", "--dataset", '{"source": "synthetic", "questions": {"test": 1}}'],
         *["--split=test", "--output", tmp_path / "results" / "test.parquet"],
+        *["--partial", tmp_path / "partial"],
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'results'}")
@@ -146,17 +147,16 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_grow_is_named_and_nothing_half_written_is_left(tmp_path: Path) -> None:
     """A limit on the size of files, since it fails as a full disk does and hurts nobody else."""
-    output = tmp_path / "test.parquet"
+    output, partial = tmp_path / "out" / "test.parquet", tmp_path / "partial"
     arguments = ["download", "--dataset", '{"source": "synthetic", "questions": {"test": 9}}']
-    command = [sys.executable, "-m", "active_perception_r1.cli", *arguments, "--split=test"]
-    done = subprocess.run(
-        ["prlimit", "--fsize=5000", *command, "--output", output], capture_output=True, text=True
-    )
+    arguments += ["--split=test", "--output", str(output), "--partial", str(partial)]
+    command = [sys.executable, "-m", "active_perception_r1.cli", *arguments]
+    done = subprocess.run(["prlimit", "--fsize=5000", *command], capture_output=True, text=True)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"error: {output}: ")
+    assert last.startswith(f"error: {partial / '000000'}: ")
     assert last.endswith("File too large")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
 
 
 def test_a_score_without_its_model_is_refused_by_the_parser() -> None:

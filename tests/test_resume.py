@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from active_perception_r1.errors import UserError
-from active_perception_r1.runtime.resume import PartStore, ResumeStore
+from active_perception_r1.runtime.resume import ResumeStore
 
 ids = st.text(st.characters(codec="utf-8"), max_size=8)
 records = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=20)
@@ -140,50 +140,3 @@ with ResumeStore(Path({str(path)!r}), "key") as store:
     assert 0 < len(told) < 100
     assert path.stat().st_size == 500  # The last record is torn.
     assert saved(path, "key", [str(number) for number in range(100)]) == told
-
-
-class TestParts:
-    @staticmethod
-    def save(store: PartStore, *texts: str) -> None:
-        for text in texts:
-            with store.next() as path:
-                path.write_text(text)
-
-    @staticmethod
-    def saved(folder: Path, key: str) -> list[str]:
-        with PartStore(folder, key) as store:
-            return [part.read_text() for part in store.parts]
-
-    def test_parts_are_kept_in_their_order(self, tmp_path: Path) -> None:
-        with PartStore(tmp_path / "partial", "key") as store:
-            self.save(store, *(str(number) for number in range(12)))
-        with PartStore(tmp_path / "partial", "key") as store:
-            self.save(store, "12")
-        assert self.saved(tmp_path / "partial", "key") == [str(number) for number in range(13)]
-
-    def test_a_part_that_was_not_finished_is_not_saved(self, tmp_path: Path) -> None:
-        with (
-            PartStore(tmp_path / "partial", "key") as store,
-            pytest.raises(UnicodeEncodeError),
-        ):
-            self.save(store, "whole", "not to be encoded: \ud800")
-        assert self.saved(tmp_path / "partial", "key") == ["whole"]
-
-    def test_parts_of_another_key_are_discarded(self, tmp_path: Path) -> None:
-        with PartStore(tmp_path / "partial", "key 1") as store:
-            self.save(store, "a", "b")
-        assert self.saved(tmp_path / "partial", "key 2") == []
-        assert self.saved(tmp_path / "partial", "key 1") == []
-
-    def test_a_second_writer_is_refused(self, tmp_path: Path) -> None:
-        with (
-            PartStore(tmp_path / "partial", "key"),
-            pytest.raises(UserError, match="another process is still writing"),
-        ):
-            PartStore(tmp_path / "partial", "key")
-
-    def test_what_is_done_leaves_nothing_behind(self, tmp_path: Path) -> None:
-        with PartStore(tmp_path / "partial", "key") as store:
-            self.save(store, "a")
-            store.remove()
-        assert list(tmp_path.iterdir()) == []

@@ -27,9 +27,10 @@ def checked_size(encoded: bytes) -> Size:
     """Width and height of a page, if `open_page` can open it.
 
     The page is decoded only as far as is needed to know that it can be. A PNG has a checksum over
-    each of its parts: one that is right as a whole was not damaged since it was written. A JPEG has
-    none, but all of its data is read to decode it at an eighth of its size. Whatever does not pass,
-    and every other format, is decoded in full, so it is never refused without that.
+    each of its parts: where all are right and none is missing, it is as its encoder wrote it. (That
+    the encoder itself erred, only decoding tells, by whoever does it first.) A JPEG has none, but
+    all of its data is read to decode it at an eighth of its size. What does not pass, and every
+    other format, is decoded in full: nothing is refused without that.
 
     Raises:
         DataError: as `open_page`.

@@ -27,7 +27,7 @@ from active_perception_r1.data.pages import size_by_head
 from active_perception_r1.data.synthetic import LAYOUTS, render_page
 from active_perception_r1.errors import DataError
 from active_perception_r1.runtime.fingerprint import fingerprint
-from active_perception_r1.runtime.resume import PartStore
+from active_perception_r1.runtime.parts import PartStore
 
 # Only for types: this stage must not depend on prompts and models, which the configuration names.
 if TYPE_CHECKING:
@@ -82,11 +82,13 @@ def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | N
 def _save(source: Source, store: PartStore, where: str) -> None:
     """Brings those rows to disk that are not there yet."""
     saved = min(len(store.parts) * ROWS_PER_PART, source.total)
-    rows = iter(tqdm(source.rows(saved), desc=where, total=source.total, initial=saved, unit="row"))
-    for first in rows:
-        with store.next() as path, RowWriter(path, docvqa.SCHEMA) as writer:
-            for row in chain([first], islice(rows, ROWS_PER_PART - 1)):
-                writer.add(docvqa.normalised(row))
+    bar = tqdm(source.rows(saved), desc=where, total=source.total, initial=saved, unit="row")
+    with bar:
+        rows = iter(bar)
+        for first in rows:
+            with store.next() as path, RowWriter(path, docvqa.SCHEMA) as writer:
+                for row in chain([first], islice(rows, ROWS_PER_PART - 1)):
+                    writer.add(docvqa.normalised(row))
 
 
 def _join(parts: Sequence[Path], output: Path, survey: BoxSurvey, where: str) -> int:

@@ -1,14 +1,13 @@
-"""What a long job has finished outlives the job: what is saved is never computed again.
+"""Records of a long job that outlive the job: what is saved is never computed again.
 
-Snakemake deletes the declared outputs of a failed job. So small records go to an undeclared file,
-and large parts to files in an undeclared folder, from which the output is written when all of them
-are there. The file of the records:
+Snakemake deletes the declared outputs of a failed job, so records go to an undeclared file, from
+which the output is written when all of them are there:
 
     header line    {"resume": key}
     record lines   the record's id as a JSON string, a tab, the record (one line of any text)
 
-It stays when the output is written: a job that must run again, because Snakemake did not live to
-note its end or because some records were left unsaved, takes up all that it holds.
+The file stays when the output is written: a job that must run again, because Snakemake did not live
+to note its end or because some records were left unsaved, takes up all that it holds.
 
 A record is with the operating system when `append` returns, which no kill can undo, and on disk
 within about a second. A kill leaves at most one torn line at the end, dropped on the next start.
@@ -19,10 +18,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -124,69 +121,6 @@ class ResumeStore:
                 self._synced = time.monotonic()
         except OSError as error:
             raise named(error, self._path) from None
-
-
-class PartStore:
-    """The parts saved so far under one key, as files; a context manager that holds their lock.
-
-    Unlike records, parts are read when the output is written, and are as large as the output: so
-    they are removed then.
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp()) / "partial"
-    >>> with PartStore(folder, key="settings 1") as store:
-    ...     with store.next() as path:
-    ...         _ = path.write_text("first")
-    >>> with PartStore(folder, key="settings 1") as store:
-    ...     print([part.read_text() for part in store.parts])
-    ...     store.remove()
-    ['first']
-    """
-
-    def __init__(self, folder: Path, key: str) -> None:
-        """Open the store at `folder`, or start it anew if it was written under another key.
-
-        Args:
-            key: fingerprint of everything that the parts depend on.
-
-        Raises:
-            UserError: another process is writing to it.
-        """
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open_locked(folder / "lock")
-        header = _line(json.dumps({"resume": key}))
-        if self._lock.read() != header:
-            self._lock.truncate(0)
-            for part in folder.glob("[0-9]*"):
-                part.unlink()
-            self._lock.write(header)
-        self.parts = sorted(folder.glob("[0-9]*"))
-
-    @contextmanager
-    def next(self) -> Iterator[Path]:
-        """A path to write the next part to, which is saved when the block ends without an error."""
-        part = self._folder / f"{len(self.parts):06d}"
-        with atomic(part) as path:
-            yield path
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        self.parts.append(part)
-
-    def remove(self) -> None:
-        """Forget all parts: what they were for is done."""
-        shutil.rmtree(self._folder)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._lock.close()
 
 
 def retry_file(path: Path) -> Path:
