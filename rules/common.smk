@@ -40,6 +40,9 @@ def checked_settings():
 
 settings = checked_settings()
 
+# For envs/*.post-deploy.sh.
+os.environ["ACTIVE_PERCEPTION_CHECKOUT"] = str(workflow.basedir)
+
 
 wildcard_constraints:
     study=NAME,

@@ -22,6 +22,10 @@ if [ "$1 $2" != "-m pip" ]; then
     exec {interpreter} "$@"
 fi
 for last; do :; done  # pip install --editable FOLDER
+if [ ! -d "$last/src/active_perception_r1" ]; then
+    echo "$last holds no package" >&2
+    exit 1
+fi
 cat > "$here/active-perception" <<END
 #!/bin/sh
 echo "\$@" >> "$here/../jobs.log"
