@@ -1,22 +1,26 @@
-"""Steps of TRL's stock GRPOTrainer on the model, pages and batch of our engine; run by peers.py.
+"""Steps of TRL's stock GRPOTrainer on the model, pages and batches of our engine; run by peers.py.
 
 TRL cannot show a crop in answer to `<zoom_roi .../>`: its tool loop reads JSON calls. So it samples
-and trains the first turn of each episode only. Everything else is set as in our engine: prompts,
-group size, temperature, clipping, token-level loss, no KL, AdamW, bf16 autocast, frozen vision.
-Prints the seconds of each step as JSON.
+and trains the first turn of each episode only. Everything else is set as in our engine: prompts and
+their order, group size, temperature, length, clipping, token-level loss, no KL, AdamW, bf16
+autocast, frozen vision.
+
+For each line on standard input it takes one step, and prints the seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import random
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from settings import RUN, model_settings
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from settings import STILL, model_settings
+from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from active_perception_r1.data.samples import read_slice
@@ -43,28 +47,43 @@ def main() -> None:
             args=GRPOConfig(
                 output_dir=folder,
                 max_steps=options.steps,
-                per_device_train_batch_size=RUN.prompts_per_step * RUN.samples_per_prompt,
-                num_generations=RUN.samples_per_prompt,
+                shuffle_dataset=False,
+                per_device_train_batch_size=STILL.prompts_per_step * STILL.samples_per_prompt,
+                num_generations=STILL.samples_per_prompt,
                 max_completion_length=settings.max_new_tokens,
-                temperature=RUN.temperature,
-                learning_rate=RUN.learning_rate,
-                epsilon=RUN.clip_low,
-                epsilon_high=RUN.clip_high,
-                max_grad_norm=RUN.max_grad_norm,
+                temperature=STILL.temperature,
+                learning_rate=STILL.learning_rate,
+                epsilon=STILL.clip_low,
+                epsilon_high=STILL.clip_high,
+                max_grad_norm=STILL.max_grad_norm,
                 beta=0.0,
                 loss_type="dapo",
                 use_cpu=True,
                 bf16=True,
                 gradient_checkpointing=False,
-                logging_steps=1,
+                logging_strategy="no",
                 save_strategy="no",
                 report_to=[],
                 disable_tqdm=True,
             ),
+            callbacks=[InTurns()],
         )
         trainer.train()
-    times = [line["step_time"] for line in trainer.state.log_history if "step_time" in line]
-    print(json.dumps(times))
+
+
+class InTurns(TrainerCallback):
+    """Waits for a line before each step; prints what the step took, with the optimiser's part."""
+
+    def __init__(self) -> None:
+        self._answers, sys.stdout = sys.stdout, sys.stderr  # what TRL says is no answer
+        self._start = 0.0
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        sys.stdin.readline()
+        self._start = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        print(time.perf_counter() - self._start, file=self._answers, flush=True)
 
 
 def dataset(slice_path: Path) -> Dataset:
@@ -79,11 +98,10 @@ def dataset(slice_path: Path) -> Dataset:
 
 
 def reward(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
-    texts = [completion[0]["content"] for completion in completions]
-    return [
-        float(compute_score("benchmark", text, truth)["score"])
-        for text, truth in zip(texts, answer, strict=True)
-    ]
+    """Computed as ours, then drawn at random as ours: see `peers.EveryGroupTeaches`."""
+    for completion, truth in zip(completions, answer, strict=True):
+        compute_score("benchmark", completion[0]["content"], truth)
+    return [random.random() for _ in completions]
 
 
 if __name__ == "__main__":

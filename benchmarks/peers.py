@@ -5,8 +5,8 @@
     training     a step of our GRPO engine against one of TRL's stock GRPOTrainer
     workflow     Snakemake against a shell that runs the same commands one after the other
 
-Peers are installed into build/peers from benchmarks/peers.lock. Measurements of both sides are
-taken in turns, where they can be, and compared turn by turn.
+Peers are installed into build/peers from benchmarks/peers.lock, once; that time is a figure of its
+own. Both sides are measured in turns, and compared turn by turn.
 """
 
 from __future__ import annotations
@@ -14,37 +14,34 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import inference
 import numpy as np
 from core import noisy_answers
 from measuring import Figure, ratios, report, seconds, spread
-from settings import REPOSITORY, RUN, model_settings
+from settings import REPOSITORY, RUN, STILL, model_settings
 
 from active_perception_r1.answers import exact_match
-from active_perception_r1.config import ModelConfig, SliceConfig, SyntheticDataset
-from active_perception_r1.data.samples import read_slice
-from active_perception_r1.data.slices import sample_slice
-from active_perception_r1.data.sources import download
-from active_perception_r1.models.transformers_backend import TransformersBackend
-from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Mode, Sample
+from active_perception_r1.data.samples import write_samples
+from active_perception_r1.records import Sample
+from active_perception_r1.rewards.active_vision_reward import Reward
 from active_perception_r1.scoring.answer_metrics import anls_batch
-from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
-from active_perception_r1.sim.messages import Request
 from active_perception_r1.training.grpo import GrpoTrainer
 
 PEERS = REPOSITORY / "build" / "peers"
 EPISODES = 128
 ANSWERS = 20_000
-TRAINING_STEPS = 6
+TRAINING_STEPS = 11
 REPEATS = 3
 
 
@@ -53,13 +50,13 @@ def main() -> None:
     parser.add_argument("--only", choices=("generation", "metrics", "training", "workflow"))
     only = parser.parse_args().only
     install_peers()
+    samples = inference.draw(EPISODES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pages = draw(folder)
         parts = {
-            "generation": lambda: generation(list(read_slice(pages))),
-            "metrics": lambda: metrics(folder),
-            "training": lambda: training(pages),
+            "generation": lambda: generation(samples),
+            "metrics": lambda: metrics(folder / "answers.json"),
+            "training": lambda: training(samples, folder / "questions.parquet"),
             "workflow": lambda: workflow(folder / "workflow"),
         }
         for part, figures in parts.items():
@@ -74,77 +71,77 @@ def install_peers() -> None:
     if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
         return
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"]
-    subprocess.run([*pip, "--target", PEERS, "--requirement", lock], check=True)
+    command = [*pip, "--target", PEERS, "--requirement", lock]
+    took = seconds(lambda: subprocess.run(command, check=True))
     stamp.write_bytes(lock.read_bytes())
+    report("peers.install", [Figure("pip install of the peers, once, s", took)])
 
 
-def beside_peers(*words: str | Path) -> str:
-    """Standard output of a script that can import the peers."""
-    path = os.pathsep.join([str(PEERS), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, *words],
-        env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return done.stdout
+class Peer:
+    """A script that can import the peers, in a process of its own, which works when asked to.
 
+    It answers each line on its standard input with a line of JSON.
+    """
 
-def draw(folder: Path) -> Path:
-    rows = folder / "test.parquet"
-    download(SyntheticDataset(source="synthetic", questions={"test": EPISODES}), "test", rows)
-    sample_slice(rows, SliceConfig(samples=EPISODES), folder / "slice.parquet")
-    return folder / "slice.parquet"
+    def __init__(self, *words: str | Path) -> None:
+        path = os.pathsep.join([str(PEERS), os.environ.get("PYTHONPATH", "")])
+        self._process = subprocess.Popen(
+            [sys.executable, *map(str, words)],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def turn(self) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 def generation(samples: Sequence[Sample]) -> list[Figure]:
-    """Active episodes a second, three ways, on the same model and pages."""
-    backend = TransformersBackend(model_settings())
-    rules = episode_rules(Mode.ACTIVE, backend.settings)
+    """Active episodes a second, three ways, on the same model and pages; the fastest runs."""
+    found = inference.compare(model_settings(), samples, REPEATS)
 
-    def episodes(some: Sequence[Sample]) -> Iterator[LiveEpisode]:
-        return (start_episode(sample, Mode.ACTIVE, rules) for sample in some)
+    def speed(what: str, kind: str, note: str = "") -> Figure:
+        varies = f"runs vary by {found[f'{kind}_spread']:.0%}"
+        note = f"{note}; {varies}" if note else varies
+        return Figure(what, found[f"{kind}_per_second"], repeats=REPEATS, note=note)
 
-    def play(some: Sequence[Sample], live: int, asked: list[list[Request]]) -> None:
-        def generate(wave: Sequence[LiveEpisode]) -> Any:
-            asked.append([episode.request for episode in wave])
-            return backend.generate(asked[-1])
-
-        for _ in run_episodes(episodes(some), generate, live):
-            pass
-
-    waves: list[list[Request]] = []
-    play(samples, EPISODES, waves)  # warms up, and keeps what is asked for the bare batches
-    few = samples[: EPISODES // 4]
-    ours, single, bare = [], [], []
-    for _ in range(REPEATS):
-        ours.append(len(samples) / seconds(lambda: play(samples, EPISODES, [])))
-        single.append(len(few) / seconds(lambda: play(few, 1, [])))
-        bare.append(len(samples) / seconds(lambda: [backend.generate(wave) for wave in waves]))
+    faster, more = found["speedup_vs_one_by_one"], 100 * found["overhead_vs_bare_batch"]
     return [
-        spread("active episodes/s", ours),
-        spread("one-by-one generate, episodes/s", single),
-        spread("bare batches of the same requests, episodes/s", bare, note="no parsing, no crops"),
-        ratios("faster than one by one", ours, single, bar=">= 8"),
-        ratios("bare batches over episodes, time", bare, ours, bar="<= 1.10"),
+        speed("active episodes/s", "episodes"),
+        speed("one-by-one generate, episodes/s", "one_by_one"),
+        speed(
+            "bare batches of the same requests, episodes/s", "bare_batch", "no parsing, no crops"
+        ),
+        Figure("faster than one by one", faster, bar=">= 8"),
+        Figure("time over bare batches, %", more, bar="<= 10"),
     ]
 
 
-def metrics(folder: Path) -> list[Figure]:
+def metrics(source: Path) -> list[Figure]:
     """Values and speed on the same answers."""
     given, truths = noisy_answers(ANSWERS)
-    source, output = folder / "answers.json", folder / "scores.json"
     source.write_text(json.dumps({"given": given, "truths": truths}), encoding="utf-8")
     accepted = [[truth] for truth in truths]
     ours, ours_em, theirs, theirs_em = [], [], [], []
-    for _ in range(REPEATS):
-        beside_peers("benchmarks/peer_lmms.py", source, output)
-        found = json.loads(output.read_text(encoding="utf-8"))
-        theirs.append(found["anls_s"])
-        theirs_em.append(found["em_s"])
-        ours.append(seconds(lambda: anls_batch(given, accepted)))
-        ours_em.append(seconds(lambda: list(map(exact_match, given, accepted))))
+    with Peer("benchmarks/peer_lmms.py", source) as lmms_eval:
+        for _ in range(REPEATS):
+            found = lmms_eval.turn()
+            theirs.append(found["anls_s"])
+            theirs_em.append(found["em_s"])
+            ours.append(seconds(lambda: anls_batch(given, accepted)))
+            ours_em.append(seconds(lambda: list(map(exact_match, given, accepted))))
     similarity = anls_batch(given, accepted).lmms
     equal = list(map(exact_match, given, accepted))
     differ = sum(a != b for a, b in zip(equal, found["em"], strict=True))
@@ -159,39 +156,54 @@ def metrics(folder: Path) -> list[Figure]:
     ]
 
 
-def training(pages: Path) -> list[Figure]:
+class EveryGroupTeaches(GrpoTrainer):
+    """Rewards are computed and then drawn at random, here as in peer_trl.py.
+
+    A first turn that zooms has answered nothing: in most groups all rewards would be equal, and our
+    engine does not train on such groups, while TRL does.
+    """
+
+    def _scores(self, asked: Sequence[Sample], rewards: Sequence[Reward], step: int) -> list[float]:
+        super()._scores(asked, rewards, step)
+        return [random.random() for _ in asked]
+
+
+def training(samples: Sequence[Sample], questions: Path) -> list[Figure]:
     """Seconds of a step; the first one of each, which warms up, is left out.
 
     TRL plays first turns only. So does our engine where an episode may have only one turn.
     """
-    ours = our_steps(pages, model_settings())
-    first_turns = our_steps(pages, model_settings().model_copy(update={"max_turns": 1}))
-    steps = str(TRAINING_STEPS)
-    printed = beside_peers("benchmarks/peer_trl.py", "--slice", pages, "--steps", steps)
-    theirs = json.loads(printed.splitlines()[-1])[1:]
-    size, note = f"{RUN.prompts_per_step} x {RUN.samples_per_prompt}", "no crop is shown"
+    first_turn = model_settings().model_copy(update={"max_turns": 1})
+    first_turns = EveryGroupTeaches(STILL, first_turn, samples)
+    both_turns = GrpoTrainer(RUN, model_settings(), samples)
+    steps = range(1, TRAINING_STEPS + 1)
+    write_samples(questions, (asked for step in steps for asked in first_turns.questions(step)))
+    one, two, theirs = [], [], []
+    script = ["benchmarks/peer_trl.py", "--slice", questions, "--steps", str(TRAINING_STEPS)]
+    with Peer(*script) as trl:
+        for step in steps:
+            theirs.append(float(trl.turn()))
+            one.append(first_turns.step(step).seconds)
+            two.append(both_turns.step(step).seconds)
+    one, two, theirs = one[1:], two[1:], theirs[1:]
+    size = f"{RUN.prompts_per_step} x {RUN.samples_per_prompt}"
     return [
-        spread(f"GRPO step of {size} two-turn episodes, s", ours),
-        spread(f"GRPO step of {size} first turns only, s", first_turns, note=note),
-        spread(f"TRL 1.16 GRPOTrainer, {size} first turns only, s", theirs, note=note),
-        ratios("TRL over ours, first turns", theirs, first_turns),
-        ratios("TRL's first turns over our two turns", theirs, ours),
+        spread(f"TRL 1.16 GRPOTrainer, {size} first turns, s", theirs),
+        spread(f"our step, the same {size} first turns, s", one),
+        ratios("TRL over ours, first turns", theirs, one),
+        spread(f"our step of {size} two-turn episodes, s", two, note="the demo's training"),
+        ratios("TRL's first turns over our two turns", theirs, two),
     ]
 
 
-def our_steps(pages: Path, settings: ModelConfig) -> list[float]:
-    trainer = GrpoTrainer(RUN, settings, list(read_slice(pages)))
-    return [trainer.step(step).seconds for step in range(1, TRAINING_STEPS + 1)][1:]
-
-
 def workflow(folder: Path) -> list[Figure]:
-    """A study of one model in three modes, from drawing pages to the diagnosis."""
+    """A study of one model in two modes, from drawing pages to the diagnosis."""
     folder.mkdir()
     study = {
         "dataset": {"source": "synthetic", "questions": {"test": 24}},
         "slice": {"samples": 24},
         "models": [RUN.base],
-        "modes": ["baseline", "active", "oracle"],
+        "modes": ["baseline", "active"],
     }
     models = {RUN.base: json.loads(model_settings().model_dump_json(exclude_none=True))}
     config = {"study": "s", "studies": {"s": study}, "models": models}

@@ -14,3 +14,7 @@ RUN: TrainingConfig = _CONFIG.training["tiny-zoom-vlm+grpo"]
 def model_settings() -> ModelConfig:
     settings = _CONFIG.models[RUN.base]
     return settings.model_copy(update={"id": str(REPOSITORY / settings.id)})
+
+
+STILL: TrainingConfig = RUN.model_copy(update={"learning_rate": 1e-9, "warmup_steps": 0})
+"""The run, but for a policy that stays as it is: every step has the same to do."""
