@@ -63,10 +63,18 @@ def rows_of(
 
 class TestNumbers:
     def test_accuracy_comes_with_wilsons_interval(self, tmp_path: Path) -> None:
-        rows = rows_of(tmp_path, {("m", "baseline"): a_table([True] * 3 + [False] * 7)})
+        correct, pages = [True] * 3 + [False] * 7, [f"page{i}" for i in range(10)]
+        rows = rows_of(tmp_path, {("m", "baseline"): a_table(correct, doc_id=pages)})
         row = rows["m", "baseline"]
-        assert (row["n"], row["documents"], row["accuracy"]) == (10, 5, 0.3)
+        assert (row["n"], row["documents"], row["accuracy"]) == (10, 10, 0.3)
         assert (row["ci_low"], row["ci_high"]) == pytest.approx(wilson_interval(3, 10), rel=1e-5)
+
+    def test_it_is_wider_where_questions_share_documents(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, {("m", "baseline"): a_table([True] * 20 + [False] * 20)})
+        row = rows["m", "baseline"]
+        assert (row["n"], row["documents"]) == (40, 20)
+        plain = wilson_interval(20, 40)
+        assert row["ci_high"] - row["ci_low"] > 1.3 * (plain.high - plain.low)
 
     def test_modes_are_compared_with_the_baseline_of_the_same_model(self, tmp_path: Path) -> None:
         tables = {
@@ -317,7 +325,8 @@ class TestFiles:
         rows_of(tmp_path, tables, {"m+grpo": "m"})
         text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
         assert text.startswith("# Leaderboard of study demo\n")
-        assert "0.750 [0.301, 0.954]" in text
+        assert "0.750 [0.010, 0.999]" in text  # on two pages
+        assert "Too few documents for an interval" in text
         assert "| +0.750 (p = 0.500) | +3/-0" in text  # 0.250 as the second smallest of three
         assert "| +0.250 (p = 1.000) |" in text  # the trained model against its base
         assert "1.000 (n=2)" in text
@@ -332,7 +341,8 @@ class TestFiles:
         rows_of(tmp_path, tables)
         print_leaderboard(tmp_path / "leaderboard.json")
         text = capsys.readouterr().out
-        assert "0.750 [0.301, 0.954]" in text
+        assert "0.750 [0.010, 0.999]" in text
+        assert "Too few documents for an interval" in text
         assert "1.000 (n=2)" in text
 
     @pytest.mark.parametrize("content", [None, "{"])

@@ -32,9 +32,10 @@ def _lines(row: Row, family: int) -> Iterator[str]:
     if not n:
         yield "no sample was played"
         return
+    shared = f" for {n} questions on {row['documents']} documents" if row["documents"] < n else ""
     yield (
         f"accuracy {row['accuracy']:.4f} = {round(row['accuracy'] * n)} / {n},"
-        f" Wilson [{row['ci_low']:.4f}, {row['ci_high']:.4f}]"
+        f" Wilson{shared} [{row['ci_low']:.4f}, {row['ci_high']:.4f}]"
     )
     draws = f"{RESAMPLES} draws of {row['documents']} documents, seed 0"
     yield f"ANLS {row['anls']:.4f}{_range(row, 'anls')}: mean of {n}; {draws}"

@@ -6,8 +6,9 @@ Rows are in the order of the configuration. What they count:
   names the first ones) stays in n and counts as not correct. An oracle episode without known
   evidence could not be played (`n_no_evidence`): it is not in n, and the oracle is compared with
   the baseline on the samples that it did play.
-- `ci_low`, `ci_high`: Wilson's 95 % interval of the accuracy; `anls_ci_*` and `coverage_ci_*` are
-  bootstrap intervals over documents.
+- `ci_low`, `ci_high`: Wilson's 95 % interval of the accuracy, for the effective number of questions
+  where some share a document (`statistics.share_interval`); `anls_ci_*` and `coverage_ci_*` are
+  bootstrap intervals over documents, null for fewer than `statistics.MIN_DOCUMENTS`.
 - `delta_baseline`, `p_value`, `gained`, `harmed`: against the same model's baseline, question by
   question (exact McNemar test); null for the baseline itself. `delta_anls` with `delta_anls_ci_*`
   is the difference in ANLS, its interval from the same draws of documents on both sides.
@@ -49,7 +50,7 @@ from active_perception_r1.scoring.statistics import (
     detectable_difference,
     holm,
     paired_test,
-    wilson_interval,
+    share_interval,
 )
 from active_perception_r1.scoring.tables import as_csv, as_markdown
 from active_perception_r1.variants import first_view_pixels
@@ -127,7 +128,7 @@ def _row(
     oracle = tables.get(Entry(entry.model, Mode.ORACLE))
     against_baseline, against_base = _against(before, everything), _against(base, everything)
     headroom = None if oracle is None else _against(baseline, oracle)
-    accuracy = wilson_interval(int(table["correct"].sum()), len(table)) if len(table) else None
+    accuracy = share_interval(table["correct"], table["doc_id"].cat.codes) if len(table) else None
     judged = played & everything["coverage"].notna() & rules.tool
     failed = table[table["error"] != ""]
     satisfied = (table["shown_zooms"] > 0) & table["answer"].notna()

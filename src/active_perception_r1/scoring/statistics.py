@@ -16,10 +16,13 @@ import numpy.typing as npt
 from scipy import stats
 
 CONFIDENCE = 0.95
+_UPPER = (1 + CONFIDENCE) / 2
 POWER = 0.8
 RESAMPLES = 2000
 DISCORDANCE = 0.25
 """Share of the questions that are assumed to change between right and wrong, for planning."""
+MIN_DOCUMENTS = 10
+"""Effective documents; with fewer, bootstrap intervals do not hold what they promise."""
 
 
 class Interval(NamedTuple):
@@ -35,10 +38,56 @@ def wilson_interval(successes: int, n: int) -> Interval:
     Wilson 1927. Unlike mean ± 1.96 standard errors it stays inside [0, 1] and keeps a width at 0 %
     and 100 %.
     """
-    if n == 0:
+    return _wilson(successes / n, n) if n else Interval(0.0, 1.0)
+
+
+def share_interval(outcomes: npt.ArrayLike, documents: npt.ArrayLike) -> Interval:
+    """Wilson's interval for the share of true `outcomes`, whose questions may share documents.
+
+    Questions about one document tell less than as many about different ones. So n is replaced by
+    the effective number (z / t)^2 p (1 - p) / v, at most n. p is the share, v its variance between
+    documents, linearised and times G / (G - 1), and t Student's quantile for G - 1 degrees of
+    freedom; G is the effective number of documents. (Korn and Graubard 1998, Survey Methodology
+    24:193; with Wilson's interval Franco et al. 2019, J. Surv. Stat. Methodol. 7:334.)
+    Where every question has a document of its own, this is Wilson's interval of n questions.
+
+    Args:
+        outcomes, documents: for each question, whether it was answered right, and its document.
+    """
+    right = np.asarray(outcomes, dtype=np.float64)
+    _, member, sizes = np.unique(np.asarray(documents), return_inverse=True, return_counts=True)
+    n, share = len(right), float(right.mean()) if len(right) else 0.0
+    if len(sizes) == n:
+        return wilson_interval(round(share * n), n)
+    count = effective_number(sizes)
+    if count <= 1:  # one document says nothing about others
         return Interval(0.0, 1.0)
-    interval = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
+    residuals = np.bincount(member, weights=right) - share * sizes
+    variance = count / (count - 1) * float(residuals @ residuals) / n**2
+    effective = share * (1 - share) / variance if variance else n
+    quantiles = float(stats.norm.ppf(_UPPER) / stats.t.ppf(_UPPER, count - 1))
+    return _wilson(share, min(n, effective * quantiles**2))
+
+
+def _wilson(share: float, n: float) -> Interval:
+    z2 = float(stats.norm.ppf(_UPPER)) ** 2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    # At both ends the terms cancel, but for the last bits.
+    return Interval(centre - half if share > 0 else 0.0, centre + half if share < 1 else 1.0)
+
+
+def effective_number(sizes: npt.ArrayLike) -> float:
+    """As how many documents of one size count documents of these sizes: (sum m)^2 / sum m^2.
+
+    Kish 1965, Survey Sampling, section 11.2; the number that decides how many clusters are few
+    is of this form, too (Carter, Schnepel and Steigerwald 2017, Rev. Econ. Stat. 99:698).
+
+    >>> effective_number([2, 2, 2]), effective_number([4, 1, 1])
+    (3.0, 2.0)
+    """
+    given = np.asarray(sizes, dtype=np.float64)
+    return float(given.sum() ** 2 / (given @ given)) if given.any() else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +161,7 @@ def detectable_difference(n: int, discordance: float = DISCORDANCE) -> float | N
     >>> round(detectable_difference(300), 3), detectable_difference(16)
     (0.081, None)
     """
-    z_a = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    z_a = float(stats.norm.ppf(_UPPER))
     z_b = float(stats.norm.ppf(POWER))
     rest = n + z_b**2 - z_a**2
     if n == 0 or rest < 0:
@@ -129,7 +178,8 @@ class DocumentBootstrap:
     depend on the number of documents alone: the same data give the same interval.
 
     The percentiles are widened as for Student's t with documents - 1 degrees of freedom, which few
-    documents need (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 3.3).
+    documents need (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 3.3);
+    documents of unequal size are as few as their effective number.
 
     Args:
         documents: for each question, the document it is about.
@@ -144,7 +194,7 @@ class DocumentBootstrap:
         """Interval for the mean of `values`, one a question; NaN where a question does not count.
 
         Returns:
-            None for fewer than two documents that count: they say nothing about others.
+            None where the documents that count are effectively fewer than `MIN_DOCUMENTS`.
 
         Raises:
             ValueError: not one value a question.
@@ -154,8 +204,8 @@ class DocumentBootstrap:
             raise ValueError(f"{len(given)} values for {len(self._member)} questions")
         counted = ~np.isnan(given)
         sizes = np.bincount(self._member, weights=counted, minlength=self._documents)
-        effective = int((sizes > 0).sum())
-        if effective < 2:
+        effective = effective_number(sizes)
+        if effective < MIN_DOCUMENTS:
             return None
         sums = np.bincount(
             self._member, weights=np.where(counted, given, 0.0), minlength=self._documents
@@ -181,7 +231,7 @@ class DocumentBootstrap:
         return np.array_split(draws, max(1, draws.size // 4_000_000))
 
 
-def _widened_tail(count: int) -> float:
+def _widened_tail(count: float) -> float:
     """Share of resamples to leave out at each end: below 2.5 % for few documents."""
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
+    quantile = stats.t.ppf(_UPPER, count - 1)
     return float(stats.norm.cdf(-math.sqrt(count / (count - 1)) * quantile))

@@ -15,7 +15,11 @@ from typing import Any
 from tabulate import tabulate
 
 from active_perception_r1.errors import DataError
-from active_perception_r1.scoring.statistics import DISCORDANCE, detectable_difference
+from active_perception_r1.scoring.statistics import (
+    DISCORDANCE,
+    MIN_DOCUMENTS,
+    detectable_difference,
+)
 
 Row = dict[str, Any]
 Table = list[dict[str, str]]
@@ -26,13 +30,13 @@ SMALL_ENOUGH = 0.1
 _MISSING = "–"
 
 _NOTES = """\
-- **Accuracy**: exact match after normalisation, with Wilson's 95 % interval. An error of the engine
-  or of a sample's data counts as not correct. Interval and test take questions as independent;
-  where many share a document they are somewhat too sure.
+- **Accuracy**: exact match after normalisation, with Wilson's 95 % interval, wider where questions
+  share documents. An error of the engine or of a sample's data counts as not correct.
 - **vs baseline**: difference in accuracy to the same model's baseline on the same questions; p of
   the two-sided exact McNemar test, after Holm's correction for all tests of this page; **+/-**:
   questions that went from wrong to right and from right to wrong. **vs base**: the same for a
-  trained model against the model it started from.
+  trained model against the model it started from. The test takes questions as independent; where
+  many share a document it is somewhat too sure.
 - **ANLS**: the published form, where a similarity of exactly 0.5 scores 0; its difference to the
   baseline, with a 95 % bootstrap interval over documents.
 - **Crop used**: share of episodes in which the model saw a crop it had asked for. **Strict**: share
@@ -72,7 +76,7 @@ def as_text(rows: Sequence[Row]) -> str:
         {name: cell for name, cell in cells.items() if name not in left_out}
         for cells in _results(rows)
     ]
-    parts = [_formatted(results, "simple"), _power(max(row["n"] for row in rows))]
+    parts = [_formatted(results, "simple"), *_claims(rows)]
     if layouts := _layouts(rows):
         parts += [_formatted(layouts, "simple"), _power(_smallest_layout(rows))]
     if seeds := _seeds(rows):
@@ -83,7 +87,7 @@ def as_text(rows: Sequence[Row]) -> str:
 def as_markdown(rows: Sequence[Row], study: str) -> str:
     """A page with all tables and what their numbers mean."""
     parts = [f"# Leaderboard of study {study}", _formatted(_results(rows), "github")]
-    parts.append(_power(max(row["n"] for row in rows)))
+    parts += _claims(rows)
     if layouts := _layouts(rows):
         parts += ["## Accuracy by layout", _formatted(layouts, "github")]
         parts.append(_power(_smallest_layout(rows)))
@@ -138,6 +142,16 @@ def _result(row: Row, trained: bool) -> dict[str, str]:
         "Reward": _share(row["reward"]),
         "Errors": str(row["n_errors"]),
     }
+
+
+def _claims(rows: Sequence[Row]) -> Iterator[str]:
+    """What the main table can and cannot show, in words."""
+    yield _power(max(row["n"] for row in rows))
+    if any(row["n"] and row["anls_ci_low"] is None for row in rows):
+        yield (
+            f"Too few documents for an interval: where fewer than {MIN_DOCUMENTS} count alike, ANLS"
+            " and coverage\nhave none, and that of accuracy is a hint."
+        )
 
 
 def _power(n: int) -> str:
