@@ -18,9 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-from tabulate import tabulate
+from typing import Any, NamedTuple
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -94,8 +92,15 @@ def measured(command: Sequence[str | Path]) -> Run:
 
 
 def report(name: str, figures: Sequence[Figure]) -> None:
-    """Print the figures and keep them, with the command, the machine and the date."""
+    """Keep the figures, and print them."""
     command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    document = keep(name, figures, command)
+    print(f"{command}\n{document['machine']}, {document['date']}\n")
+    print(as_table(document["figures"], "simple"), "\n")
+
+
+def keep(name: str, figures: Sequence[Figure], command: str) -> dict[str, Any]:
+    """Write the figures, with the command, the machine and the date, for `render.py`."""
     document = {
         "command": command,
         "machine": machine(),
@@ -105,12 +110,13 @@ def report(name: str, figures: Sequence[Figure]) -> None:
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
-    print(f"{command}\n{document['machine']}, {document['date']}\n")
-    print(as_table(document["figures"], "simple"), "\n")
+    return document
 
 
-def as_table(figures: Sequence[dict[str, object]], style: str) -> str:
+def as_table(figures: Sequence[dict[str, Any]], style: str) -> str:
     """Values with four digits; the spread where there was more than one measurement."""
+    from tabulate import tabulate  # not in the environments that only keep figures
+
     rows = []
     for figure in figures:
         low, high, value = figure["low"], figure["high"], figure["value"]

@@ -1,29 +1,37 @@
 """Make benchmarks/RESULTS.md of benchmarks/results/*.json: python benchmarks/render.py
 
-What stands around the tables is written by hand, in benchmarks/RESULTS.template.md.
+What stands around the tables is written by hand, in benchmarks/RESULTS.template.md. There,
+`<!-- figures: PATTERN: COMMAND -->` stands for all results whose names match, and `COMMAND` makes
+them; where there are none yet, the page says so.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from measuring import RESULTS, as_table
 
 HERE = Path(__file__).parent
+MARK = re.compile(r"<!-- figures: (\S+): (.+?) -->")
 
 
 def main() -> None:
     template = (HERE / "RESULTS.template.md").read_text(encoding="utf-8")
-    sections = [section(path) for path in sorted(RESULTS.glob("*.json"))]
-    page = template.replace("<!-- figures -->", "\n\n".join(sections))
+    page = MARK.sub(lambda found: tables(found[1], found[2]), template)
     (HERE / "RESULTS.md").write_text(page, encoding="utf-8")
 
 
-def section(path: Path) -> str:
+def tables(pattern: str, command: str) -> str:
+    paths = sorted(RESULTS.glob(f"{pattern}.json"))
+    return "\n\n".join(map(table, paths)) or f"Not measured yet: `{command}`."
+
+
+def table(path: Path) -> str:
     document = json.loads(path.read_text(encoding="utf-8"))
     about = f"`{document['command']}`, {document['date']}: {document['machine']}"
-    return f"### {path.stem}\n\n{about}\n\n{as_table(document['figures'], 'github')}"
+    return f"**{path.stem}**: {about}\n\n{as_table(document['figures'], 'github')}"
 
 
 if __name__ == "__main__":

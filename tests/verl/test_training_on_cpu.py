@@ -20,6 +20,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from active_perception_r1.data.files import sha256_of
+from benchmarks.measuring import Figure, keep, spread
 from tests.verl.runs import ENVIRONMENT, MODEL, RUN, write_questions
 from tests.verl.tiny_qwen import build
 
@@ -30,6 +31,7 @@ PATIENCE = 1800  # seconds; far more than it takes
 class Run:
     folder: Path
     killed_after: int
+    seconds: float
 
     @property
     def state(self) -> Path:
@@ -60,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     command += ["--settings", RUN.model_dump_json(), "--model", base.model_dump_json()]
     command += ["--data", str(folder / "data.parquet"), "--output", str(folder / "output")]
     command += ["--checkpoints", str(folder / "checkpoints")]
-    log = folder / "train.log"
+    log, start = folder / "train.log", time.monotonic()
     with log.open("wb") as file:
         first = subprocess.Popen(command, env=ENVIRONMENT, stdout=file, stderr=file)
         done = wait_for_a_step(folder / "checkpoints", first, log)
@@ -69,7 +71,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with log.open("ab") as file:
         second = subprocess.run(command, env=ENVIRONMENT, stdout=file, stderr=file)
     assert second.returncode == 0, log.read_text()
-    return Run(folder, done)
+    finished = Run(folder, done, time.monotonic() - start)
+    if "KEEP_FIGURES" in os.environ:
+        keep("verl", figures(finished), "make test-verl KEEP_FIGURES=1")
+    return finished
+
+
+def figures(run: Run) -> list[Figure]:
+    """For benchmarks/RESULTS.md."""
+    correlation = [row["correlation"] for row in run.metrics]
+    seconds = [row["seconds"] for row in run.metrics]
+    zoomed = sum(episode["valid_zoom_count"] > 0 for episode in run.episodes)
+    note = f"of {len(run.episodes)}"
+    return [
+        spread("correlation of rollout engine and actor, each step", correlation, bar=">= 0.99"),
+        spread("seconds of a step", seconds),
+        Figure("episodes that were shown a crop", zoomed, note=note),
+        Figure("steps done when it was killed", run.killed_after, note=f"of {RUN.steps}"),
+        Figure("both starts and the export, s", run.seconds),
+    ]
 
 
 def wait_for_a_step(checkpoints: Path, process: subprocess.Popen[bytes], log: Path) -> int:

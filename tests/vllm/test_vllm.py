@@ -5,6 +5,7 @@ Run by `make test-vllm`, in an environment with vLLM's build for CPUs; plain pyt
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from active_perception_r1.models.load import load_backend
 from active_perception_r1.models.vllm_backend import VllmBackend
 from active_perception_r1.records import Episode, Mode
 from active_perception_r1.sim.messages import Message
+from benchmarks.measuring import Figure, keep
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "models" / "tiny-zoom-vlm"
@@ -70,6 +72,15 @@ def agreement(texts: Texts, reference: Texts) -> float:
 
 
 @pytest.fixture(scope="module")
+def figures() -> Iterator[list[Figure]]:
+    """Kept for benchmarks/RESULTS.md if the environment asks for it."""
+    found: list[Figure] = []
+    yield found
+    if "KEEP_FIGURES" in os.environ:
+        keep("vllm", found, "make test-vllm KEEP_FIGURES=1")
+
+
+@pytest.fixture(scope="module")
 def reference(slice_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Texts:
     settings = entry()
     folder = tmp_path_factory.mktemp("transformers")
@@ -101,9 +112,12 @@ class TestEngineInThisProcess:
         reference: Texts,
         slice_path: Path,
         tmp_path: Path,
+        figures: list[Figure],
     ) -> None:
         assert engine.revision == load_backend(entry()).revision
-        assert agreement(play(engine, settings, slice_path, tmp_path), reference) >= AGREEMENT
+        same = agreement(play(engine, settings, slice_path, tmp_path), reference)
+        figures.append(Figure("same episodes, in this process", same, bar=f">= {AGREEMENT}"))
+        assert same >= AGREEMENT
 
     def test_one_bad_request_is_the_only_one_that_fails(self, engine: VllmBackend) -> None:
         good = (Message("user", ("Where is row B? Answer directly.",)),)
@@ -157,12 +171,19 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 class TestServer:
     def test_it_writes_what_transformers_writes(
-        self, server: str, reference: Texts, slice_path: Path, tmp_path: Path
+        self,
+        server: str,
+        reference: Texts,
+        slice_path: Path,
+        tmp_path: Path,
+        figures: list[Figure],
     ) -> None:
         client = {"base_url": server, "model": "tiny", "concurrency": 32}
         settings = entry(backend="openai", gpus=0, openai=client)
-        texts = play(load_backend(settings), settings, slice_path, tmp_path)
-        assert agreement(texts, reference) >= AGREEMENT
+        same = agreement(play(load_backend(settings), settings, slice_path, tmp_path), reference)
+        note = f"{len(reference)} episodes"
+        figures.append(Figure("same episodes, served", same, bar=f">= {AGREEMENT}", note=note))
+        assert same >= AGREEMENT
 
     def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does(
         self, server: str
