@@ -15,13 +15,13 @@ from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.records import Mode, Sample
-from active_perception_r1.training import grpo
 from active_perception_r1.training.grpo import (
     GrpoTrainer,
     group_advantages,
     policy_log_probs,
     train,
 )
+from active_perception_r1.training.metrics import StepMetrics
 from active_perception_r1.training.rollout import Sequences, merge_turns, roll_out
 from tests.scripted import make_sample
 
@@ -190,7 +190,7 @@ def test_a_run_that_was_cut_off_ends_as_an_undisturbed_one(
     run("whole")
     step = GrpoTrainer.step
 
-    def killed(self: GrpoTrainer, number: int) -> grpo.StepMetrics:
+    def killed(self: GrpoTrainer, number: int) -> StepMetrics:
         if number == 4:
             raise KeyboardInterrupt
         return step(self, number)

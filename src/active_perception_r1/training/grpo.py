@@ -21,7 +21,7 @@ import functools
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,41 +39,11 @@ from active_perception_r1.rewards.active_vision_reward import (
 )
 from active_perception_r1.runtime.memory import keep_freed_memory
 from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
+from active_perception_r1.training.metrics import StepMetrics
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no training
     from active_perception_r1.config import ModelConfig, TrainingConfig
-
-
-@dataclass(frozen=True, slots=True)
-class StepMetrics:
-    """One line of metrics.jsonl: means over the episodes of a step, unless said otherwise.
-
-    Attributes:
-        zoom_rate: share of episodes in which a crop was shown.
-        entropy: nats per policy token. kl: to the starting model, nats per policy token, on one
-            episode of every group.
-        clip_fraction: share of policy tokens at which the clipped ratio is in force.
-        flat_groups: share of groups whose episodes all have one reward, which teach nothing.
-    """
-
-    step: int
-    reward: float
-    reward_std: float
-    process_reward: float
-    relevance: float
-    faults: float
-    accuracy: float
-    coverage: float
-    zoom_rate: float
-    entropy: float
-    kl: float
-    clip_fraction: float
-    flat_groups: float
-    loss: float
-    grad_norm: float
-    learning_rate: float
-    seconds: float
 
 
 def train(

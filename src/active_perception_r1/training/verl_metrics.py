@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from active_perception_r1.errors import TrainingError
+from active_perception_r1.training.metrics import StepMetrics
 
 if TYPE_CHECKING:
     from active_perception_r1.config import AlarmConfig
 
-Row = Mapping[str, float | None]
-
 
 @dataclass(frozen=True, slots=True)
-class VerlStepMetrics:
-    """One line of metrics.jsonl. The fields down to `seconds` mean what they mean in
-    `grpo.StepMetrics`; None where verl reports none, `kl` without a KL loss among them.
+class VerlStepMetrics(StepMetrics):
+    """A step of verl.
 
     Attributes:
         correlation: Pearson's, between the probabilities that the rollout engine and the actor give
@@ -32,23 +30,6 @@ class VerlStepMetrics:
         images: shown in an episode, the first view among them.
     """
 
-    step: int
-    reward: float
-    reward_std: float
-    process_reward: float
-    relevance: float
-    faults: float
-    accuracy: float
-    coverage: float
-    zoom_rate: float
-    flat_groups: float
-    entropy: float | None
-    kl: float | None
-    clip_fraction: float | None
-    loss: float | None
-    grad_norm: float | None
-    learning_rate: float | None
-    seconds: float | None
     correlation: float | None
     probability_gap: float | None
     over_long: float

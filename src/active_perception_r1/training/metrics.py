@@ -1,0 +1,39 @@
+"""What is known of a training step, whichever engine took it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StepMetrics:
+    """One line of metrics.jsonl: means over the episodes of a step, unless said otherwise.
+
+    The local engine knows all of it; verl reports None for what it did not compute, `kl` without a
+    KL loss among them.
+
+    Attributes:
+        zoom_rate: share of episodes in which a crop was shown.
+        flat_groups: share of groups whose episodes all have one reward, which teach nothing.
+        entropy: nats per policy token. kl: to the starting model, nats per policy token; the local
+            engine looks at one episode of every group.
+        clip_fraction: share of policy tokens at which the clipped ratio is in force.
+    """
+
+    step: int
+    reward: float
+    reward_std: float
+    process_reward: float
+    relevance: float
+    faults: float
+    accuracy: float
+    coverage: float
+    zoom_rate: float
+    flat_groups: float
+    entropy: float | None
+    kl: float | None
+    clip_fraction: float | None
+    loss: float | None
+    grad_norm: float | None
+    learning_rate: float | None
+    seconds: float | None
