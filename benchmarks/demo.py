@@ -1,9 +1,8 @@
 """What the demo takes: python benchmarks/demo.py
 
     --commit REF   measure the demo of this commit (default: HEAD), in a copy of its own
-    --study NAME   another study of its workflow_config.yaml (default: demo)
 
-Runs the study from nothing, with the environment that runs this, and once more with nothing left to
+Runs it from nothing, with the environment that runs this, and once more with nothing left to
 do. Memory is the sum over all processes of the pipeline, pages that they share counted once.
 """
 
@@ -32,7 +31,6 @@ INTERVAL = 0.5  # seconds between two looks at the memory
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--commit", default="HEAD")
-    parser.add_argument("--study", default="demo")
     options = parser.parse_args()
     git = ["git", "-C", str(REPOSITORY)]
     archive = subprocess.run([*git, "archive", options.commit], capture_output=True, check=True)
@@ -43,21 +41,20 @@ def main() -> None:
         folder = Path(name)
         with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
             tar.extractall(folder, filter="data")
-        wall, megabytes = run(folder, options.study)
-        again, _ = run(folder, options.study)
+        wall, megabytes = run(folder)
+        again, _ = run(folder)
         figures = [
             Figure("wall time, s", wall, bar="<= 240", note=f"commit {commit}"),
             Figure("peak memory of all processes, MB", megabytes),
             Figure("again with nothing to do, s", again, bar="<= 6"),
             *rules(folder),
         ]
-    name = options.study if options.commit == "HEAD" else f"{options.study}.{commit}"
-    report(name, figures)
+    report("demo" if options.commit == "HEAD" else f"demo.{commit}", figures)
 
 
-def run(folder: Path, study: str) -> tuple[float, float]:
+def run(folder: Path) -> tuple[float, float]:
     """Seconds and the peak of memory of the pipeline."""
-    command = ["snakemake", "--cores", "all", "--config", f"study={study}"]
+    command = ["snakemake", "--cores", "all", "--config", "study=demo"]
     path = os.pathsep.join([str(folder / "src"), os.environ.get("PYTHONPATH", "")])
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONPATH": path})
