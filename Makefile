@@ -74,13 +74,15 @@ check: env
 	snakefmt --check Snakefile rules
 	snakemake --lint
 
-# Both print their tables; `bench` writes benchmarks/RESULTS.md as well.
+# Both print their tables; `bench` measures more, and writes benchmarks/RESULTS.md.
 bench-quick: env
 	python benchmarks/core.py
 	python benchmarks/scaling.py
 	python benchmarks/peers.py
 
 bench: bench-quick
+	python benchmarks/inference.py
+	python benchmarks/demo.py
 	python benchmarks/render.py
 
 # verl's trainer on the CPU, with our agent loop, reward and launch: slow, and 4 GB of its own.

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import tempfile
 import time
@@ -74,11 +73,30 @@ def main() -> None:
     else:
         figures = compare(settings, samples, options.repeats)
         figures |= vllm_elsewhere(options)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
-    for name, value in figures.items():
-        print(f"{name:>32} {value:9.4g}")
+        keep(figures, options.repeats)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def keep(figures: dict[str, float], repeats: int) -> None:
+    """Print the figures, and keep them for RESULTS.md."""
+    from measuring import Figure, report  # The environment with vLLM has no use, and no tabulate.
+
+    def speed(what: str, kind: str) -> Figure:
+        varies = f"runs vary by {figures[f'{kind}_spread']:.0%}"
+        return Figure(what, figures[f"{kind}_per_second"], repeats=repeats, note=varies)
+
+    kept = [
+        speed("active episodes/s", "episodes"),
+        speed("one-by-one generate, episodes/s", "one_by_one"),
+        speed("bare batches, pages opened and images cut, episodes/s", "bare_batch"),
+        speed("bare batches, images at hand, episodes/s", "bare_generation"),
+        Figure("faster than one by one", figures["speedup_vs_one_by_one"], bar=">= 8"),
+        Figure("time over bare batches, %", 100 * figures["overhead_vs_bare_batch"], bar="<= 10"),
+    ]
+    if "vllm_episodes_per_second" in figures:
+        kept.append(speed("vLLM on the CPU, active episodes/s", "vllm_episodes"))
+    report("inference", kept)
 
 
 def draw(pages: int) -> list[Sample]:
