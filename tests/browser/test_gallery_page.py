@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -36,25 +37,35 @@ ALL_IMAGES_DECODE = """Promise.all([...document.images].map(image => {
 class Opened:
     """A page with everything that it complained about or asked the network for."""
 
-    def __init__(self, page: Page, file: Path) -> None:
+    def __init__(self, page: Page, file: Path, fragment: str = "") -> None:
         self.page = page
         self.complaints: list[str] = []
         self.requests: list[str] = []
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
-        page.goto(file.as_uri())
+        page.goto(file.as_uri() + fragment)
         page.wait_for_selector("html[data-ready]")
 
     @property
     def count(self) -> str:
         return self.page.inner_text("#count")
 
+    @property
+    def episode(self) -> tuple[str, str]:
+        """Model and mode of what is shown, and its sample."""
+        sample = self.page.inner_text("#episode h2 ~ div.quiet .text >> nth=0")
+        return self.page.inner_text("article h3 >> nth=0"), sample
 
-def opened(browser: Browser, data: Data, folder: Path) -> Opened:
+    def wait_for_address(self, *parts: str) -> None:
+        """Until the address has exactly these parts."""
+        self.page.wait_for_url(lambda url: set(urlsplit(url).fragment.split("&")) == set(parts))
+
+
+def opened(browser: Browser, data: Data, folder: Path, fragment: str = "") -> Opened:
     file = folder / "gallery.html"
     file.write_text(render(data), encoding="utf-8")
-    return Opened(browser.new_page(), file)
+    return Opened(browser.new_page(), file, fragment)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +166,97 @@ def test_a_screen_reader_finds_its_way(gallery: Opened) -> None:
     assert page.locator("img:not([alt])").count() == 0
     unnamed = "[...document.querySelectorAll('input, select')].filter(f => !f.labels.length)"
     assert page.evaluate(f"{unnamed}.length") == 0
+
+
+# The address.
+
+
+def test_a_link_leads_to_one_episode(chromium: Browser, data: Data, tmp_path: Path) -> None:
+    link = "#model=after&mode=blank_crop&sample=sample-7"
+    one = opened(chromium, data, tmp_path, link)
+    assert one.episode == ("after · blank_crop", "sample-7")
+    assert one.count == f"2 of {EPISODES} episodes, 2 of them right"
+    assert one.page.inner_text("#lost") == ""
+    one.page.close()
+
+
+def test_the_address_is_a_link_to_what_is_shown(
+    gallery: Opened, chromium: Browser, data: Data, tmp_path: Path
+) -> None:
+    page = gallery.page
+    page.select_option("#outcome", "right")
+    page.select_option("#compare", label="before · active")
+    page.fill("#search", "42 total")
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="after, shuffled_crop").click()
+    gallery.wait_for_address(
+        *("search=42+total", "outcome=right", "compare=before%2Factive"),
+        *("sample=sample-0", "entry=after%2Fshuffled_crop"),
+    )
+    copy = opened(chromium, data, tmp_path, page.evaluate("location.hash"))
+    for one in (gallery, copy):
+        assert one.episode == ("after · shuffled_crop", "sample-0")
+        assert one.page.locator("article h3").last.inner_text() == "before · active"
+    assert copy.count == gallery.count
+    assert copy.page.input_value("#search") == "42 total"
+    copy.page.close()
+
+
+def test_back_leads_to_what_was_shown_before(gallery: Opened) -> None:
+    page = gallery.page
+    first = gallery.episode
+    page.select_option("#model", "after")
+    gallery.wait_for_address("model=after", "sample=sample-0", "entry=after%2Fbaseline")
+    page.locator("#list button:visible").last.click()
+    gallery.wait_for_address("model=after", "sample=sample-7", "entry=after%2Foracle")
+    page.go_back()
+    page.locator("article h3", has_text="after · baseline").wait_for()
+    assert page.input_value("#model") == "after"
+    page.go_back()
+    page.locator("article h3", has_text=first[0]).wait_for()
+    assert page.input_value("#model") == ""
+    page.go_forward()
+    page.locator("article h3", has_text="after · baseline").wait_for()
+
+
+def test_skipping_to_a_part_of_the_page_changes_nothing_else(gallery: Opened) -> None:
+    gallery.page.select_option("#mode", "active")
+    shown = gallery.episode
+    gallery.page.locator("a.skip").last.focus()
+    gallery.page.keyboard.press("Enter")
+    gallery.wait_for_address("mode=active", "sample=sample-0", "entry=before%2Factive")
+    assert gallery.episode == shown
+    assert gallery.page.input_value("#mode") == "active"
+
+
+@pytest.mark.parametrize(
+    "fragment", ["#sample=sample-99", "#sample=sample-0&mode=active&entry=after/oracle"]
+)
+def test_a_link_to_an_episode_that_is_not_there_says_so(
+    fragment: str, chromium: Browser, data: Data, tmp_path: Path
+) -> None:
+    one = opened(chromium, data, tmp_path, fragment)
+    assert one.page.inner_text("#lost") == "The episode that the address names is not here."
+    assert one.page.locator("article").count() == 1
+    one.page.keyboard.press("j")
+    assert one.page.inner_text("#lost") == ""
+    one.page.close()
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, "%", "%ff%00", "__proto__", "1" * 100_000])
+def test_a_hostile_link_does_nothing(
+    attack: str, chromium: Browser, data: Data, tmp_path: Path
+) -> None:
+    keys = "search model mode outcome status compare sample entry __proto__".split()
+    for written in (attack, quote(attack)):
+        one = opened(chromium, data, tmp_path, "#" + "&".join(f"{key}={written}" for key in keys))
+        assert one.page.locator("script").count() == 2
+        assert one.page.locator("[onerror], [onload], #episode script").count() == 0
+        one.page.click("button[type=reset]")
+        one.page.locator("#count", has_text=f"{EPISODES} of {EPISODES} episodes").wait_for()
+        assert one.page.title() != "owned"
+        assert one.complaints == []
+        one.page.close()
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

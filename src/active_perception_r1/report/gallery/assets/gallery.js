@@ -7,6 +7,8 @@
   const list = byId("list");
   const SVG = "http://www.w3.org/2000/svg";
   let chosen = null;
+  let address = ""; // The fragment that is shown,
+  let waiting = 0; // and the timer until another one is written.
 
   // Characters that turn text around or hide in it are named instead of obeyed.
   const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
@@ -29,11 +31,12 @@
   const entryOf = (episode) => data.entries[episode.entry];
   const sampleOf = (episode) => data.samples[episode.sample];
   const nameOf = (entry) => `${entry.model} · ${entry.mode}`;
+  const keyOf = (entry) => `${entry.model}/${entry.mode}`;
   const outcomeOf = (episode) =>
     (episode.error ? "error" : episode.right ? "right" : episode.answer === null ? "no answer" : "wrong");
   const mark = (episode) =>
     make("span", { class: episode.right ? "right" : "wrong" }, `${episode.right ? "✓" : "✗"} ${outcomeOf(episode)}`);
-  const beside = new Map(data.episodes.map((e) => [`${e.sample}/${e.entry}`, e]));
+  const beside = new Map(data.episodes.map((e) => [`${e.sample}/${keyOf(entryOf(e))}`, e]));
 
   data.episodes.forEach((episode, index) => {
     const sample = sampleOf(episode);
@@ -57,7 +60,7 @@
   fill(mode, "all modes", each(data.entries.map((entry) => entry.mode)));
   fill(outcome, "all outcomes", each(data.episodes.map(outcomeOf)).sort());
   fill(status, "all statuses", each(data.episodes.map((episode) => episode.status)).sort());
-  fill(compare, "nothing", data.entries.map((entry, index) => [index, nameOf(entry)]));
+  fill(compare, "nothing", data.entries.map((entry) => [keyOf(entry), nameOf(entry)]));
 
   const shown = () => data.episodes.filter((episode) => !episode.item.hidden);
 
@@ -78,6 +81,7 @@
       ? `${left.length} of ${data.episodes.length} episodes, ${right} of them right`
       : `None of ${data.episodes.length} episodes`;
     if (!left.includes(chosen)) choose(left[0] ?? null);
+    note();
   }
 
   function choose(episode, focus = false) {
@@ -92,6 +96,7 @@
       if (focus) chosen.button.focus();
       reveal(chosen.item);
     }
+    byId("lost").textContent = "";
     show();
   }
 
@@ -104,6 +109,7 @@
   }
 
   function show() {
+    note();
     const panes = make("div", { id: "panes" });
     const target = byId("episode");
     if (!chosen) {
@@ -128,8 +134,7 @@
     const modes = [...new Set(data.entries.map((entry) => entry.mode))];
     const models = [...new Set(data.entries.map((entry) => entry.model))];
     const cell = (name, kind) => {
-      const entry = data.entries.findIndex((e) => e.model === name && e.mode === kind);
-      const episode = beside.get(`${chosen.sample}/${entry}`);
+      const episode = beside.get(`${chosen.sample}/${keyOf({ model: name, mode: kind })}`);
       if (!episode) return make("td");
       const button = make("button",
         { type: "button", "aria-current": episode === chosen ? "true" : null, "aria-label": visible(`${name}, ${kind}: ${outcomeOf(episode)}`) },
@@ -232,6 +237,49 @@
     if (next) choose(next, true);
   }
 
+  // What is shown, as the fragment of the address: a link to one episode, and the way back.
+  function fragment() {
+    const parts = new URLSearchParams();
+    for (const field of fields) if (field.value) parts.set(field.id, field.value);
+    if (chosen) {
+      parts.set("sample", sampleOf(chosen).id);
+      if (!model.value || !mode.value) parts.set("entry", keyOf(entryOf(chosen)));
+    }
+    return parts.toString();
+  }
+
+  // Only what one stays at goes into the history, not every letter of a search.
+  function note() {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      if (fragment() === address) return;
+      address = fragment();
+      location.hash = address;
+    }, 300);
+  }
+
+  // Whatever in an address is not of this page counts as not given.
+  function follow() {
+    address = location.hash.slice(1);
+    const parts = new URLSearchParams(address);
+    for (const field of fields) {
+      const value = parts.get(field.id) ?? "";
+      field.value = value;
+      if (field.value !== value) field.value = "";
+    }
+    filter();
+    const [sample, entry] = ["sample", "entry"].map((name) => parts.get(name));
+    const left = shown();
+    const named = left.find((e) => sampleOf(e).id === sample && (!entry || keyOf(entryOf(e)) === entry));
+    choose(named ?? left[0] ?? null);
+    if (sample !== null && !named) byId("lost").textContent = "The episode that the address names is not here.";
+    clearTimeout(waiting);
+  }
+
+  window.addEventListener("hashchange", () => {
+    const now = location.hash.slice(1);
+    if (now !== address && (now === "" || now.includes("="))) follow(); // Others are links to parts of the page.
+  });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.closest("input, select");
@@ -251,6 +299,6 @@
   byId("about").textContent = data.samples.length < data.total
     ? `The first ${data.samples.length} of ${data.total} questions, in every model and mode.`
     : `All ${data.total} questions, in every model and mode.`;
-  filter();
+  follow();
   document.documentElement.dataset.ready = "true";
 })();
