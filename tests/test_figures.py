@@ -10,6 +10,7 @@ from PIL import Image
 
 from active_perception_r1.errors import DataError
 from active_perception_r1.report.accuracy import accuracy_by_mode
+from active_perception_r1.report.figures import figure_in_style, legend_above, look
 from active_perception_r1.report.headroom import headroom
 from active_perception_r1.report.learning_curve import learning_curve
 
@@ -83,6 +84,21 @@ def test_metrics_without_a_training_step_are_named(tmp_path: Path, content: str)
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"metrics\.jsonl"):
         learning_curve(path, tmp_path / "curve.svg")
+
+
+@pytest.mark.parametrize("models", [1, 6, 20])
+def test_a_legend_stays_inside_its_figure(tmp_path: Path, models: int) -> None:
+    with figure_in_style(tmp_path / "figure.svg", (6.0, 6.0)) as figure:
+        axes = figure.subplots()
+        for i in range(models):
+            axes.plot([0, 1], label=f"a model with a long name, the {i}th")
+        legend_above(figure, *axes.get_legend_handles_labels())
+        (legend,) = figure.legends
+        assert legend.get_window_extent().width < figure.bbox.width
+
+
+def test_as_many_models_as_there_may_be_look_different() -> None:
+    assert len({look(number) for number in range(32)}) == 32
 
 
 def test_missing_inputs_are_named(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ ANSWER = "<answer>42</answer>"
 
 def row(model: str, **others: Any) -> dict[str, Any]:
     numbers = dict.fromkeys(
-        "ci_low ci_high delta_baseline delta_base anls crop_usage mean_coverage reward".split()
+        "ci_low ci_high delta_baseline p_holm delta_base p_base_holm anls crop_usage"
+        " mean_coverage reward".split()
     )
     status = {"answered": 8, "no_answer": 2}
     about = {"model": model, "mode": "active", "n": 10, "accuracy": 0.5, "n_errors": 0}
@@ -62,6 +63,16 @@ def test_the_table_shows_hostile_names_as_text(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in output.read_text()
 
 
+def test_the_table_says_how_sure_a_difference_is(tmp_path: Path) -> None:
+    source, output = tmp_path / "leaderboard.json", tmp_path / "page.html"
+    sure, unsure = {"delta_baseline": 0.5, "p_holm": 1e-9}, {"delta_base": -0.1, "p_base_holm": 0.4}
+    source.write_text(json.dumps([row("m", **sure, **unsure)]))
+    leaderboard_page(source, output)
+    cells = output.read_text()
+    assert "+0.500 <small>p &lt; .001</small>" in cells
+    assert "-0.100 <small>p = 0.400</small>" in cells
+
+
 def test_parts_of_the_reward_that_a_run_has_are_drawn(tmp_path: Path) -> None:
     metrics, output = tmp_path / "metrics.jsonl", tmp_path / "reward.svg"
     metrics.write_text('{"step": 1, "reward": 0.1, "faults": 0}\n{"step": 2, "reward": 0.2}\n')
@@ -92,7 +103,7 @@ def test_the_nearest_of_several_boxes_is_the_middle(tmp_path: Path) -> None:
     assert map_[len(map_) // 2, len(map_) // 2] == 1
 
 
-@pytest.mark.parametrize("models", [1, 8])
+@pytest.mark.parametrize("models", [1, 5, 8])
 def test_every_model_has_a_map(models: int, tmp_path: Path) -> None:
     path, slice_file = tmp_path / "active.jsonl", tmp_path / "slice.parquet"
     path.write_text(play([ZOOM, ANSWER]).to_json() + "\n")

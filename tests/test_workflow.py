@@ -200,6 +200,32 @@ def test_a_model_that_is_not_there_costs_only_its_own_jobs(
     assert (workflow.folder / "results/two/scores/tiny/baseline.parquet").exists()
 
 
+# The report.
+
+
+def test_the_report_shows_the_headroom_of_a_study_with_several_first_views(
+    finished: Workflow, tmp_path: Path
+) -> None:
+    workflow, config = Workflow(tmp_path / "copy", tmp_path / "copy"), finished.config
+    shutil.copytree(finished.folder, workflow.folder)
+    config["studies"]["small"] |= {
+        "models": ["tiny"],
+        "modes": ["baseline"],
+        "first_views": [6272, 12544],
+    }
+    workflow.configure(config)
+    figure = "results/small/report/headroom.svg"
+    done = workflow.run(figure)
+    assert done.returncode == 0, done.stdout
+    drawn = (workflow.folder / figure).read_text()
+    assert all(f"<!-- {text} -->" in drawn for text in ("tiny", "baseline", "6,272", "12,544"))
+    done = workflow.run(figure, "--report", "report.html")
+    assert done.returncode == 0, done.stdout
+    page = (workflow.folder / "report.html").read_text()
+    assert "headroom over first-view pixels" in page
+    assert "What the first view hides" in page
+
+
 # Environments.
 
 STAGES_OF_ENV = {

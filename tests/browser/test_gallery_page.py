@@ -180,6 +180,18 @@ def test_a_link_leads_to_one_episode(chromium: Browser, data: Data, tmp_path: Pa
     one.page.close()
 
 
+def test_every_episode_has_a_link(gallery: Opened) -> None:
+    page = gallery.page
+    page.select_option("#model", "before")
+    page.select_option("#mode", "active")
+    page.select_option("#compare", label="after · active")
+    page.locator("article").last.get_by_role("link").click()
+    page.locator("article h3", has_text="before").wait_for(state="detached")
+    assert gallery.episode == ("after · active", "sample-0")
+    assert gallery.count.startswith(f"{EPISODES} of")
+    gallery.wait_for_address("sample=sample-0", "entry=after%2Factive")
+
+
 def test_the_address_is_a_link_to_what_is_shown(
     gallery: Opened, chromium: Browser, data: Data, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from active_perception_r1.report.figures import COLOURS, figure_in_style
+from active_perception_r1.report.figures import figure_in_style, legend_above, look
 from active_perception_r1.scoring.tables import read_leaderboard
 
 
@@ -33,13 +33,13 @@ def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
                 k + (i - (len(models) - 1) / 2) * width for k, m in enumerate(modes) if m in own
             ]
             bars = [own[mode] for mode in modes if mode in own]
-            _draw_bars(axes, places, bars, 0.92 * width, model, COLOURS[i % len(COLOURS)])
+            _draw_bars(axes, places, bars, 0.92 * width, model, *look(i))
         axes.set_xticks(range(len(modes)), modes)
         axes.tick_params(axis="x", length=0)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("Mode")
         axes.set_ylabel("Accuracy (with 95 % interval)")
-        figure.legend(loc="outside upper left", ncols=max(1, min(4, len(models))))
+        legend_above(figure, *axes.get_legend_handles_labels())
 
 
 def _draw_bars(
@@ -49,11 +49,12 @@ def _draw_bars(
     width: float,
     label: str,
     colour: str,
+    hatch: str,
 ) -> None:
     heights = np.array([row["accuracy"] for row in rows])
     below = heights - [row["ci_low"] for row in rows]
     above = np.array([row["ci_high"] for row in rows]) - heights
     # Rounding may leave an end of the interval a hair inside the bar.
     errors = np.maximum([below, above], 0.0)
-    axes.bar(places, heights, width, label=label, color=colour)
+    axes.bar(places, heights, width, label=label, color=colour, hatch=hatch, edgecolor="white")
     axes.errorbar(places, heights, errors, fmt="none", ecolor="#333333", elinewidth=1, capsize=2)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from active_perception_r1.records import ToolStatus
-from active_perception_r1.report.figures import COLOURS, figure_in_style
+from active_perception_r1.report.figures import figure_in_style, legend_above, look
 from active_perception_r1.scoring.tables import read_leaderboard
 
-# A status keeps its look in every study: two looks for each colour make sixteen.
+# A status keeps its look in every study.
 _LOOKS = {
-    str(status): (COLOURS[i % len(COLOURS)], "" if i < len(COLOURS) else "///")
+    str(status): look(i)
     for i, status in enumerate(
         [
             ToolStatus.ANSWERED,
@@ -37,9 +37,11 @@ def endings(leaderboard: Path, output: Path) -> None:
         DataError: the leaderboard is missing or damaged.
     """
     rows = read_leaderboard(leaderboard)
-    labels = [f"{row['model']}  {row['mode']}" for row in rows]
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    # A gap between models.
+    places = [i + 0.5 * models.index(row["model"]) for i, row in enumerate(rows)]
     totals = [max(1, sum(row["tool_status"].values())) for row in rows]
-    with figure_in_style(output, (8.0, 1.0 + 0.24 * len(rows))) as figure:
+    with figure_in_style(output, (8.0, 1.0 + 0.24 * (len(rows) + 0.5 * len(models)))) as figure:
         axes = figure.subplots()
         left = [0.0] * len(rows)
         for status, (colour, hatch) in _LOOKS.items():
@@ -48,7 +50,7 @@ def endings(leaderboard: Path, output: Path) -> None:
             ]
             if any(shares):
                 axes.barh(
-                    labels,
+                    places,
                     shares,
                     left=left,
                     height=0.75,
@@ -58,9 +60,11 @@ def endings(leaderboard: Path, output: Path) -> None:
                     label=status.replace("_", " "),
                 )
                 left = [start + share for start, share in zip(left, shares, strict=True)]
+        axes.set_yticks(places, [f"{row['model']}  {row['mode']}" for row in rows])
+        axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.grid(visible=False)
         axes.set_xlim(0, 1)
         axes.margins(y=0.01)
-        axes.set_xlabel("Share of episodes")
-        figure.legend(loc="outside upper left", ncols=4)
+        axes.set_xlabel("Share of episodes, by how they ended")
+        legend_above(figure, *axes.get_legend_handles_labels())

@@ -5,12 +5,13 @@ The suffix of the output (.svg, .png) decides the format. The same data give the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from active_perception_r1.data.files import atomic
@@ -18,6 +19,7 @@ from active_perception_r1.errors import DataError
 
 # Okabe and Ito's palette, distinguishable with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_HATCHES = ("", "///", "...", "xxx")
 _STYLE: Any = {  # Matplotlib's own type for this is a union of all its keys.
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -26,13 +28,22 @@ _STYLE: Any = {  # Matplotlib's own type for this is a union of all its keys.
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": "medium",
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
     "figure.dpi": 150,
     "font.size": 9,
     "grid.color": "#dddddd",
     "legend.frameon": False,
     "svg.hashsalt": "active-perception-r1",
 }
+_COLUMNS = 4  # of a legend
 _NO_DATES: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".png": {"Software": None}}
+
+
+def look(number: int) -> tuple[str, str]:
+    """Colour and hatch of the bars of one kind; kinds beyond the colours are told by the hatch."""
+    repeat, colour = divmod(number, len(COLOURS))
+    return COLOURS[colour], _HATCHES[repeat % len(_HATCHES)]
 
 
 @contextmanager
@@ -46,3 +57,12 @@ def figure_in_style(output: Path, size: tuple[float, float]) -> Iterator[Figure]
         with atomic(output) as part:
             kind = output.suffix.removeprefix(".")
             figure.savefig(part, format=kind, metadata=_NO_DATES[output.suffix])
+
+
+def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """A legend over the axes, in as many columns as fit into the width of the figure."""
+    for columns in range(_COLUMNS, 0, -1):
+        legend = figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width < figure.bbox.width:
+            return
+        legend.remove()

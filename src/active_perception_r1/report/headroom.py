@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ from matplotlib.axes import Axes
 
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Mode
-from active_perception_r1.report.figures import COLOURS, figure_in_style
+from active_perception_r1.report.figures import COLOURS, figure_in_style, legend_above
 from active_perception_r1.scoring.tables import read_leaderboard
 from active_perception_r1.variants import base_model
 
-_MODES = (Mode.BASELINE, Mode.ACTIVE, Mode.ORACLE)
+_MARKERS = {Mode.BASELINE: "o", Mode.ACTIVE: "s", Mode.ORACLE: "^"}
+_PANELS = 3  # side by side
 
 
 def headroom(leaderboard: Path, output: Path) -> None:
@@ -28,20 +30,23 @@ def headroom(leaderboard: Path, output: Path) -> None:
     models = list(dict.fromkeys(base_model(row["model"]) for row in rows))
     if not models:
         raise DataError(f"{leaderboard}: no model has several first views; give first_views")
-    with figure_in_style(output, (max(4.0, 3.2 * len(models)), 3.4)) as figure:
-        grid = figure.subplots(1, len(models), squeeze=False, sharey=True)
-        for axes, model in zip(grid.flat, models, strict=True):
+    columns = min(_PANELS, len(models))
+    lines = math.ceil(len(models) / columns)
+    with figure_in_style(output, (max(4.0, 3.2 * columns), 0.8 + 2.6 * lines)) as figure:
+        grid: Any = figure.subplots(lines, columns, squeeze=False, sharey=True)
+        for axes in grid.flat[len(models) :]:
+            axes.remove()
+        for axes, model in zip(grid.flat, models, strict=False):
             own = [row for row in rows if base_model(row["model"]) == model]
             _draw(axes, own)
             axes.set_title(model)
-        grid[0, 0].set_ylabel("Accuracy (with 95 % interval)")
+        figure.supylabel("Accuracy (with 95 % interval)", fontsize="medium")
         figure.supxlabel("Pixels of the first view", fontsize="medium")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=len(_MODES))
+        legend_above(figure, *grid[0, 0].get_legend_handles_labels())
 
 
 def _draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    for mode, colour in zip(_MODES, COLOURS, strict=False):
+    for (mode, marker), colour in zip(_MARKERS.items(), COLOURS, strict=False):
         points = sorted(
             (row["first_view_pixels"], row["accuracy"], row["ci_low"], row["ci_high"])
             for row in rows
@@ -49,10 +54,11 @@ def _draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
         )
         if points:
             pixels, accuracy, low, high = zip(*points, strict=True)
-            axes.plot(pixels, accuracy, color=colour, marker="o", markersize=4, label=str(mode))
+            axes.plot(pixels, accuracy, color=colour, marker=marker, markersize=5, label=str(mode))
             axes.fill_between(pixels, low, high, color=colour, alpha=0.15, linewidth=0)
     budgets = sorted({row["first_view_pixels"] for row in rows})
     axes.set_xscale("log", base=2)
-    axes.set_xticks(budgets, [f"{pixels:,}" for pixels in budgets], rotation=30)
+    axes.set_xticks(budgets, [f"{pixels:,}" for pixels in budgets], rotation=30, ha="right")
+    axes.tick_params(labelleft=True)
     axes.minorticks_off()
     axes.set_ylim(0, 1.02)

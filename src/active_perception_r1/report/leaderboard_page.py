@@ -16,14 +16,19 @@ _PAGE = """\
 <meta charset="utf-8">
 <title>Leaderboard</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2125; background: #fff; margin: 1rem; }
+:root {
+  color-scheme: light dark;
+  --line: color-mix(in srgb, CanvasText 18%, Canvas);
+  --rule: color-mix(in srgb, CanvasText 45%, Canvas);
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: CanvasText; background: Canvas; margin: 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .9rem .25rem 0; text-align: right; white-space: nowrap; }
 th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
-thead th { font-weight: 600; border-bottom: 2px solid #1d2125; }
-tbody tr { border-bottom: 1px solid #dcdfe3; }
-tbody tr.first:not(:first-child) { border-top: 2px solid #9aa3ac; }
-small { color: #5b6570; }
+thead th { font-weight: 600; border-bottom: 2px solid; }
+tbody tr { border-bottom: 1px solid var(--line); }
+tbody tr.first:not(:first-child) { border-top: 2px solid var(--rule); }
+small { opacity: .75; }
 </style>
 <table>
 <thead><tr>{% for name in columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
@@ -32,7 +37,8 @@ small { color: #5b6570; }
 <td>{{ row.model }}</td><td>{{ row.mode }}</td><td>{{ row.n }}</td>
 <td>{{ row.accuracy | share }}
 <small>[{{ row.ci_low | share }}, {{ row.ci_high | share }}]</small></td>
-<td>{{ row.delta_baseline | change }}</td><td>{{ row.delta_base | change }}</td>
+<td>{{ row.delta_baseline | change }} <small>{{ row.p_holm | chance }}</small></td>
+<td>{{ row.delta_base | change }} <small>{{ row.p_base_holm | chance }}</small></td>
 <td>{{ row.anls | share }}</td><td>{{ row.crop_usage | share }}</td>
 <td>{{ row.mean_coverage | share }}</td><td>{{ row.reward | share }}</td><td>{{ row.n_errors }}</td>
 </tr>
@@ -52,7 +58,7 @@ def leaderboard_page(leaderboard: Path, output: Path) -> None:
         DataError: the leaderboard is missing or damaged.
     """
     environment = Environment(autoescape=True)
-    environment.filters.update(share=_share, change=_change)
+    environment.filters.update(share=_share, change=_change, chance=_chance)
     rows = read_leaderboard(leaderboard)
     page = environment.from_string(_PAGE).render(rows=rows, columns=_COLUMNS)
     with atomic(output) as part:
@@ -65,3 +71,9 @@ def _share(value: Any) -> str:
 
 def _change(value: Any) -> str:
     return "–" if value is None else f"{value:+.3f}"
+
+
+def _chance(value: Any) -> str:
+    if value is None:
+        return ""
+    return "p < .001" if value < 0.001 else f"p = {value:.3f}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
@@ -41,7 +42,9 @@ def zoom_map(predictions: Mapping[str, Path], slice_file: Path, output: Path) ->
     with figure_in_style(output, (2.6 * columns + 1.0, 3.1 * rows)) as figure:
         grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         edges = (-_REACH, _REACH, _REACH, -_REACH)
-        for axes, (model, path) in zip(grid.flat, predictions.items(), strict=False):
+        for place, (model, path) in enumerate(predictions.items()):
+            axes = grid.flat[place]
+            axes.tick_params(labelbottom=place + columns >= len(predictions))
             heat, crops = shares(path, evidence)
             image = axes.imshow(heat, extent=edges, cmap="viridis", vmin=0, vmax=1)
             if evidence:
@@ -49,11 +52,11 @@ def zoom_map(predictions: Mapping[str, Path], slice_file: Path, output: Path) ->
             axes.set_title(f"{model}\n{crops} crops", fontsize="small")
             axes.grid(visible=False)
         for axes in grid.flat[len(predictions) :]:
-            axes.remove()
+            axes.set_visible(False)
         if not evidence:
             figure.suptitle("No sample has known evidence", fontsize="medium")
         figure.supxlabel("Right of the evidence, in widths of the page", fontsize="medium")
-        figure.supylabel("Below it, in heights", fontsize="medium")
+        figure.supylabel("Below it, in heights of the page", fontsize="medium")
         figure.colorbar(image, ax=grid, label="Share of crops that show it", shrink=0.8)
 
 
@@ -80,4 +83,6 @@ def _outline(evidence: Sequence[Box]) -> Rectangle:
     width = float(np.median([box.width for box in evidence]))
     height = float(np.median([box.height for box in evidence]))
     corner = (-width / 2, -height / 2)
-    return Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.2)
+    outline = Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.2)
+    outline.set_path_effects([withStroke(linewidth=2.6, foreground="black")])  # on bright places
+    return outline

@@ -154,7 +154,7 @@
   function pane(episode) {
     return make("article", { "aria-label": visible(nameOf(entryOf(episode))) },
       make("h3", { class: "text" }, nameOf(entryOf(episode))),
-      make("div", {}, mark(episode), ` · ${episode.status}`),
+      make("div", {}, mark(episode), ` · ${episode.status} · `, make("a", { href: linkTo(episode) }, "link to this episode")),
       make("div", {}, "Answer: ", episode.answer === null ? make("span", { class: "quiet" }, "none") : make("strong", { class: "text" }, episode.answer)),
       episode.error ? make("pre", {}, episode.error) : null,
       page(episode), seen(episode), replies(episode), calls(episode), reward(episode));
@@ -247,6 +247,9 @@
     }
     return parts.toString();
   }
+
+  const linkTo = (episode) =>
+    "#" + new URLSearchParams({ sample: sampleOf(episode).id, entry: keyOf(entryOf(episode)) });
 
   // Only what one stays at goes into the history, not every letter of a search.
   function note() {
