@@ -50,7 +50,7 @@ def main() -> None:
         browser.close()
     for path in (folder / "gallery.png", folder / "report.png"):
         with Image.open(path) as image:
-            image.convert("P", palette=Image.Palette.ADAPTIVE).save(path, optimize=True)
+            image.convert("RGB").quantize(kmeans=3).save(path, optimize=True)
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
