@@ -34,7 +34,10 @@ def checked_settings():
     except ConfigError as error:
         sys.exit(f"error: configuration: {error}")
     if RESULTS.exists() and not (RESULTS.is_dir() and os.access(RESULTS, os.W_OK | os.X_OK)):
-        sys.exit(f"error: {RESULTS}: not a folder that can be written to")
+        sys.exit(
+            f"error: {RESULTS}: not a folder that can be written to; give access to it, or work"
+            " in a copy"
+        )
     return settings
 
 

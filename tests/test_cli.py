@@ -155,7 +155,7 @@ def test_a_file_that_cannot_grow_is_named_and_nothing_half_written_is_left(tmp_p
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"error: {partial / '000000'}: ")
-    assert last.endswith("File too large")
+    assert ": File too large; raise the limit" in last
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
 
 

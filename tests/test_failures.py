@@ -13,6 +13,7 @@ import pytest
 from active_perception_r1.config import ModelConfig, SyntheticDataset
 from active_perception_r1.data.sources import download
 from active_perception_r1.records import Episode
+from tests.disks import needs_disks, on_disk
 from tests.workflow import Workflow
 
 LEADERBOARD = "results/s/leaderboard.json"
@@ -155,7 +156,9 @@ def test_a_request_for_gpus_that_snakemake_lowers_is_an_error(
     assert {path.stem for path in (workflow.folder / "leases").iterdir()} > {"0", "1"}
 
 
-def test_a_second_snakemake_is_told_that_the_first_is_running(workflow: Workflow) -> None:
+def test_a_second_snakemake_is_told_that_the_first_is_running_and_harms_nothing(
+    workflow: Workflow,
+) -> None:
     stalled = workflow.folder / "stalled"
     stalled.touch()
     first = subprocess.Popen(
@@ -171,10 +174,49 @@ def test_a_second_snakemake_is_told_that_the_first_is_running(workflow: Workflow
         while not (workflow.folder / "asked").exists() and first.poll() is None:
             time.sleep(0.1)
         second = workflow.run(LEADERBOARD)
+        unlocked = workflow.run(LEADERBOARD, "--nolock")
     finally:
         stalled.unlink()
         output, _ = first.communicate()
     assert second.returncode == 1
     assert "Directory cannot be locked" in second.stdout
+    assert unlocked.returncode == 1
+    assert "another process is still writing here; wait for it or end it" in unlocked.stdout
+    assert "Traceback" not in unlocked.stdout
     assert first.returncode == 0, output
-    assert len(episodes(workflow)) == 8
+    assert len({episode.sample_id for episode in episodes(workflow)}) == 8
+    assert (workflow.folder / "asked").read_text() == "x" * 8
+    assert workflow.planned(LEADERBOARD) == {}
+
+
+FULL_AT_FIRST = """
+mv results written
+mkdir results
+mount -t tmpfs -o size=8m none results
+cp -a written/. results
+cat /dev/zero > results/filler || truncate --size=-4K results/filler
+"$@" || echo "ended with $?"
+cp results/.partial/s/m/baseline.jsonl kept
+rm -f results/filler asked
+"$@"
+cp -a results/. written
+exit
+"""
+
+
+@needs_disks
+def test_a_study_that_filled_the_disk_goes_on_when_there_is_room(workflow: Workflow) -> None:
+    command = workflow.command(LEADERBOARD)
+    done = on_disk(FULL_AT_FIRST, command, workflow, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    first, _ = done.stdout.split("ended with 1")
+    assert "\nerror: results/" in first
+    assert ": No space left on device; make room, then run again; what was finished is" in first
+    assert "Traceback" not in first
+    (workflow.folder / "results").rmdir()
+    (workflow.folder / "written").rename(workflow.folder / "results")
+    assert len({episode.sample_id for episode in episodes(workflow)}) == 8
+    _, *kept = (workflow.folder / "kept").read_text().splitlines()
+    assert kept
+    asked = workflow.folder / "asked"
+    assert len(kept) + (len(asked.read_text()) if asked.exists() else 0) == 8

@@ -113,7 +113,9 @@ def test_results_that_cannot_be_written_stop_with_one_line(workflow: Workflow) -
     (workflow.folder / "results").write_text("a file, not a folder")
     done = workflow.run("--dry-run")
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1] == "error: results: not a folder that can be written to"
+    assert done.stdout.splitlines()[-1].startswith(
+        "error: results: not a folder that can be written to; "
+    )
 
 
 def test_a_missing_dataset_file_is_named(workflow: Workflow) -> None:

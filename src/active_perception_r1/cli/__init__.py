@@ -13,16 +13,19 @@ from active_perception_r1.errors import UserError
 
 INTERRUPTED = 130  # What a shell reports for a command that was ended with Ctrl-C.
 
-# What is wrong outside the code when the system refuses a file.
-_REFUSALS = {
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EFBIG,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
+# What helps when the system refuses a file for what is wrong outside the code.
+_ROOM = "make room, then run again; what was finished is kept"
+_ACCESS = "give access to it, or work in a copy, then run again"
+_FOLDER = "a file is where a folder should be; move it away"
+_CURES = {
+    errno.EACCES: _ACCESS,
+    errno.EDQUOT: _ROOM,
+    errno.EEXIST: _FOLDER,
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then run again",
+    errno.ENOSPC: _ROOM,
+    errno.ENOTDIR: _FOLDER,
+    errno.EPERM: _ACCESS,
+    errno.EROFS: _ACCESS,
 }
 
 
@@ -34,17 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command.run(command)
     except UserError as error:
-        return _complain(str(error))
+        message = str(error)
     except OSError as error:
-        if error.errno not in _REFUSALS:
+        if error.errno not in _CURES:
             raise
-        return _complain(f"{error.filename or 'a file'}: {error.strerror}")
+        reason, cure = os.strerror(error.errno), _CURES[error.errno]
+        message = f"{error.filename or 'a file'}: {reason}; {cure}"
     except KeyboardInterrupt:
         return INTERRUPTED
-    return 0
-
-
-def _complain(message: str) -> int:
+    else:
+        return 0
+    # Only now that what has failed is gone, and its progress bars with it: the message comes last.
     print(f"error: {message}", file=sys.stderr)
     return 1
 

@@ -11,16 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from active_perception_r1.errors import DataError
-
 
 @contextmanager
 def atomic(output: Path) -> Iterator[Path]:
     """A path to write to; it becomes `output` when the block ends without an error.
 
     Raises:
-        DataError: the folder cannot be written to.
-        OSError: the disk is full, or such; it names `output`.
+        OSError: the disk is full, the folder read-only, or such; it names what cannot be written.
     """
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
@@ -28,7 +25,7 @@ def atomic(output: Path) -> Iterator[Path]:
         _remove_parts_of_the_dead(output)
         part.touch()
     except OSError as error:
-        raise DataError(f"{output.parent}: cannot be written to ({error.strerror})") from None
+        raise named(error, output.parent) from None
     try:
         yield part
         os.replace(part, output)

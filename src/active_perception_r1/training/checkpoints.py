@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from active_perception_r1.data.files import atomic, sha256_of, write_json
+from active_perception_r1.data.files import atomic, named, sha256_of, write_json
 from active_perception_r1.errors import DataError
 from active_perception_r1.runtime.resume import open_locked
 from active_perception_r1.training.model_card import model_card
 
 if TYPE_CHECKING:
     from active_perception_r1.config import TrainingConfig
+
+
+_FULL = 1 << 20  # Bytes; with less left a failed write needs no other reason.
 
 
 class MetricsLog:
@@ -29,10 +34,14 @@ class MetricsLog:
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def append(self, row: Mapping[str, float | None]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        line = json.dumps(row) + "\n"
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise named(error, self.path) from None
 
     def steps(self) -> int:
         """How many steps there are whole lines of."""
@@ -84,13 +93,24 @@ class CheckpointStore:
         """Keep the state after `step`, and only that one."""
         path = self._folder / f"step-{step:06d}.pt"
         state = {"step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict()}
-        with atomic(path) as part:
+        with atomic(path) as part, _room_for(path):
             torch.save(state, part)
         for older in self._saved()[:-1]:
             older.unlink()
 
     def _saved(self) -> list[Path]:
         return sorted(self._folder.glob("step-*.pt"))
+
+
+@contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Torch and safetensors do not tell a full disk from a bug in their own words; this does."""
+    try:
+        yield
+    except Exception:
+        if shutil.disk_usage(path.parent).free >= _FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +150,8 @@ def publish(
     for stale in (checkpoint, partial):
         shutil.rmtree(stale, ignore_errors=True)
     partial.mkdir(parents=True)
-    save(partial)
+    with _room_for(checkpoint):
+        save(partial)
     about = {
         "steps": steps,
         "base": trained.base,
