@@ -205,3 +205,85 @@ def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
     progress.metrics.append({"step": 1})
     assert progress.resume() == 0
     assert progress.metrics.steps() == 0
+
+
+# Ending.
+
+# Stands in for verl's trainer: plays a run of 3 steps as the variable VERL_PLAYS says.
+STAND_IN = """
+import json, os, sys, time
+from pathlib import Path
+told = dict(argument.split("=", 1) for argument in sys.argv[1:])
+log = Path(told["+ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH"])
+episodes = Path(told["+reward.custom_reward_function.reward_kwargs.episodes"])
+plays = os.environ["VERL_PLAYS"]
+Path(os.environ["VERL_PID"]).write_text(str(os.getpid()))
+fine = {"actor/lr": 1e-6, "actor/loss": 0.1, "actor/grad_norm": 0.1,
+        "training/rollout_actor_probs_pearson_corr": 0.999}
+parts = ["process_reward", "visual_perception_reward", "fault_penalty", "acc",
+         "best_region_coverage", "over_long", "image_count"]
+for step in range(1, 2 if plays == "stops early" else 4):
+    zooms = 0 if plays == "no zoom" else 1
+    rows = [{"id": "q", "score": s, "valid_zoom_count": zooms, **dict.fromkeys(parts, 0.5)}
+            for s in (0.0, 1.0)]
+    if plays != "no episodes":
+        (episodes / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows))
+    with log.open("a") as file:
+        file.write(json.dumps({"step": step, "data": fine}) + "\\n")
+if plays == "crash":
+    sys.exit("CUDA out of memory")
+if plays != "stops early":
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The arguments of `active-perception train` for a run of the stand-in."""
+    package = tmp_path / "python" / "verl" / "trainer"
+    package.mkdir(parents=True)
+    for file in (package.parent / "__init__.py", package / "__init__.py"):
+        file.touch()
+    (package / "main_ppo.py").write_text(STAND_IN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
+    monkeypatch.setenv("VERL_PID", str(tmp_path / "pid"))
+    monkeypatch.setattr(verl, "POLL_SECONDS", 0.01)
+    write_samples(tmp_path / "data.parquet", [make_sample(i) for i in range(4)])
+    (tmp_path / "weights").mkdir()
+    base = MODEL.model_copy(update={"id": str(tmp_path / "weights")})
+    run = run_of(steps=3, prompts_per_step=2, alarms=AlarmConfig(patience=2))
+    return [
+        *["train", "--run=r", "--settings", run.model_dump_json()],
+        *["--model", base.model_dump_json(), "--data", str(tmp_path / "data.parquet")],
+        *["--output", str(tmp_path / "out"), "--checkpoints", str(tmp_path / "states")],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plays", "message"),
+    [
+        ("no zoom", "error: step 2: zooming has collapsed for 2 steps: "),
+        ("no episodes", "1.jsonl: the reward wrote no episode of step 1; "),
+        ("stops early", "metrics.jsonl: expected the steps 1 to 3 once each, found 1; delete "),
+        ("crash", "error: verl ended with status 1; "),
+    ],
+)
+def test_a_run_that_goes_wrong_ends_the_command_with_its_reason(
+    plays: str,
+    message: str,
+    trainer: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("VERL_PLAYS", plays)
+    assert main(trainer) == 1
+    heard = capsys.readouterr().err
+    assert message in heard
+    assert "Traceback" not in heard
+    if plays == "crash":
+        assert heard.splitlines()[-1] == "CUDA out of memory"  # The end of verl's own log.
+    else:
+        assert heard.splitlines()[-1].startswith("error: ")
+    assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
+    assert not (tmp_path / "out" / "checkpoint").exists()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from active_perception_r1.records import Mode
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -46,3 +48,12 @@ def add_number(
     parser.add_argument(
         name, type=int, required=default is None, default=default, help=purpose + suffix
     )
+
+
+def entry_file(text: str) -> tuple[tuple[str, str], Path]:
+    """MODEL/MODE=FILE, as the type of an argument."""
+    entry, _, path = text.partition("=")
+    model, _, mode = entry.partition("/")
+    if mode not in list(Mode) or not path:
+        raise argparse.ArgumentTypeError(f"'{text}' is not MODEL/MODE=FILE")
+    return (model, mode), Path(path)

@@ -1,4 +1,4 @@
-"""Subcommands that draw the report's figures, beside those of `results`.
+"""Subcommands that draw the report's pictures.
 
 Every stage is imported only when its subcommand runs, so that the others start at once.
 """
@@ -6,29 +6,52 @@ Every stage is imported only when its subcommand runs, so that the others start 
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 from pathlib import Path
 
-from active_perception_r1.cli.arguments import Commands, add_command, add_path
+from active_perception_r1.cli.arguments import (
+    Commands,
+    add_command,
+    add_number,
+    add_path,
+    add_text,
+    entry_file,
+)
+from active_perception_r1.records import Mode
+
+_METRICS = ("--metrics", "metrics.jsonl of the run")
+_LEADERBOARD = ("--leaderboard", "a leaderboard.json")
+_OUTPUT = "file to write: .svg or .png, or .html for a page"
+
+# What is drawn from one file: the command, its purpose, that file, and the function of `report`.
+_PICTURES = (
+    ("learning-curve", "draw how a training run went", _METRICS, "learning_curve.learning_curve"),
+    (
+        "reward-figure",
+        "draw the reward's parts over training",
+        _METRICS,
+        "reward_parts.reward_parts",
+    ),
+    ("accuracy-figure", "draw accuracy by mode", _LEADERBOARD, "accuracy.accuracy_by_mode"),
+    ("headroom-figure", "draw accuracy over first views", _LEADERBOARD, "headroom.headroom"),
+    ("endings-figure", "draw how episodes ended", _LEADERBOARD, "endings.endings"),
+    (
+        "leaderboard-page",
+        "write the report's table",
+        _LEADERBOARD,
+        "leaderboard_page.leaderboard_page",
+    ),
+)
 
 
 def add_commands(commands: Commands) -> None:
-    parts = add_command(
-        commands, "reward-figure", _run_reward_figure, "draw the reward's parts over training"
-    )
-    add_path(parts, "--metrics", "metrics.jsonl of the run")
-    add_path(parts, "--output", "figure to write, .svg or .png")
-
-    endings = add_command(
-        commands, "endings-figure", _run_endings_figure, "draw how episodes ended"
-    )
-    add_path(endings, "--leaderboard", "a leaderboard.json")
-    add_path(endings, "--output", "figure to write, .svg or .png")
-
-    page = add_command(
-        commands, "leaderboard-page", _run_leaderboard_page, "write a leaderboard for the report"
-    )
-    add_path(page, "--leaderboard", "a leaderboard.json")
-    add_path(page, "--output", "HTML file to write")
+    for name, purpose, (option, source), drawn_by in _PICTURES:
+        picture = add_command(commands, name, _run_picture, purpose)
+        picture.add_argument(
+            option, dest="source", type=Path, required=True, metavar="PATH", help=source
+        )
+        add_path(picture, "--output", _OUTPUT)
+        picture.set_defaults(drawn_by=drawn_by)
 
     zooms = add_command(
         commands, "zoom-map", _run_zoom_map, "draw where zooms land around the evidence"
@@ -42,7 +65,25 @@ def add_commands(commands: Commands) -> None:
         metavar="MODEL=FILE",
         help="what `infer` wrote in mode active",
     )
-    add_path(zooms, "--output", "figure to write, .svg or .png")
+    add_path(zooms, "--output", _OUTPUT)
+
+    gallery = add_command(
+        commands, "gallery", _run_gallery, "show what models did on each question, on one page"
+    )
+    add_text(gallery, "--study", "name of the study, for the title")
+    add_path(gallery, "--slice", "the slice that was answered")
+    add_text(gallery, "--models", "JSON object: each model's entry in the configuration")
+    gallery.add_argument(
+        "--predictions",
+        nargs="+",
+        required=True,
+        type=entry_file,
+        metavar="MODEL/MODE=FILE",
+        help="what `infer` wrote, in the order to be shown",
+    )
+    add_text(gallery, "--reward", "JSON of the study's reward entry")
+    add_number(gallery, "--episodes", "how many at most", 1000)
+    add_path(gallery, "--output", "HTML file to write")
 
 
 def _model_file(text: str) -> tuple[str, Path]:
@@ -52,25 +93,27 @@ def _model_file(text: str) -> tuple[str, Path]:
     return model, Path(path)
 
 
-def _run_reward_figure(command: argparse.Namespace) -> None:
-    from active_perception_r1.report.reward_parts import reward_parts
-
-    reward_parts(command.metrics, command.output)
-
-
-def _run_endings_figure(command: argparse.Namespace) -> None:
-    from active_perception_r1.report.endings import endings
-
-    endings(command.leaderboard, command.output)
-
-
-def _run_leaderboard_page(command: argparse.Namespace) -> None:
-    from active_perception_r1.report.leaderboard_page import leaderboard_page
-
-    leaderboard_page(command.leaderboard, command.output)
+def _run_picture(command: argparse.Namespace) -> None:
+    module, _, function = command.drawn_by.partition(".")
+    draw = getattr(import_module(f"active_perception_r1.report.{module}"), function)
+    draw(command.source, command.output)
 
 
 def _run_zoom_map(command: argparse.Namespace) -> None:
     from active_perception_r1.report.zoom_map import zoom_map
 
     zoom_map(dict(command.predictions), command.slice, command.output)
+
+
+def _run_gallery(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import ModelConfig, parse_section
+    from active_perception_r1.report.gallery import write_gallery
+    from active_perception_r1.report.gallery.episodes import Entry
+    from active_perception_r1.rewards.active_vision_reward import RewardConfig
+
+    models = parse_section(dict[str, ModelConfig], command.models)
+    entries = [
+        Entry(model, Mode(mode), models[model], path) for (model, mode), path in command.predictions
+    ]
+    reward = parse_section(RewardConfig, command.reward)
+    write_gallery(command.study, command.slice, entries, reward, command.episodes, command.output)
