@@ -18,7 +18,12 @@ NAMESPACE = ["unshare", "--map-root-user", "--mount"]
 
 def can_mount() -> bool:
     try:
-        return subprocess.run([*NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"]).returncode == 0
+        return (
+            subprocess.run(
+                [*NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
+            ).returncode
+            == 0
+        )
     except FileNotFoundError:
         return False
 

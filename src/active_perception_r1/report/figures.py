@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from active_perception_r1.data.files import atomic
 from active_perception_r1.errors import DataError
 
-# Okabe and Ito's palette, distinguishable with any colour vision.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+# Okabe and Ito's palette, distinguishable with any colour vision; grey stands in for its black, on
+# which no interval could be seen.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 _HATCHES = ("", "///", "...", "xxx")
 _STYLE: Any = {  # Matplotlib's own type for this is a union of all its keys.
     "axes.axisbelow": True,
