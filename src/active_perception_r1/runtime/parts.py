@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from active_perception_r1.data.files import atomic
+from active_perception_r1.data.files import atomic, named
 from active_perception_r1.runtime.resume import open_locked
 
 
@@ -51,7 +51,10 @@ class PartStore:
             self._lock.truncate(0)
             for part in folder.glob("[0-9]*"):
                 part.unlink()
-            self._lock.write(header)
+            try:
+                self._lock.write(header)
+            except OSError as error:
+                raise named(error, folder / "lock") from None
         self.parts = sorted(folder.glob("[0-9]*"))
 
     @contextmanager
