@@ -44,7 +44,7 @@ def checked_settings():
 settings = checked_settings()
 
 # For envs/*.post-deploy.sh.
-os.environ["ACTIVE_PERCEPTION_CHECKOUT"] = str(workflow.basedir)
+os.environ.update(ACTIVE_PERCEPTION_CHECKOUT=str(workflow.basedir))
 
 
 wildcard_constraints:
