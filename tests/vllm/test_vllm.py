@@ -191,3 +191,17 @@ class TestServer:
         settings = entry(backend="openai", openai={"base_url": server, "model": "large"})
         with pytest.raises(BackendError, match="does not serve 'large'; it serves: tiny"):
             load_backend(settings)
+
+
+HOLD_ON = """
+import sys
+from active_perception_r1.config import ModelConfig, parse_section
+from active_perception_r1.models.load import load_backend
+
+kept = load_backend(parse_section(ModelConfig, sys.argv[1]))
+"""
+
+
+def test_a_process_ends_though_its_engine_is_still_in_use(settings: ModelConfig) -> None:
+    command = [sys.executable, "-c", HOLD_ON, settings.model_dump_json()]
+    subprocess.run(command, timeout=START_SECONDS, check=True)

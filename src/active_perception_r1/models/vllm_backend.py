@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ class VllmBackend:
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             detail = " ".join(str(error).split())
             raise BackendError(f"model '{settings.id}' cannot be run by vllm: {detail}") from error
+        # Or Python, if this is still in use at its end, waits for a process that waits for it.
+        atexit.register(self.engine.llm_engine.engine_core.shutdown)
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in order; the engine itself makes batches of the requests."""
