@@ -14,7 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.chat import request_seed, template_message
-from active_perception_r1.models.image_cache import ImageCache, Inputs
+from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES, ImageCache, Inputs
 from active_perception_r1.models.weights import find_weights, image_options, require_family
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 
@@ -118,7 +118,10 @@ class TransformersBackend:
         images = [
             [image for message in request for image in message.images] for request in requests
         ]
-        return self._images.encode(texts, images)
+        if TAKES_ENCODED_IMAGES:
+            return self._images.encode(texts, images)
+        inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt")
+        return {name: value.to(self.device) for name, value in inputs.items()}
 
     def decode(self, generated: Generated, seconds: float) -> list[Reply]:
         """Replies of a batch; `seconds` of wall time are shared out evenly."""

@@ -29,7 +29,8 @@ import torch
 from tqdm import tqdm
 
 from active_perception_r1.data.samples import read_slice
-from active_perception_r1.errors import DataError
+from active_perception_r1.errors import BackendError, DataError
+from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.records import Mode, Sample
 from active_perception_r1.rewards.active_vision_reward import (
@@ -88,6 +89,8 @@ class GrpoTrainer:
     """The policy, its starting point and the optimiser; `step` is one round of all of it."""
 
     def __init__(self, run: TrainingConfig, base: ModelConfig, samples: Sequence[Sample]) -> None:
+        if not TAKES_ENCODED_IMAGES:
+            raise BackendError("the local engine needs transformers 5.23 or later; update it")
         self.run = run
         self.policy = TransformersBackend(base.model_copy(update={"temperature": run.temperature}))
         if self.policy.device.type == "cpu":  # fused attention in bfloat16 is slow there
