@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 import transformers
-from packaging.version import Version
 from PIL import Image
 from transformers.utils.generic import ModelOutput
 
 Inputs = dict[str, Any]
 # Earlier models of transformers take encoded images in other forms, or not at all.
-TAKES_ENCODED_IMAGES = Version(transformers.__version__) >= Version("5.23")
+TAKES_ENCODED_IMAGES = tuple(map(int, transformers.__version__.split(".")[:2])) >= (5, 23)
 _PIXELS = ("pixel_values", "pixel_attention_mask")  # What only the vision tower needs.
 
 
