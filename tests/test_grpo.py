@@ -108,7 +108,7 @@ def test_log_probabilities_are_those_of_the_sampled_tokens(untrained_model: Mode
 
         rules = episode_rules(Mode.BASELINE, policy.settings)
         request = start_episode(make_sample(1), Mode.BASELINE, rules).request
-        inputs = policy.encode([request])
+        inputs = policy.encode_afresh([request])
         length = int(single.used.sum())
         written = single.tokens[:, inputs["input_ids"].shape[1] : length]
         ids = torch.cat([inputs["input_ids"], written], 1)

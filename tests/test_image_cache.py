@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from active_perception_r1.config import ModelConfig, parse_section
-from active_perception_r1.models.chat import template_message
 from active_perception_r1.models.image_cache import ImageCache
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.sim.messages import Message, Request
@@ -45,20 +44,6 @@ def backend(
     return TransformersBackend(parse_section(ModelConfig, json.dumps(build(request.param, folder))))
 
 
-def plain(backend: TransformersBackend, requests: Sequence[Request]) -> dict[str, Any]:
-    """As transformers' documentation does it: the template, then the processor."""
-    processor = backend.processor
-    texts = [
-        processor.apply_chat_template(
-            [template_message(message, processor.image_token) for message in request],
-            add_generation_prompt=True,
-        )
-        for request in requests
-    ]
-    images = [[image for message in request for image in message.images] for request in requests]
-    return dict(processor(text=texts, images=images, padding=True, return_tensors="pt"))
-
-
 def logits(backend: TransformersBackend, inputs: dict[str, Any]) -> torch.Tensor:
     """(new tokens, batch, vocabulary) of a short greedy reply."""
     output = backend.model.generate(
@@ -74,7 +59,7 @@ def logits(backend: TransformersBackend, inputs: dict[str, Any]) -> torch.Tensor
 def test_a_model_computes_what_it_would_with_the_plain_processor(
     backend: TransformersBackend,
 ) -> None:
-    expected, inputs = plain(backend, REQUESTS), backend.encode(REQUESTS)
+    expected, inputs = backend.encode_afresh(REQUESTS), backend.encode(REQUESTS)
     for name in inputs.keys() & expected.keys():
         assert torch.equal(inputs[name], expected[name]), name
     found, wanted = logits(backend, inputs), logits(backend, expected)
@@ -101,10 +86,10 @@ def test_an_image_is_encoded_once_however_often_it_is_shown(
 
 def test_an_image_is_forgotten_when_its_episode_is_over(untrained_model: ModelConfig) -> None:
     backend = TransformersBackend(untrained_model)
-    before = len(backend._images)
+    before = len(backend._images._seen)
     page = noise(112, 112)
     backend.encode([(Message("user", (page, "What is the value of A?")),)])
-    assert len(backend._images) == before + 1
+    assert len(backend._images._seen) == before + 1
     del page
     gc.collect()
-    assert len(backend._images) == before
+    assert len(backend._images._seen) == before

@@ -60,10 +60,6 @@ class ImageCache:
         self._batch_size = batch_size
         self._seen: dict[int, _Seen] = {}
 
-    def __len__(self) -> int:
-        """Images that are remembered."""
-        return len(self._seen)
-
     def encode(self, texts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Inputs:
         """Model inputs of a batch, padded as the tokenizer pads, on the device of the model.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils.logging import disable_progress_bar
 
@@ -108,20 +109,28 @@ class TransformersBackend:
 
     def encode(self, requests: Sequence[Request]) -> Inputs:
         """Model inputs of a batch: the chat template over the texts, the images in order."""
-        texts = [
+        if TAKES_ENCODED_IMAGES:
+            return self._images.encode(self._texts(requests), _images(requests))
+        return self.encode_afresh(requests)
+
+    def encode_afresh(self, requests: Sequence[Request]) -> Inputs:
+        """The same by the plain processor, which remembers no image."""
+        inputs = self.processor(
+            text=self._texts(requests),
+            images=_images(requests),
+            padding=True,
+            return_tensors="pt",
+        )
+        return {name: value.to(self.device) for name, value in inputs.items()}
+
+    def _texts(self, requests: Sequence[Request]) -> list[str]:
+        return [
             self.processor.apply_chat_template(
                 [template_message(message, self.processor.image_token) for message in request],
                 add_generation_prompt=True,
             )
             for request in requests
         ]
-        images = [
-            [image for message in request for image in message.images] for request in requests
-        ]
-        if TAKES_ENCODED_IMAGES:
-            return self._images.encode(texts, images)
-        inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt")
-        return {name: value.to(self.device) for name, value in inputs.items()}
 
     def decode(self, generated: Generated, seconds: float) -> list[Reply]:
         """Replies of a batch; `seconds` of wall time are shared out evenly."""
@@ -159,6 +168,10 @@ class TransformersBackend:
     def _end_tokens(self) -> frozenset[int]:
         ends = self.model.generation_config.eos_token_id
         return frozenset(ends if isinstance(ends, list) else [ends])
+
+
+def _images(requests: Sequence[Request]) -> list[list[Image.Image]]:
+    return [[image for message in request for image in message.images] for request in requests]
 
 
 def _size(request: Request) -> tuple[int, int]:
