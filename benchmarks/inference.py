@@ -27,6 +27,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
+from measuring import Figure, report
+
 from active_perception_r1.config import (
     ModelConfig,
     SliceConfig,
@@ -46,7 +48,6 @@ from active_perception_r1.envs.zoom_simulator import (
 )
 from active_perception_r1.geometry import Box
 from active_perception_r1.models.base import Backend
-from active_perception_r1.models.chat import template_message
 from active_perception_r1.models.load import load_backend
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample
@@ -73,30 +74,29 @@ def main() -> None:
     else:
         figures = compare(settings, samples, options.repeats)
         figures |= vllm_elsewhere(options)
-        keep(figures, options.repeats)
+        report("inference", as_figures(figures, options.repeats))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def keep(figures: dict[str, float], repeats: int) -> None:
-    """Print the figures, and keep them for RESULTS.md."""
-    from measuring import Figure, report  # The environment with vLLM has no use, and no tabulate.
+def as_figures(found: dict[str, float], repeats: int) -> list[Figure]:
+    """What `compare` found, for RESULTS.md."""
 
     def speed(what: str, kind: str) -> Figure:
-        varies = f"runs vary by {figures[f'{kind}_spread']:.0%}"
-        return Figure(what, figures[f"{kind}_per_second"], repeats=repeats, note=varies)
+        varies = f"runs vary by {found[f'{kind}_spread']:.0%}"
+        return Figure(what, found[f"{kind}_per_second"], repeats=repeats, note=varies)
 
-    kept = [
+    figures = [
         speed("active episodes/s", "episodes"),
         speed("one-by-one generate, episodes/s", "one_by_one"),
         speed("bare batches, pages opened and images cut, episodes/s", "bare_batch"),
         speed("bare batches, images at hand, episodes/s", "bare_generation"),
-        Figure("faster than one by one", figures["speedup_vs_one_by_one"], bar=">= 8"),
-        Figure("time over bare batches, %", 100 * figures["overhead_vs_bare_batch"], bar="<= 10"),
+        Figure("faster than one by one", found["speedup_vs_one_by_one"], bar=">= 8"),
+        Figure("time over bare batches, %", 100 * found["overhead_vs_bare_batch"], bar="<= 10"),
     ]
-    if "vllm_episodes_per_second" in figures:
-        kept.append(speed("vLLM on the CPU, active episodes/s", "vllm_episodes"))
-    report("inference", kept)
+    if "vllm_episodes_per_second" in found:
+        figures.append(speed("vLLM on the CPU, active episodes/s", "vllm_episodes"))
+    return figures
 
 
 def draw(pages: int) -> list[Sample]:
@@ -203,16 +203,7 @@ def plain_generate(
     import torch
 
     processor, model = backend.processor, backend.model  # type: ignore[attr-defined]
-    texts = [
-        processor.apply_chat_template(
-            [template_message(message, processor.image_token) for message in request],
-            add_generation_prompt=True,
-        )
-        for request in requests
-    ]
-    images = [[image for message in request for image in message.images] for request in requests]
-    inputs = processor(text=texts, images=images, padding=True, return_tensors="pt")
-    inputs = inputs.to(model.device)
+    inputs = backend.encode_afresh(requests)  # type: ignore[attr-defined]
     with torch.no_grad():
         output = model.generate(**inputs, max_new_tokens=settings.max_new_tokens, do_sample=False)
     written = output[:, inputs["input_ids"].shape[1] :]

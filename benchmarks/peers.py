@@ -110,25 +110,7 @@ class Peer:
 
 def generation(samples: Sequence[Sample]) -> list[Figure]:
     """Active episodes a second, three ways, on the same model and pages; the fastest runs."""
-    found = inference.compare(model_settings(), samples, REPEATS)
-
-    def speed(what: str, kind: str, note: str = "") -> Figure:
-        varies = f"runs vary by {found[f'{kind}_spread']:.0%}"
-        note = f"{note}; {varies}" if note else varies
-        return Figure(what, found[f"{kind}_per_second"], repeats=REPEATS, note=note)
-
-    faster, more = found["speedup_vs_one_by_one"], 100 * found["overhead_vs_bare_batch"]
-    return [
-        speed("active episodes/s", "episodes"),
-        speed("one-by-one generate, episodes/s", "one_by_one"),
-        speed(
-            "bare batches of the same requests, episodes/s",
-            "bare_batch",
-            "and the crops, no parsing",
-        ),
-        Figure("faster than one by one", faster, bar=">= 8"),
-        Figure("time over bare batches, %", more, bar="<= 10"),
-    ]
+    return inference.as_figures(inference.compare(model_settings(), samples, REPEATS), REPEATS)
 
 
 def metrics(source: Path) -> list[Figure]:
