@@ -24,6 +24,17 @@ def add_path(parser: argparse.ArgumentParser, name: str, purpose: str) -> None:
     parser.add_argument(name, type=Path, required=True, metavar="PATH", help=purpose)
 
 
+def add_files(
+    parser: argparse.ArgumentParser,
+    name: str,
+    read: Callable[[str], object],
+    form: str,
+    purpose: str,
+) -> None:
+    """One or more words of a `form` such as MODEL=FILE, each taken apart by `read`."""
+    parser.add_argument(name, nargs="+", required=True, type=read, metavar=form, help=purpose)
+
+
 def add_text(
     parser: argparse.ArgumentParser, name: str, purpose: str, default: str | None = None
 ) -> None:
@@ -50,10 +61,13 @@ def add_number(
     )
 
 
+ENTRY_FILE = "MODEL/MODE=FILE"
+
+
 def entry_file(text: str) -> tuple[tuple[str, str], Path]:
-    """MODEL/MODE=FILE, as the type of an argument."""
+    """An ENTRY_FILE, as the type of an argument."""
     entry, _, path = text.partition("=")
     model, _, mode = entry.partition("/")
     if mode not in list(Mode) or not path:
-        raise argparse.ArgumentTypeError(f"'{text}' is not MODEL/MODE=FILE")
+        raise argparse.ArgumentTypeError(f"'{text}' is not {ENTRY_FILE}")
     return (model, mode), Path(path)

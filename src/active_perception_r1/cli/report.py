@@ -10,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 
 from active_perception_r1.cli.arguments import (
+    ENTRY_FILE,
     Commands,
     add_command,
+    add_files,
     add_number,
     add_path,
     add_text,
@@ -57,13 +59,8 @@ def add_commands(commands: Commands) -> None:
         commands, "zoom-map", _run_zoom_map, "draw where zooms land around the evidence"
     )
     add_path(zooms, "--slice", "the slice that was answered")
-    zooms.add_argument(
-        "--predictions",
-        nargs="+",
-        required=True,
-        type=_model_file,
-        metavar="MODEL=FILE",
-        help="what `infer` wrote in mode active",
+    add_files(
+        zooms, "--predictions", _model_file, "MODEL=FILE", "what `infer` wrote in mode active"
     )
     add_path(zooms, "--output", _OUTPUT)
 
@@ -73,14 +70,8 @@ def add_commands(commands: Commands) -> None:
     add_text(gallery, "--study", "name of the study, for the title")
     add_path(gallery, "--slice", "the slice that was answered")
     add_text(gallery, "--models", "JSON object: each model's entry in the configuration")
-    gallery.add_argument(
-        "--predictions",
-        nargs="+",
-        required=True,
-        type=entry_file,
-        metavar="MODEL/MODE=FILE",
-        help="what `infer` wrote, in the order to be shown",
-    )
+    in_order = "what `infer` wrote, in the order to be shown"
+    add_files(gallery, "--predictions", entry_file, ENTRY_FILE, in_order)
     add_text(gallery, "--reward", "JSON of the study's reward entry")
     add_number(gallery, "--episodes", "how many at most", 1000)
     add_path(gallery, "--output", "HTML file to write")

@@ -10,8 +10,10 @@ import json
 from pathlib import Path
 
 from active_perception_r1.cli.arguments import (
+    ENTRY_FILE,
     Commands,
     add_command,
+    add_files,
     add_path,
     add_text,
     entry_file,
@@ -55,14 +57,8 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_scores(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--scores",
-        nargs="+",
-        required=True,
-        type=entry_file,
-        metavar="MODEL/MODE=FILE",
-        help="what `score` wrote, in the order of the rows",
-    )
+    in_order = "what `score` wrote, in the order of the rows"
+    add_files(command, "--scores", entry_file, ENTRY_FILE, in_order)
 
 
 def _run_score(command: argparse.Namespace) -> None:

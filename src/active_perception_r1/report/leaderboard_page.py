@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment
 
 from active_perception_r1.data.files import atomic
-from active_perception_r1.scoring.tables import read_leaderboard
+from active_perception_r1.scoring.tables import chance, read_leaderboard, share
 
 _PAGE = """\
 <!doctype html>
@@ -58,22 +58,12 @@ def leaderboard_page(leaderboard: Path, output: Path) -> None:
         DataError: the leaderboard is missing or damaged.
     """
     environment = Environment(autoescape=True)
-    environment.filters.update(share=_share, change=_change, chance=_chance)
+    environment.filters.update(share=share, change=_change, chance=chance)
     rows = read_leaderboard(leaderboard)
     page = environment.from_string(_PAGE).render(rows=rows, columns=_COLUMNS)
     with atomic(output) as part:
         part.write_text(page, encoding="utf-8")
 
 
-def _share(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 def _change(value: Any) -> str:
     return "–" if value is None else f"{value:+.3f}"
-
-
-def _chance(value: Any) -> str:
-    if value is None:
-        return ""
-    return "p < .001" if value < 0.001 else f"p = {value:.3f}"

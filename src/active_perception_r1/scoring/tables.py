@@ -123,23 +123,23 @@ def _results(rows: Sequence[Row]) -> Table:
 
 
 def _result(row: Row, trained: bool) -> dict[str, str]:
-    interval = f" [{_share(row['ci_low'])}, {_share(row['ci_high'])}]" if row["n"] else ""
+    interval = f" [{share(row['ci_low'])}, {share(row['ci_high'])}]" if row["n"] else ""
     changed = _MISSING if row["gained"] is None else f"+{row['gained']}/-{row['harmed']}"
     versus_base = {"vs base": _difference(row["delta_base"], row["p_base_holm"])} if trained else {}
     return {
         "Model": row["model"],
         "Mode": row["mode"],
         "n": str(row["n"]),
-        "Accuracy": _share(row["accuracy"]) + interval,
+        "Accuracy": share(row["accuracy"]) + interval,
         "vs baseline": _difference(row["delta_baseline"], row["p_holm"]),
         "+/-": changed,
         **versus_base,
-        "ANLS": _share(row["anls"]),
+        "ANLS": share(row["anls"]),
         "ANLS vs baseline": _gain(row, "delta_anls"),
-        "Crop used": _share(row["crop_usage"]),
-        "Strict": _share(row["strict_satisfied"]),
-        "Coverage": _share(row["mean_coverage"]),
-        "Reward": _share(row["reward"]),
+        "Crop used": share(row["crop_usage"]),
+        "Strict": share(row["strict_satisfied"]),
+        "Coverage": share(row["mean_coverage"]),
+        "Reward": share(row["reward"]),
         "Errors": str(row["n_errors"]),
     }
 
@@ -176,10 +176,10 @@ def _seeds(rows: Sequence[Row]) -> Table:
         {
             "Model": row["model"],
             "Mode": row["mode"],
-            "This seed": _share(row["accuracy"]),
+            "This seed": share(row["accuracy"]),
             "Seeds": str(row["seeds"]),
-            "Mean": f"{_share(row['seeds_mean'])} {_range(row, 'seeds')}",
-            "Between seeds (sd)": _share(row["seeds_sd"]),
+            "Mean": f"{share(row['seeds_mean'])} {_range(row, 'seeds')}",
+            "Between seeds (sd)": share(row["seeds_sd"]),
         }
         for row in rows
         if row["seeds"]
@@ -201,7 +201,7 @@ def _layouts(rows: Sequence[Row]) -> Table:
 
 
 def _layout(result: Row | None) -> str:
-    return f"{_share(result['accuracy'])} (n={result['n']})" if result else _MISSING
+    return f"{share(result['accuracy'])} (n={result['n']})" if result else _MISSING
 
 
 def _endings(rows: Sequence[Row]) -> Table:
@@ -237,7 +237,8 @@ def _warnings(rows: Sequence[Row]) -> Iterator[str]:
             )
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """Three digits of a share or a mean; a dash where there is none."""
     return _MISSING if value is None else f"{value:.3f}"
 
 
@@ -253,7 +254,14 @@ def _range(row: Row, name: str) -> str:
 def _difference(delta: float | None, p_value: float | None) -> str:
     if delta is None or p_value is None:
         return _MISSING
-    return f"{delta:+.3f} (p {'< .001' if p_value < 0.001 else f'= {p_value:.3f}'})"
+    return f"{delta:+.3f} ({chance(p_value)})"
+
+
+def chance(p_value: float | None) -> str:
+    """A p value as readers expect it; nothing where there was no test."""
+    if p_value is None:
+        return ""
+    return "p < .001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def _formatted(table: Table, style: str) -> str:
