@@ -91,7 +91,10 @@ class ImageCache:
         inputs = {name: value.to(self._model.device) for name, value in inputs.items()}
         outputs = encoder_outputs(
             [torch.cat([image.features for image in shown]) for shown in seen],
-            list(zip(*(image.deep for image in every), strict=True)),
+            [
+                [torch.cat([image.deep[layer] for image in shown]) for shown in seen]
+                for layer in range(len(every[0].deep))
+            ],
         )
         return {**inputs, "mm_encoder_outputs": outputs}
 
@@ -144,7 +147,7 @@ def encoder_outputs(
 
     Args:
         features: for each row of the batch, (image tokens, width).
-        deep: for each deeper layer that takes some, for each image, (image tokens, width).
+        deep: the same for each deeper layer that takes some.
     """
     return {"image": _Outputs(pooler_output=list(features), deepstack_features=list(deep))}
 

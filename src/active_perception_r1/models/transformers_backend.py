@@ -16,7 +16,9 @@ from transformers.utils.logging import disable_progress_bar
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.chat import request_seed, template_message
 from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES, ImageCache, Inputs
+from active_perception_r1.models.prefix_cache import PrefixCache
 from active_perception_r1.models.weights import find_weights, image_options, require_family
+from active_perception_r1.runtime.memory import keep_freed_memory
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
@@ -69,6 +71,9 @@ class TransformersBackend:
         self.device = torch.device(model.device)  # with a device map, where the inputs go
         self._batch_size = settings.batch_size
         self._images = ImageCache(self.processor, self.model, settings.batch_size)
+        self._prefixes = PrefixCache(self.model, self.processor.image_token_id)
+        if self.device.type == "cpu":
+            keep_freed_memory()
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in the order of the requests, computed in batches of similar length."""
@@ -153,11 +158,15 @@ class TransformersBackend:
         start = time.perf_counter()
         torch.manual_seed(request_seed(requests[0], self.settings.seed))
         try:
-            return self.decode(self.run(self.encode(requests)), time.perf_counter() - start)
+            inputs = self._prefixes.resume(requests, self.encode(requests))
+            generated = self.run(inputs)
+            self._prefixes.keep(requests, inputs, generated.completions, generated.lengths)
+            return self.decode(generated, time.perf_counter() - start)
         except Exception as error:  # One request must not take the others with it.
             if len(requests) == 1:
                 return [Reply("", FinishReason.ERROR, error=f"{type(error).__name__}: {error}")]
             if _out_of_memory(error):
+                self._prefixes.clear()
                 self._batch_size = max(1, len(requests) // 2)
         # Outside the handler, so that the failed batch's tensors are freed with its traceback.
         if self.device.type == "cuda":

@@ -13,7 +13,7 @@ from PIL import Image
 Part = str | Image.Image
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Message:
     """One turn of a conversation: text and RGB images in the order the model reads them."""
 

@@ -1,0 +1,158 @@
+"""Conversations continued where they stood: every family answers as if it had read all again."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from active_perception_r1.config import ModelConfig, parse_section
+from active_perception_r1.models import prefix_cache
+from active_perception_r1.models.transformers_backend import TransformersBackend
+from active_perception_r1.sim.messages import Message, Request
+from tests.families import BUILDERS, build
+
+ZOOM = '<zoom_roi x0="0.25" y0="0.40" x1="0.45" y1="0.60"/>'
+_numbers = count()
+
+
+def noise(width: int, height: int) -> Image.Image:
+    return Image.effect_noise((width, height), 80).convert("RGB")
+
+
+def ask() -> Request:
+    """A question of a length of its own about a page of its own."""
+    question = "What is the value of " + "A " * (next(_numbers) % 4) + "? You may zoom."
+    return (Message("user", (noise(280, 168), question)),)
+
+
+def go_on(request: Request, text: str, *images: Image.Image) -> Request:
+    observation = Message("user", (*images, "Answer directly."))
+    return (*request, Message("assistant", (text,)), observation)
+
+
+@pytest.fixture(scope="module", params=["tiny", *BUILDERS])
+def backend(
+    request: pytest.FixtureRequest,
+    untrained_model: ModelConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> TransformersBackend:
+    if request.param == "tiny":
+        return TransformersBackend(untrained_model)
+    folder = tmp_path_factory.mktemp("stand-ins") / request.param
+    return TransformersBackend(parse_section(ModelConfig, json.dumps(build(request.param, folder))))
+
+
+@pytest.fixture
+def small(untrained_model: ModelConfig) -> TransformersBackend:
+    return TransformersBackend(untrained_model)
+
+
+def resumed(backend: TransformersBackend, requests: Sequence[Request]) -> dict[str, Any]:
+    return backend._prefixes.resume(requests, backend.encode(requests))
+
+
+def known(inputs: dict[str, Any]) -> int:
+    """Columns of a batch that need not be computed."""
+    return int(inputs["past_key_values"].get_seq_length())
+
+
+def logits(backend: TransformersBackend, inputs: dict[str, Any]) -> torch.Tensor:
+    """(new tokens, batch, vocabulary) of a short greedy reply."""
+    output = backend.model.generate(
+        **inputs,
+        max_new_tokens=3,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    return torch.stack(output.logits)
+
+
+def test_a_later_turn_is_answered_as_if_all_were_read_again(backend: TransformersBackend) -> None:
+    asked = [ask() for _ in range(4)]
+    texts = [reply.text for reply in backend.generate(asked)]
+    later = [go_on(*turn, noise(224, 224)) for turn in zip(asked, texts, strict=True)]
+    inputs, afresh = resumed(backend, later), backend.encode(later)
+    assert known(inputs) > inputs["input_ids"].shape[1] // 3
+    torch.testing.assert_close(
+        logits(backend, inputs), logits(backend, afresh), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_conversations_of_any_length_meet_in_a_batch(backend: TransformersBackend) -> None:
+    first, second = ask(), ask()
+    backend.generate([first])
+    second = go_on(second, ZOOM, noise(224, 224))
+    backend.generate([second])
+    batch = [go_on(first, ZOOM, noise(224, 224)), go_on(second, ZOOM, noise(224, 224)), ask()]
+    inputs, afresh = resumed(backend, batch), backend.encode(batch)
+    torch.testing.assert_close(
+        logits(backend, inputs), logits(backend, afresh), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_a_turn_without_a_new_image_is_answered_the_same(backend: TransformersBackend) -> None:
+    asked = ask()
+    backend.generate([asked])
+    later = [go_on(asked, ZOOM)]
+    inputs, afresh = resumed(backend, later), backend.encode(later)
+    torch.testing.assert_close(
+        logits(backend, inputs), logits(backend, afresh), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_only_what_both_say_is_taken_over(small: TransformersBackend) -> None:
+    asked, crop = ask(), noise(112, 112)
+    (reply,) = small.generate([asked])
+    same = known(resumed(small, [go_on(asked, reply.text, crop)]))
+    small.generate([asked])
+    other = known(resumed(small, [go_on(asked, "Something else. " + reply.text, crop)]))
+    assert 0 < other < same
+    equal = (Message("user", asked[0].parts),)  # says the same, but is another conversation
+    small.generate([asked])
+    assert known(resumed(small, [go_on(equal, reply.text, crop)])) == 0
+
+
+def test_a_conversation_is_forgotten_when_it_is_over(small: TransformersBackend) -> None:
+    asked = [ask() for _ in range(3)]
+    small.generate(asked)
+    assert len(small._prefixes._kept) == 3
+    del asked[0]
+    gc.collect()
+    assert len(small._prefixes._kept) == 2
+
+
+def test_the_oldest_makes_room(small: TransformersBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [ask() for _ in range(3)]
+    small.generate(asked)
+    size = max(one.size for one in small._prefixes._kept.values())
+    monkeypatch.setattr(prefix_cache, "_BYTES_ON_CPU", 2 * size)
+    roomless = TransformersBackend(small.settings)
+    roomless.generate(asked)
+    assert list(roomless._prefixes._kept) == [id(request[-1]) for request in asked[1:]]
+
+
+def test_out_of_memory_gives_back_what_was_kept(
+    small: TransformersBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [ask() for _ in range(2)]
+    small.generate(asked)
+    held = []
+    run = TransformersBackend.run
+
+    def scarce(inputs: dict[str, Any]) -> Any:
+        if len(inputs["input_ids"]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        held.append(len(small._prefixes._kept))
+        return run(small, inputs)
+
+    monkeypatch.setattr(small, "run", scarce)
+    assert not any(reply.error for reply in small.generate([ask(), ask()]))
+    assert held[0] == 0
