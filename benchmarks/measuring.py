@@ -138,13 +138,16 @@ def as_table(figures: Sequence[dict[str, Any]], style: str) -> str:
 
 def machine() -> str:
     """Processor, cores that may be used, memory, Python and how busy the machine was."""
+    processor = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     names = [
         line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        for line in processor.splitlines()
         if line.startswith("model name")
     ]
+    vectors = " with AVX-512" if "avx512f" in processor else ""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    name = names[0] if names else platform.machine()
     return (
-        f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores,"
+        f"{name}{vectors}, {len(os.sched_getaffinity(0))} cores,"
         f" {memory:.0f} GiB, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
     )

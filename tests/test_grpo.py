@@ -221,3 +221,22 @@ def test_too_few_samples_are_refused(untrained_model: ModelConfig, tmp_path: Pat
     write_samples(data, samples(1))
     with pytest.raises(DataError, match="1 samples, but a step of run takes 2"):
         train("run", RUN, untrained_model, data, tmp_path / "out", tmp_path / "state")
+
+
+@pytest.mark.parametrize(("processor", "halves"), [("AVX512", True), ("AVX2", False)])
+def test_products_are_in_bfloat16_only_where_that_is_fast(
+    untrained_model: ModelConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    processor: str,
+    halves: bool,
+) -> None:
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: processor)
+    seen: list[bool] = []
+
+    def watched(*_: object) -> object:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return roll_out(*_)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("active_perception_r1.training.grpo.roll_out", watched)
+    GrpoTrainer(RUN, untrained_model, samples()).step(1)
+    assert seen == [halves]

@@ -39,6 +39,7 @@ from active_perception_r1.rewards.active_vision_reward import (
     episode_reward,
 )
 from active_perception_r1.runtime.memory import keep_freed_memory
+from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
 from active_perception_r1.training.metrics import StepMetrics
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
@@ -93,6 +94,7 @@ class GrpoTrainer:
             raise BackendError("the local engine needs transformers 5.23 or later; update it")
         self.run = run
         self.policy = TransformersBackend(base.model_copy(update={"temperature": run.temperature}))
+        self._halves = fast_in_bfloat16(self.policy.device)
         if self.policy.device.type == "cpu":  # fused attention in bfloat16 is slow there
             self.policy.model.set_attn_implementation("eager")
         self.reference = copy.deepcopy(self.policy.model).requires_grad_(False)
@@ -112,8 +114,7 @@ class GrpoTrainer:
         questions = self.questions(step)
         asked = [sample for sample in questions for _ in range(run.samples_per_prompt)]
         seed = run.seed * 1_000_003 + step
-        # Weights and optimiser keep their precision; only matrix products are cheaper.
-        with torch.autocast(self.policy.device.type, torch.bfloat16):
+        with self._cheaper_products():
             rollouts = roll_out(self.policy, asked, Mode.ACTIVE, seed)
         rewards = [
             episode_reward(episode, sample, run.reward)
@@ -123,7 +124,7 @@ class GrpoTrainer:
         advantages = group_advantages(scores.view(len(questions), run.samples_per_prompt))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(run, step)
-        with torch.autocast(self.policy.device.type, torch.bfloat16):
+        with self._cheaper_products():
             update = self._update(rollouts, advantages.flatten())
         return StepMetrics(
             step=step,
@@ -133,6 +134,10 @@ class GrpoTrainer:
             learning_rate=learning_rate(run, step),
             seconds=time.perf_counter() - start,
         )
+
+    def _cheaper_products(self) -> torch.autocast:
+        """Products in bfloat16 where that is faster; weights and optimiser keep their precision."""
+        return torch.autocast(self.policy.device.type, torch.bfloat16, enabled=self._halves)
 
     def _scores(self, asked: Sequence[Sample], rewards: Sequence[Reward], step: int) -> list[float]:
         """Rewards with the curiosity bonus, which depends on how often each group looked."""

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from active_perception_r1.runtime.precision import fast_in_bfloat16
+
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the quintic of Jordan et al., 2024
 
 
@@ -61,11 +63,16 @@ def _orthogonalised(matrices: Tensor) -> Tensor:
 
 
 class MixedOptimiser:
-    """Float32 weights with a bfloat16 working copy that computes losses and gradients."""
+    """Float32 weights with a working copy that computes losses and gradients.
+
+    It is in bfloat16, where that is faster.
+    """
 
     def __init__(self, model: nn.Module, muon_rate: float, adam_rate: float) -> None:
         self.model = model
-        self.working = copy.deepcopy(model).bfloat16()
+        self.working = copy.deepcopy(model)
+        if fast_in_bfloat16(next(model.parameters()).device):
+            self.working.bfloat16()
         self._rates = (muon_rate, adam_rate)
         names = [name for name, _ in model.named_parameters()]
         self._weights = dict(model.named_parameters())
