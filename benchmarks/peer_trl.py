@@ -2,8 +2,8 @@
 
 TRL cannot show a crop in answer to `<zoom_roi .../>`: its tool loop reads JSON calls. So it samples
 and trains the first turn of each episode only. Everything else is set as in our engine: prompts and
-their order, group size, temperature, length, clipping, token-level loss, no KL, AdamW, bf16
-autocast, frozen vision.
+their order, group size, temperature, length, clipping, token-level loss, no KL, AdamW, autocast to
+bfloat16 where that is fast, frozen vision.
 
 For each line on standard input it takes one step, and prints the seconds.
 """
@@ -27,6 +27,7 @@ from active_perception_r1.data.samples import read_slice
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Mode
 from active_perception_r1.rewards.active_vision_reward import compute_score
+from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.training.grpo import freeze_vision
 
 
@@ -59,7 +60,7 @@ def main() -> None:
                 beta=0.0,
                 loss_type="dapo",
                 use_cpu=True,
-                bf16=True,
+                bf16=fast_in_bfloat16(model.device),
                 gradient_checkpointing=False,
                 logging_strategy="no",
                 save_strategy="no",
