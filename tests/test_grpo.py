@@ -233,9 +233,9 @@ def test_products_are_in_bfloat16_only_where_that_is_fast(
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: processor)
     seen: list[bool] = []
 
-    def watched(*_: object) -> object:
+    def watched(*given: object) -> object:
         seen.append(torch.is_autocast_enabled("cpu"))
-        return roll_out(*_)  # type: ignore[arg-type]
+        return roll_out(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr("active_perception_r1.training.grpo.roll_out", watched)
     GrpoTrainer(RUN, untrained_model, samples()).step(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,15 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from active_perception_r1.config import ModelConfig, parse_section
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.models.image_cache import ImageCache
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.sim.messages import Message, Request
-from tests.families import BUILDERS, build
+from tests.every_family import backend, logits, noise
 
-
-def noise(width: int, height: int) -> Image.Image:
-    return Image.effect_noise((width, height), 80).convert("RGB")
+__all__ = ["backend"]  # a fixture
 
 
 PAGE, CROP = noise(280, 168), noise(224, 224)
@@ -30,30 +27,6 @@ SECOND: Request = (
     Message("user", (CROP, "What is the value of A? Answer directly.")),
 )
 REQUESTS = (FIRST, SECOND, FIRST)
-
-
-@pytest.fixture(scope="module", params=["tiny", *BUILDERS])
-def backend(
-    request: pytest.FixtureRequest,
-    untrained_model: ModelConfig,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> TransformersBackend:
-    if request.param == "tiny":
-        return TransformersBackend(untrained_model)
-    folder = tmp_path_factory.mktemp("stand-ins") / request.param
-    return TransformersBackend(parse_section(ModelConfig, json.dumps(build(request.param, folder))))
-
-
-def logits(backend: TransformersBackend, inputs: dict[str, Any]) -> torch.Tensor:
-    """(new tokens, batch, vocabulary) of a short greedy reply."""
-    output = backend.model.generate(
-        **inputs,
-        max_new_tokens=3,
-        do_sample=False,
-        output_logits=True,
-        return_dict_in_generate=True,
-    )
-    return torch.stack(output.logits)
 
 
 def test_a_model_computes_what_it_would_with_the_plain_processor(

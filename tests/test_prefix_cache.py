@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -12,18 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from active_perception_r1.config import ModelConfig, parse_section
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.models import prefix_cache
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.sim.messages import Message, Request
-from tests.families import BUILDERS, build
+from tests.every_family import backend, logits, noise
+
+__all__ = ["backend"]  # a fixture
 
 ZOOM = '<zoom_roi x0="0.25" y0="0.40" x1="0.45" y1="0.60"/>'
 _numbers = count()
-
-
-def noise(width: int, height: int) -> Image.Image:
-    return Image.effect_noise((width, height), 80).convert("RGB")
 
 
 def ask() -> Request:
@@ -35,18 +32,6 @@ def ask() -> Request:
 def go_on(request: Request, text: str, *images: Image.Image) -> Request:
     observation = Message("user", (*images, "Answer directly."))
     return (*request, Message("assistant", (text,)), observation)
-
-
-@pytest.fixture(scope="module", params=["tiny", *BUILDERS])
-def backend(
-    request: pytest.FixtureRequest,
-    untrained_model: ModelConfig,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> TransformersBackend:
-    if request.param == "tiny":
-        return TransformersBackend(untrained_model)
-    folder = tmp_path_factory.mktemp("stand-ins") / request.param
-    return TransformersBackend(parse_section(ModelConfig, json.dumps(build(request.param, folder))))
 
 
 @pytest.fixture
@@ -61,18 +46,6 @@ def resumed(backend: TransformersBackend, requests: Sequence[Request]) -> dict[s
 def known(inputs: dict[str, Any]) -> int:
     """Columns of a batch that need not be computed."""
     return int(inputs["past_key_values"].get_seq_length())
-
-
-def logits(backend: TransformersBackend, inputs: dict[str, Any]) -> torch.Tensor:
-    """(new tokens, batch, vocabulary) of a short greedy reply."""
-    output = backend.model.generate(
-        **inputs,
-        max_new_tokens=3,
-        do_sample=False,
-        output_logits=True,
-        return_dict_in_generate=True,
-    )
-    return torch.stack(output.logits)
 
 
 def test_a_later_turn_is_answered_as_if_all_were_read_again(backend: TransformersBackend) -> None:

@@ -38,7 +38,6 @@ from active_perception_r1.rewards.active_vision_reward import (
     curiosity_bonus,
     episode_reward,
 )
-from active_perception_r1.runtime.memory import keep_freed_memory
 from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
 from active_perception_r1.training.metrics import StepMetrics
@@ -69,7 +68,6 @@ def train(
         raise DataError(
             f"{data}: {len(samples)} samples, but a step of {name} takes {run.prompts_per_step}"
         )
-    keep_freed_memory()
     trainer = GrpoTrainer(run, base, samples)
     store = CheckpointStore(checkpoints)
     done = store.restore(trainer.policy.model, trainer.optimiser)
