@@ -5,9 +5,11 @@
     --repeats N       runs of each kind, in turn; the best counts, the spread is shown (default: 3)
     --json FILE       write the figures there, too
 
-The same model answers the same questions, on the same machine, in three ways:
+The same model answers the same questions, on the same machine, in four ways:
 
-- `episodes`: our driver, live episodes in batches, the next pages opened in the meantime;
+- `episodes`: our driver, live episodes in batches, the next pages opened in the meantime, in as
+  many processes as there are cores (`infer --cores N`), which are started before;
+- `one_process`: the same in this process alone, with all cores;
 - `one_by_one`: the same episodes one after the other, each turn by a plain `model.generate`;
 - `bare_batch`: without episodes: pages opened, views and crops cut, and then the batches that the
   driver asked for by a plain `model.generate`; `bare_generation` is the last part alone.
@@ -49,6 +51,7 @@ from active_perception_r1.envs.zoom_simulator import (
 from active_perception_r1.geometry import Box
 from active_perception_r1.models.base import Backend
 from active_perception_r1.models.load import load_backend
+from active_perception_r1.models.player_processes import PlayerProcesses
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample
 from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
@@ -68,13 +71,14 @@ def main() -> None:
     parser.add_argument("--only-vllm", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     settings = load_config(Path("workflow_config.yaml")).models[options.model]
-    samples = draw(options.pages)
-    if options.only_vllm:
-        figures = vllm_speed(settings, samples, options.repeats)
-    else:
-        figures = compare(settings, samples, options.repeats)
-        figures |= vllm_elsewhere(options)
-        report("inference", as_figures(figures, options.repeats))
+    with tempfile.TemporaryDirectory() as folder:
+        slice_path = draw(Path(folder), options.pages)
+        if options.only_vllm:
+            figures = vllm_speed(settings, list(read_slice(slice_path)), options.repeats)
+        else:
+            figures = compare(settings, slice_path, options.repeats)
+            figures |= vllm_elsewhere(options)
+            report("inference", as_figures(figures, options.repeats))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
@@ -87,28 +91,42 @@ def as_figures(found: dict[str, float], repeats: int) -> list[Figure]:
         return Figure(what, found[f"{kind}_per_second"], repeats=repeats, note=varies)
 
     figures = [
-        speed("active episodes/s", "episodes"),
+        speed("active episodes/s, a process a core", "episodes"),
+        speed("active episodes/s, one process", "one_process"),
         speed("one-by-one generate, episodes/s", "one_by_one"),
         speed("bare batches, pages opened and images cut, episodes/s", "bare_batch"),
         speed("bare batches, images at hand, episodes/s", "bare_generation"),
         Figure("faster than one by one", found["speedup_vs_one_by_one"], bar=">= 8"),
-        Figure("time over bare batches, %", 100 * found["overhead_vs_bare_batch"], bar="<= 10"),
+        Figure("faster than one by one, one process", found["speedup_in_one_process"]),
+        Figure(
+            "one process, time over bare batches, %",
+            100 * found["overhead_vs_bare_batch"],
+            bar="<= 10",
+        ),
     ]
     if "vllm_episodes_per_second" in found:
         figures.append(speed("vLLM on the CPU, active episodes/s", "vllm_episodes"))
     return figures
 
 
-def draw(pages: int) -> list[Sample]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        source = SyntheticDataset(source="synthetic", questions={"test": pages})
-        download(source, "test", folder / "test.parquet")
-        sample_slice(folder / "test.parquet", SliceConfig(samples=pages), folder / "slice.parquet")
-        return list(read_slice(folder / "slice.parquet"))
+def draw(folder: Path, pages: int) -> Path:
+    source = SyntheticDataset(source="synthetic", questions={"test": pages})
+    download(source, "test", folder / "test.parquet")
+    sample_slice(folder / "test.parquet", SliceConfig(samples=pages), folder / "slice.parquet")
+    return folder / "slice.parquet"
 
 
-def compare(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -> dict[str, float]:
+def compare(settings: ModelConfig, slice_path: Path, repeats: int) -> dict[str, float]:
+    cores = len(os.sched_getaffinity(0))
+    with PlayerProcesses(cores, "", settings, Mode.ACTIVE) as processes:
+        return compare_with(processes, settings, slice_path, repeats)
+
+
+def compare_with(
+    processes: PlayerProcesses, settings: ModelConfig, slice_path: Path, repeats: int
+) -> dict[str, float]:
+    samples = list(read_slice(slice_path))
+    everyone = {sample.id for sample in samples}
     backend = load_backend(settings)
     batches, crops = record(backend, settings, samples)
 
@@ -116,12 +134,14 @@ def compare(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -> d
         return plain_generate(backend, settings, requests)
 
     kinds: dict[str, Callable[[], object]] = {
-        "episodes": lambda: play(backend.generate, settings, samples, settings.live_episodes),
+        "episodes": lambda: list(processes.play(slice_path, everyone)),
+        "one_process": lambda: play(backend.generate, settings, samples, settings.live_episodes),
         "one_by_one": lambda: play(plain, settings, samples, live=1),
         "bare_cutting": lambda: cut(settings, samples, crops),
         "bare_generation": lambda: [plain(batch) for batch in batches],
     }
-    play(plain, settings, samples[:4], live=1)  # warm
+    play(plain, settings, samples[:4], live=1)  # warm, as what follows is in every process
+    assert {e.sample_id for e in processes.play(slice_path, everyone)} == everyone
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(repeats):  # in turn, so that a busy moment of the machine meets all alike
         for name, kind in kinds.items():
@@ -132,7 +152,8 @@ def compare(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -> d
     best = {name: min(times) for name, times in seconds.items()}
     return {
         "speedup_vs_one_by_one": best["one_by_one"] / best["episodes"],
-        "overhead_vs_bare_batch": best["episodes"] / best["bare_batch"] - 1,
+        "speedup_in_one_process": best["one_by_one"] / best["one_process"],
+        "overhead_vs_bare_batch": best["one_process"] / best["bare_batch"] - 1,
         **figures,
     }
 

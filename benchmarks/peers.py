@@ -32,7 +32,7 @@ from measuring import Figure, ratios, report, seconds, spread
 from settings import REPOSITORY, RUN, STILL, model_settings
 
 from active_perception_r1.answers import exact_match
-from active_perception_r1.data.samples import write_samples
+from active_perception_r1.data.samples import read_slice, write_samples
 from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import Reward
 from active_perception_r1.scoring.answer_metrics import anls_batch
@@ -50,13 +50,13 @@ def main() -> None:
     parser.add_argument("--only", choices=("generation", "metrics", "training", "workflow"))
     only = parser.parse_args().only
     install_peers()
-    samples = inference.draw(EPISODES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        slice_path = inference.draw(folder, EPISODES)
         parts = {
-            "generation": lambda: generation(samples),
+            "generation": lambda: generation(slice_path),
             "metrics": lambda: metrics(folder / "answers.json"),
-            "training": lambda: training(samples, folder / "questions.parquet"),
+            "training": lambda: training(slice_path, folder / "questions.parquet"),
             "workflow": lambda: workflow(folder / "workflow"),
         }
         for part, figures in parts.items():
@@ -108,9 +108,9 @@ class Peer:
         self._process.wait()
 
 
-def generation(samples: Sequence[Sample]) -> list[Figure]:
-    """Active episodes a second, three ways, on the same model and pages; the fastest runs."""
-    return inference.as_figures(inference.compare(model_settings(), samples, REPEATS), REPEATS)
+def generation(slice_path: Path) -> list[Figure]:
+    """Active episodes a second, four ways, on the same model and pages; the fastest runs."""
+    return inference.as_figures(inference.compare(model_settings(), slice_path, REPEATS), REPEATS)
 
 
 def metrics(source: Path) -> list[Figure]:
@@ -152,11 +152,12 @@ class EveryGroupTeaches(GrpoTrainer):
         return [random.random() for _ in asked]
 
 
-def training(samples: Sequence[Sample], questions: Path) -> list[Figure]:
+def training(slice_path: Path, questions: Path) -> list[Figure]:
     """Seconds of a step; the first one of each, which warms up, is left out.
 
     TRL plays first turns only. So does our engine where an episode may have only one turn.
     """
+    samples = list(read_slice(slice_path))
     first_turn = model_settings().model_copy(update={"max_turns": 1})
     first_turns = EveryGroupTeaches(STILL, first_turn, samples)
     both_turns = GrpoTrainer(RUN, model_settings(), samples)

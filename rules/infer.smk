@@ -24,5 +24,5 @@ rule infer:
     shell:
         "active-perception infer --slice {input.slice} --model {wildcards.model}"
         " --settings {params.settings:q} --mode {wildcards.mode} --output {output.predictions}"
-        " --partial {params.partial}"
+        " --partial {params.partial} --cores {threads}"
         " --gpu {params.sharing:q} --granted {resources.gpu} > {log} 2>&1"

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from active_perception_r1.config import ModelConfig
+from active_perception_r1.data.decoys import with_decoys
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError, DataError
-from active_perception_r1.models import infer as stage
-from active_perception_r1.models.infer import infer, with_decoys
+from active_perception_r1.models import player
+from active_perception_r1.models.infer import MIN_STREAK, infer
 from active_perception_r1.records import Episode, Mode, ToolStatus
 from active_perception_r1.runtime.resume import retry_file
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
@@ -47,7 +48,7 @@ class Scripted:
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     scripted = Scripted()
-    monkeypatch.setattr(stage, "load_backend", lambda settings: scripted)
+    monkeypatch.setattr(player, "load_backend", lambda settings: scripted)
     return scripted
 
 
@@ -142,7 +143,7 @@ def test_an_engine_that_goes_away_fails_the_stage_soon_and_loses_nothing(
     backend.fail = set(range(20, 1000))
     with pytest.raises(BackendError, match="server gone: the engine is gone; what was finished"):
         run(slice_path)
-    assert backend.asked < 20 + 2 * stage.MIN_STREAK
+    assert backend.asked < 20 + 2 * MIN_STREAK
     backend.fail, backend.asked = set(), 0
     assert len(run(slice_path)) == 60
     assert 60 < backend.asked < 2 * 60

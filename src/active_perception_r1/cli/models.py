@@ -16,6 +16,7 @@ from active_perception_r1.cli.arguments import (
     Commands,
     add_command,
     add_gpu_sharing,
+    add_number,
     add_path,
     add_text,
 )
@@ -30,6 +31,7 @@ def add_commands(commands: Commands) -> None:
     infer.add_argument("--mode", type=Mode, choices=list(Mode), required=True)
     add_path(infer, "--output", "predictions to write, one JSON line a question")
     add_path(infer, "--partial", "where finished episodes wait until all are done")
+    add_number(infer, "--cores", "processes that play, if transformers has no GPU", default=1)
     add_gpu_sharing(infer)
 
     train = add_command(
@@ -79,7 +81,15 @@ def _run_infer(command: argparse.Namespace) -> None:
     with _leased(command, settings.gpus, f"infer {command.model} {command.mode}"):
         from active_perception_r1.models.infer import infer
 
-        infer(command.slice, command.model, settings, command.mode, command.output, command.partial)
+        infer(
+            command.slice,
+            command.model,
+            settings,
+            command.mode,
+            command.output,
+            command.partial,
+            command.cores,
+        )
 
 
 @contextmanager

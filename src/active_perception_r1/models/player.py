@@ -1,0 +1,89 @@
+"""A model that plays episodes in one mode, in this process or in several beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from PIL import Image
+
+from active_perception_r1.data.decoys import with_decoys
+from active_perception_r1.data.samples import read_slice
+from active_perception_r1.errors import DataError
+from active_perception_r1.models.load import load_backend
+from active_perception_r1.modes import episode_rules, start_episode
+from active_perception_r1.records import Episode, Mode, Sample, ToolStatus
+from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode, run_episodes
+from active_perception_r1.sim.messages import Reply
+from active_perception_r1.sim.prefetch import prefetch
+
+if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
+    from active_perception_r1.config import ModelConfig
+
+
+class Plays(Protocol):
+    """What plays the episodes of a slice.
+
+    Attributes:
+        revision: of the model.
+    """
+
+    revision: str
+
+    def play(self, slice_path: Path, wanted: Collection[str]) -> Iterator[Episode]:
+        """Finished episodes of the samples whose ids are wanted, in the order of their ends.
+
+        Raises:
+            DataError: the slice cannot be read, or has no second page for shuffled crops.
+        """
+
+
+class Player:
+    """Plays with an engine of its own.
+
+    Raises:
+        BackendError: the model cannot be loaded.
+    """
+
+    def __init__(self, name: str, settings: ModelConfig, mode: Mode) -> None:
+        self._backend = load_backend(settings)
+        self.revision = self._backend.revision
+        self._name = name
+        self._settings = settings
+        self._mode = mode
+        self._rules: EpisodeRules = episode_rules(mode, settings)
+
+    def play(
+        self, slice_path: Path, wanted: Collection[str], first: int = 0, step: int = 1
+    ) -> Iterator[Episode]:
+        """As `Plays.play`; of the wanted ones, in the order of the slice, every `step`th."""
+        pairs = (pair for pair in self._pairs(slice_path) if pair[0].id in wanted)
+        live = self._settings.live_episodes
+        episodes = prefetch(self._start, islice(pairs, first, None, step), max(1, live // 2))
+        for wave in run_episodes(episodes, self._generate, live):
+            for episode in wave:
+                yield episode.record(self._name, self.revision, self._settings.seed)
+
+    def _pairs(self, slice_path: Path) -> Iterator[tuple[Sample, Sample | None]]:
+        """The samples, each with a decoy where the mode needs one."""
+        samples = read_slice(slice_path)
+        if self._mode is Mode.SHUFFLED_CROP:
+            return with_decoys(samples)
+        return ((sample, None) for sample in samples)
+
+    def _generate(self, episodes: Sequence[LiveEpisode]) -> Sequence[Reply]:
+        return self._backend.generate([episode.request for episode in episodes])
+
+    def _start(self, pair: tuple[Sample, Sample | None]) -> LiveEpisode:
+        sample, decoy = pair
+        try:
+            return start_episode(sample, self._mode, self._rules, decoy)
+        except DataError as error:
+            nothing = Image.new("RGB", (1, 1))
+            episode = LiveEpisode(
+                sample.id, sample.question, nothing, nothing, self._rules, nothing
+            )
+            episode.abandon(ToolStatus.DATA_ERROR, str(error))
+            return episode

@@ -1,0 +1,133 @@
+"""A small model on the CPU, in several processes at once, each on a core of its own.
+
+The steps of a small model are too short to be shared out over cores, and Python prepares one at a
+time: two processes with a core each play more episodes than one process with two.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Collection, Iterator
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from active_perception_r1.errors import BackendError, UserError
+from active_perception_r1.models.player import Player
+from active_perception_r1.records import Episode, Mode
+
+if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
+    from active_perception_r1.config import ModelConfig
+
+
+class PlayerProcesses:
+    """Players that share the samples of a slice; a context manager that ends them.
+
+    Attributes:
+        revision: of the model.
+
+    Raises:
+        BackendError: the model cannot be loaded.
+    """
+
+    def __init__(self, count: int, name: str, settings: ModelConfig, mode: Mode) -> None:
+        spawn = get_context("spawn")  # A fork would take over locks of torch's threads.
+        self._processes: dict[Connection, BaseProcess] = {}
+        try:
+            for first in range(count):
+                ours, theirs = spawn.Pipe()
+                arguments = (theirs, name, settings, mode, first, count)
+                process = spawn.Process(target=_work, args=arguments, daemon=True)
+                process.start()
+                theirs.close()  # Ours would hide the end of theirs.
+                self._processes[ours] = process
+            (self.revision,) = {self._receive(process) for process in self._processes}
+        except BaseException:
+            self._end()
+            raise
+
+    def play(self, slice_path: Path, wanted: Collection[str]) -> Iterator[Episode]:
+        """As `Plays.play`.
+
+        Raises:
+            BackendError: a process is gone, killed for want of memory perhaps.
+        """
+        for connection in self._processes:
+            connection.send((slice_path, frozenset(wanted)))
+        playing = set(self._processes)
+        while playing:
+            for connection in playing.intersection(wait(list(playing))):
+                episode = self._receive(connection)
+                if episode is None:
+                    playing.remove(connection)
+                else:
+                    yield episode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def _receive(self, connection: Connection) -> Any:
+        try:
+            message = connection.recv()
+        except (EOFError, ConnectionError):
+            process = self._processes[connection]
+            process.join()
+            raise BackendError(
+                f"a process that played episodes ended with exit code {process.exitcode}; what was"
+                " finished is kept, run again to go on"
+            ) from None
+        if isinstance(message, UserError):
+            raise message
+        return message
+
+    def _end(self) -> None:
+        for connection, process in self._processes.items():
+            process.kill()
+            process.join()
+            connection.close()
+
+
+def _work(
+    connection: Connection, name: str, settings: ModelConfig, mode: Mode, first: int, step: int
+) -> None:
+    """Say the revision; then, for each slice, the episodes and None."""
+    _end_with_parent()
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        player = Player(name, settings, mode)
+        connection.send(player.revision)
+        while True:
+            slice_path, wanted = connection.recv()
+            for episode in player.play(slice_path, wanted, first, step):
+                connection.send(episode)
+            connection.send(None)
+    except UserError as error:
+        connection.send(error)
+
+
+def _end_with_parent() -> None:
+    """However the parent ends, and whatever this process is at."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # It also reaches the parent.
+    threading.Thread(target=watch, daemon=True).start()
