@@ -93,6 +93,8 @@ def test_a_killed_process_is_told_and_takes_nothing_with_it(
         multiprocessing.active_children()[0].kill()
         with pytest.raises(BackendError, match=r"exit code -9; what was finished is kept, run"):
             list(episodes)
+        with pytest.raises(BackendError, match="exit code -9"):
+            next(processes.play(slice_path, WANTED))
     assert not multiprocessing.active_children()
 
 

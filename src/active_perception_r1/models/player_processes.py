@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -58,7 +59,8 @@ class PlayerProcesses:
             BackendError: a process is gone, killed for want of memory perhaps.
         """
         for connection in self._processes:
-            connection.send((slice_path, frozenset(wanted)))
+            with self._alive(connection):
+                connection.send((slice_path, frozenset(wanted)))
         playing = set(self._processes)
         while playing:
             for connection in playing.intersection(wait(list(playing))):
@@ -80,8 +82,16 @@ class PlayerProcesses:
         self._end()
 
     def _receive(self, connection: Connection) -> Any:
-        try:
+        with self._alive(connection):
             message = connection.recv()
+        if isinstance(message, UserError):
+            raise message
+        return message
+
+    @contextmanager
+    def _alive(self, connection: Connection) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, ConnectionError):
             process = self._processes[connection]
             process.join()
@@ -89,9 +99,6 @@ class PlayerProcesses:
                 f"a process that played episodes ended with exit code {process.exitcode}; what was"
                 " finished is kept, run again to go on"
             ) from None
-        if isinstance(message, UserError):
-            raise message
-        return message
 
     def _end(self) -> None:
         for connection, process in self._processes.items():
