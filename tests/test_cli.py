@@ -11,7 +11,9 @@ import pytest
 
 from active_perception_r1.cli import main
 from active_perception_r1.config import ModelConfig
+from active_perception_r1.data.samples import write_samples
 from active_perception_r1.runtime import lease
+from tests.scripted import make_sample
 
 COMMANDS = [
     "accuracy-figure",
@@ -120,6 +122,7 @@ def test_a_mistake_is_told_in_one_line(
 
 
 def test_a_missing_model_folder_is_told_in_the_last_line(tmp_path: Path) -> None:
+    write_samples(tmp_path / "s", [make_sample()])
     settings = {
         "id": str(tmp_path / "none"),
         "gpus": 0,

@@ -20,7 +20,7 @@ from active_perception_r1.config import ModelConfig, SliceConfig, SyntheticDatas
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.errors import BackendError
-from active_perception_r1.models import infer as stage
+from active_perception_r1.models import player
 from active_perception_r1.models.base import Backend
 from active_perception_r1.models.infer import infer
 from active_perception_r1.models.load import load_backend
@@ -55,7 +55,7 @@ def play(backend: Backend, settings: ModelConfig, slice_path: Path, folder: Path
     """What the model wrote, turn by turn, in every episode."""
     texts: Texts = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "load_backend", lambda settings: backend)
+        patch.setattr(player, "load_backend", lambda settings: backend)
         for mode in MODES:
             output = folder / f"{mode}.jsonl"
             infer(slice_path, "tiny", settings, mode, output, folder / "partial")
