@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.infer import infer
-from active_perception_r1.models.player import Player
 from active_perception_r1.models.player_processes import PlayerProcesses
 from active_perception_r1.records import Episode, Mode
 from active_perception_r1.runtime.processes import processes_with
@@ -25,7 +25,7 @@ from tests.scripted import make_sample
 from tests.workflow import Workflow
 
 SLICE = [make_sample(i) for i in range(10)]
-WANTED = {sample.id for sample in SLICE}
+WANTED = [sample.id for sample in SLICE]
 
 
 @pytest.fixture
@@ -55,16 +55,21 @@ def test_processes_play_the_episodes_that_one_plays(
 
 
 def test_each_process_plays_a_share_of_what_is_wanted(
-    slice_path: Path, untrained_model: ModelConfig
+    slice_path: Path, untrained_model: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = {sample.id for sample in SLICE[3:]}
-    player = Player("tiny", untrained_model, Mode.BASELINE)
-    shares = [
-        [episode.sample_id for episode in player.play(slice_path, wanted, first, step=2)]
-        for first in (0, 1)
-    ]
+    wanted = [sample.id for sample in SLICE[3:]]
+    shares = []
+
+    def noted(connection: Connection, task: tuple[Path, list[str]]) -> None:
+        shares.append(task[1])
+        send(connection, task)
+
+    send = Connection.send
+    with PlayerProcesses(2, "tiny", untrained_model, Mode.BASELINE) as processes:
+        monkeypatch.setattr(Connection, "send", noted)
+        done = [episode.sample_id for episode in processes.play(slice_path, wanted)]
     assert [len(share) for share in shares] == [4, 3]
-    assert sorted(shares[0] + shares[1]) == sorted(wanted)
+    assert sorted(shares[0] + shares[1]) == sorted(done) == sorted(wanted)
 
 
 def test_a_model_that_is_not_there_is_told_as_ever(slice_path: Path, tmp_path: Path) -> None:

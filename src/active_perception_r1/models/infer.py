@@ -62,7 +62,7 @@ def infer(
         done = len(store)
         with tqdm(total=len(order), desc=f"{name} {mode}", unit="episode", initial=done) as bar:
             for _ in range(PASSES):
-                wanted = {sample for sample in order if sample not in store}
+                wanted = [sample for sample in order if sample not in store]
                 if not (failed := _save(player.play(slice_path, wanted), store, bar, streak)):
                     break
         errors = {sample: episode.to_json() for sample, episode in failed.items()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,8 +31,8 @@ class Plays(Protocol):
 
     revision: str
 
-    def play(self, slice_path: Path, wanted: Collection[str]) -> Iterator[Episode]:
-        """Finished episodes of the samples whose ids are wanted, in the order of their ends.
+    def play(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
+        """Finished episodes of the samples with these ids, in the order of their ends.
 
         Raises:
             DataError: the slice cannot be read, or has no second page for shuffled crops.
@@ -55,13 +54,12 @@ class Player:
         self._mode = mode
         self._rules: EpisodeRules = episode_rules(mode, settings)
 
-    def play(
-        self, slice_path: Path, wanted: Collection[str], first: int = 0, step: int = 1
-    ) -> Iterator[Episode]:
-        """As `Plays.play`; of the wanted ones, in the order of the slice, every `step`th."""
-        pairs = (pair for pair in self._pairs(slice_path) if pair[0].id in wanted)
+    def play(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
+        """As `Plays.play`."""
+        ids = frozenset(wanted)
+        pairs = (pair for pair in self._pairs(slice_path) if pair[0].id in ids)
         live = self._settings.live_episodes
-        episodes = prefetch(self._start, islice(pairs, first, None, step), max(1, live // 2))
+        episodes = prefetch(self._start, pairs, ahead=max(1, live // 2))
         for wave in run_episodes(episodes, self._generate, live):
             for episode in wave:
                 yield episode.record(self._name, self.revision, self._settings.seed)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from active_perception_r1.errors import BackendError, UserError
@@ -40,9 +39,9 @@ class PlayerProcesses:
         spawn = get_context("spawn")  # A fork would take over locks of torch's threads.
         self._processes: dict[Connection, BaseProcess] = {}
         try:
-            for first in range(count):
+            for _ in range(count):
                 ours, theirs = spawn.Pipe()
-                arguments = (theirs, name, settings, mode, first, count)
+                arguments = (theirs, name, settings, mode)
                 process = spawn.Process(target=_work, args=arguments, daemon=True)
                 process.start()
                 theirs.close()  # Ours would hide the end of theirs.
@@ -52,15 +51,15 @@ class PlayerProcesses:
             self._end()
             raise
 
-    def play(self, slice_path: Path, wanted: Collection[str]) -> Iterator[Episode]:
+    def play(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
         """As `Plays.play`.
 
         Raises:
             BackendError: a process is gone, killed for want of memory perhaps.
         """
-        for connection in self._processes:
+        for first, connection in enumerate(self._processes):
             with self._alive(connection):
-                connection.send((slice_path, frozenset(wanted)))
+                connection.send((slice_path, wanted[first :: len(self._processes)]))
         playing = set(self._processes)
         while playing:
             for connection in playing.intersection(wait(list(playing))):
@@ -73,12 +72,7 @@ class PlayerProcesses:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end()
 
     def _receive(self, connection: Connection) -> Any:
@@ -107,9 +101,7 @@ class PlayerProcesses:
             connection.close()
 
 
-def _work(
-    connection: Connection, name: str, settings: ModelConfig, mode: Mode, first: int, step: int
-) -> None:
+def _work(connection: Connection, name: str, settings: ModelConfig, mode: Mode) -> None:
     """Say the revision; then, for each slice, the episodes and None."""
     _end_with_parent()
     import torch
@@ -119,8 +111,7 @@ def _work(
         player = Player(name, settings, mode)
         connection.send(player.revision)
         while True:
-            slice_path, wanted = connection.recv()
-            for episode in player.play(slice_path, wanted, first, step):
+            for episode in player.play(*connection.recv()):
                 connection.send(episode)
             connection.send(None)
     except UserError as error:
