@@ -18,12 +18,13 @@ from typing import Any
 from measuring import Figure, best_of, report
 
 from active_perception_r1.data.boxes import page_boxes
-from active_perception_r1.data.docvqa import read_rows
+from active_perception_r1.data.docvqa import SCHEMA
 from active_perception_r1.data.evidence import locate_evidence
 from active_perception_r1.geometry import Box, iou
 from active_perception_r1.records import Evidence, Step, ToolStatus
 from active_perception_r1.rewards.active_vision_reward import trace_reward
 from active_perception_r1.scoring.answer_metrics import anls_batch
+from active_perception_r1.storage.rows import read_rows
 from active_perception_r1.utils.trace_parser import SYNTAXES, Frame, parse_actions, parse_answer
 
 ANLS_PAIRS = 100_000
@@ -126,7 +127,7 @@ def pure_python_anls(prediction: str, answer: str) -> float:
 def evidence_rows(receipts: Path) -> list[Row]:
     """Blind search against the words that the file itself verifies as the answer's."""
     hits, labelled, found, seconds = 0, 0, 0, 0.0
-    rows = list(read_rows(receipts))
+    rows = list(read_rows(receipts, SCHEMA.names))
     for row in rows:
         words, answers = row["words"], row["answers"]
         boxes = page_boxes(row["bounding_boxes"], "unit", (1, 1))

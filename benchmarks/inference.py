@@ -14,7 +14,7 @@ The same model answers the same questions, on the same machine, in four ways:
 - `bare_batch`: without episodes: pages opened, views and crops cut, and then the batches that the
   driver asked for by a plain `model.generate`; `bare_generation` is the last part alone.
 
-Where `make test-vllm` has made its environment, vLLM plays the episodes, too.
+Where `make test-vllm` has made its environment, vLLM runs the episodes, too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from active_perception_r1.envs.zoom_simulator import (
 from active_perception_r1.geometry import Box
 from active_perception_r1.models.base import Backend
 from active_perception_r1.models.load import load_backend
-from active_perception_r1.models.player_processes import PlayerProcesses
+from active_perception_r1.models.runner_processes import RunnerProcesses
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Mode, Sample
 from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
@@ -118,12 +118,12 @@ def draw(folder: Path, pages: int) -> Path:
 
 def compare(settings: ModelConfig, slice_path: Path, repeats: int) -> dict[str, float]:
     cores = len(os.sched_getaffinity(0))
-    with PlayerProcesses(cores, "", settings, Mode.ACTIVE) as processes:
+    with RunnerProcesses(cores, "", settings, Mode.ACTIVE) as processes:
         return compare_with(processes, settings, slice_path, repeats)
 
 
 def compare_with(
-    processes: PlayerProcesses, settings: ModelConfig, slice_path: Path, repeats: int
+    processes: RunnerProcesses, settings: ModelConfig, slice_path: Path, repeats: int
 ) -> dict[str, float]:
     samples = list(read_slice(slice_path))
     everyone = [sample.id for sample in samples]
@@ -134,14 +134,16 @@ def compare_with(
         return plain_generate(backend, settings, requests)
 
     kinds: dict[str, Callable[[], object]] = {
-        "episodes": lambda: list(processes.play(slice_path, everyone)),
-        "one_process": lambda: play(backend.generate, settings, samples, settings.live_episodes),
-        "one_by_one": lambda: play(plain, settings, samples, live=1),
+        "episodes": lambda: list(processes.run(slice_path, everyone)),
+        "one_process": lambda: run(
+            backend.generate, settings, samples, settings.max_concurrent_episodes
+        ),
+        "one_by_one": lambda: run(plain, settings, samples, live=1),
         "bare_cutting": lambda: cut(settings, samples, crops),
         "bare_generation": lambda: [plain(batch) for batch in batches],
     }
-    play(plain, settings, samples[:4], live=1)  # warm, as what follows is in every process
-    everywhere = [episode.sample_id for episode in processes.play(slice_path, everyone)]
+    run(plain, settings, samples[:4], live=1)  # warm, as what follows is in every process
+    everywhere = [episode.sample_id for episode in processes.run(slice_path, everyone)]
     assert sorted(everywhere) == sorted(everyone)
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(repeats):  # in turn, so that a busy moment of the machine meets all alike
@@ -175,7 +177,7 @@ def timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def play(
+def run(
     generate: Generate, settings: ModelConfig, samples: Sequence[Sample], live: int
 ) -> list[Episode]:
     rules = episode_rules(Mode.ACTIVE, settings)
@@ -184,8 +186,8 @@ def play(
         return start_episode(sample, Mode.ACTIVE, rules)
 
     episodes = prefetch(start, samples, live // 2) if live > 1 else map(start, samples)
-    waves = run_episodes(episodes, lambda asking: generate([e.request for e in asking]), live)
-    finished = [episode.record("", "", 0) for wave in waves for episode in wave]
+    batches = run_episodes(episodes, lambda asking: generate([e.request for e in asking]), live)
+    finished = [episode.record("", "", 0) for batch in batches for episode in batch]
     assert len(finished) == len(samples)
     assert not any(episode.error for episode in finished)
     return finished
@@ -195,16 +197,16 @@ def record(
     backend: Backend, settings: ModelConfig, samples: Sequence[Sample]
 ) -> tuple[list[Sequence[Request]], dict[str, list[Box]]]:
     """What the driver asks for, in batches of the backend's size; the boxes zoomed into."""
-    waves: list[Sequence[Request]] = []
+    batches: list[Sequence[Request]] = []
 
     def recorded(requests: Sequence[Request]) -> Sequence[Reply]:
-        waves.append(requests)
+        batches.append(requests)
         return backend.generate(requests)
 
-    episodes = play(recorded, settings, samples, settings.live_episodes)
+    episodes = run(recorded, settings, samples, settings.max_concurrent_episodes)
     crops = {e.sample_id: [s.requested for s in e.steps if s.requested] for e in episodes}
     size = settings.batch_size
-    by_length = [sorted(wave, key=len) for wave in waves]
+    by_length = [sorted(batch, key=len) for batch in batches]
     return [w[i : i + size] for w in by_length for i in range(0, len(w), size)], crops
 
 
@@ -237,13 +239,13 @@ def vllm_speed(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -
     options = VllmConfig(enforce_eager=True, gpu_memory_utilization=0.2, max_model_len=1024)
     settings = settings.model_copy(update={"backend": "vllm", "vllm": options})
     backend = load_backend(settings)
-    play(backend.generate, settings, samples[:8], live=8)  # warm
+    run(backend.generate, settings, samples[:8], live=8)  # warm
 
-    def run() -> None:
+    def everything() -> None:
         backend.engine.reset_prefix_cache()  # type: ignore[attr-defined]
-        play(backend.generate, settings, samples, settings.live_episodes)
+        run(backend.generate, settings, samples, settings.max_concurrent_episodes)
 
-    return speeds({"vllm_episodes": [timed(run) for _ in range(repeats)]}, len(samples))
+    return speeds({"vllm_episodes": [timed(everything) for _ in range(repeats)]}, len(samples))
 
 
 def vllm_elsewhere(options: argparse.Namespace) -> dict[str, float]:

@@ -155,7 +155,7 @@ class EveryGroupTeaches(GrpoTrainer):
 def training(slice_path: Path, questions: Path) -> list[Figure]:
     """Seconds of a step; the first one of each, which warms up, is left out.
 
-    TRL plays first turns only. So does our engine where an episode may have only one turn.
+    TRL runs first turns only. So does our engine where an episode may have only one turn.
     """
     samples = list(read_slice(slice_path))
     first_turn = model_settings().model_copy(update={"max_turns": 1})

@@ -23,11 +23,12 @@ import yaml
 from measuring import Figure, Run, measured, report
 
 from active_perception_r1.config import SyntheticDataset
-from active_perception_r1.data.docvqa import SCHEMA, RowWriter, read_rows
+from active_perception_r1.data.docvqa import SCHEMA
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Episode, Mode, Sample, Step, ToolStatus, Turn
+from active_perception_r1.storage.rows import RowWriter, read_rows
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = 500
@@ -128,7 +129,7 @@ def leaderboard_command(
         for mode in modes:
             table = Mode.BASELINE if mode is Mode.BASELINE else Mode.ACTIVE
             scores.append(f"{model}/{mode}={tables / f'{table}.parquet'}")
-    start = ["active-perception", "leaderboard", "--study", "scaling", "--base-of", "{}"]
+    start = ["active-perception", "leaderboard", "--study", "scaling", "--started-from", "{}"]
     return [*start, "--output", tables / "board", "--scores", *scores]
 
 
@@ -148,7 +149,7 @@ def plan_command(folder: Path, models: Sequence[str]) -> list[str | Path]:
 def repeated(pages: Path, output: Path, samples: int) -> Path:
     """A split of so many rows: the pages again and again, under new names."""
     output.parent.mkdir(parents=True)
-    rows = list(read_rows(pages))
+    rows = list(read_rows(pages, SCHEMA.names))
     with RowWriter(output, SCHEMA) as writer:
         for i in range(samples):
             row = rows[i % len(rows)]

@@ -17,14 +17,14 @@ from active_perception_r1.models.dependence import (
     training_settings,
 )
 from active_perception_r1.records import Mode
-from active_perception_r1.runtime.fingerprint import (
+from active_perception_r1.storage.fingerprint import (
     SOURCE,
     code_fingerprint,
     folder_fingerprint,
     local_content,
 )
-from active_perception_r1.runtime.resume import retry_file
-from active_perception_r1.variants import base_model, first_view_pixels, variant
+from active_perception_r1.storage.journal import retry_file
+from active_perception_r1.variants import without_budget, first_view_pixels, variant
 
 
 def checked_settings():
@@ -152,7 +152,7 @@ def get_checkpoint(wildcards):
 
     The file with its hashes stands for the folder, which Snakemake compares by time only.
     """
-    name = base_model(wildcards.model)
+    name = without_budget(wildcards.model)
     run = settings.training.get(name)
     if run is None:
         return []
@@ -161,7 +161,7 @@ def get_checkpoint(wildcards):
 
 def get_weights(wildcards):
     """Content of a model that is not an input of the rule."""
-    if base_model(wildcards.model) in settings.training:
+    if without_budget(wildcards.model) in settings.training:
         return ""
     return local_content(settings.model(wildcards.model).id)
 
@@ -242,14 +242,14 @@ def get_study_models(wildcards, input):
     return json.dumps({name: model.model_dump(include=keys) for name, model in models.items()})
 
 
-def get_base_of(wildcards):
+def get_started_from(wildcards):
     """Which of the study's models were trained, and from what; a variant from the same variant."""
-    base_of = {}
+    started_from = {}
     for name in get_study(wildcards).variants:
-        if run := settings.training.get(base_model(name)):
+        if run := settings.training.get(without_budget(name)):
             pixels = first_view_pixels(name)
-            base_of[name] = variant(run.base, pixels) if pixels else run.base
-    return json.dumps(base_of)
+            started_from[name] = variant(run.base, pixels) if pixels else run.base
+    return json.dumps(started_from)
 
 
 def get_runs(study):

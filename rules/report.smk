@@ -111,7 +111,7 @@ rule reward_figure:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("report.reward_parts"),
+        code=code_fingerprint("report.reward_terms"),
     shell:
         "active-perception reward-figure --metrics {input} --output {output} > {log} 2>&1"
 
@@ -133,7 +133,7 @@ rule endings_figure:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("report.endings"),
+        code=code_fingerprint("report.termination_status"),
     shell:
         "active-perception endings-figure --leaderboard {input} --output {output} > {log} 2>&1"
 

@@ -35,11 +35,11 @@ rule leaderboard:
     params:
         code=code_fingerprint("scoring.leaderboard"),
         scores=get_score_arguments,
-        base_of=get_base_of,
+        started_from=get_started_from,
         repeats=get_repeats,
     shell:
         "active-perception leaderboard --study {wildcards.study} --scores {params.scores:q}"
-        " --base-of {params.base_of:q} --repeats {params.repeats:q}"
+        " --started-from {params.started_from:q} --repeats {params.repeats:q}"
         " --output results/{wildcards.study} > {log} 2>&1"
 
 

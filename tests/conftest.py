@@ -56,7 +56,7 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
         max_turns=2,
         max_new_tokens=12,
         batch_size=8,
-        live_episodes=8,
+        max_concurrent_episodes=8,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.report.provenance.manifest import write_manifest
-from tests.scripted import make_sample, play
+from tests.scripted import make_sample, run
 
 CONFIG: dict[str, Any] = {
     "study": "s",
@@ -33,7 +33,7 @@ def row(accuracy: float = 0.5, **others: Any) -> dict[str, Any]:
         "accuracy": accuracy,
         "ci_low": accuracy - 0.1,
         "ci_high": accuracy + 0.1,
-        "delta_base": None,
+        "delta_vs_start": None,
         **others,
     }
 
@@ -46,7 +46,7 @@ def finish_study(config: dict[str, Any]) -> Path:
         results / "leaderboard.json": json.dumps([row()]),
         results / "dataset/test.json": json.dumps({"revision": "seed 0"}),
         results / "dataset/test.parquet": "pages",
-        results / "predictions/m/active.jsonl": play(["<answer>42</answer>"]).to_json() + "\n",
+        results / "predictions/m/active.jsonl": run(["<answer>42</answer>"]).to_json() + "\n",
         results / "predictions/m/active.json": "{}",
         results / "training/r/checkpoint/model.bin": "trained",
     }

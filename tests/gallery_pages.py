@@ -8,7 +8,7 @@ from active_perception_r1.data.samples import write_samples
 from active_perception_r1.records import Mode, Sample
 from active_perception_r1.report.gallery.episodes import Data, Entry, gallery_data
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
-from tests.scripted import AWAY, MODEL, ZOOM, make_sample, play
+from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run
 
 ANSWER = "<answer>42</answer>"
 MODES = (Mode.BASELINE, Mode.ACTIVE, Mode.BLANK_CROP, Mode.SHUFFLED_CROP, Mode.ORACLE)
@@ -31,7 +31,7 @@ def make_gallery(
     for model in ("before", "after"):
         for mode in MODES:
             path = folder / f"{model}-{mode}.jsonl"
-            played = (play(replies(model, mode, answer), mode, sample) for sample in asked)
-            path.write_text("".join(e.to_json() + "\n" for e in played), encoding="utf-8")
+            episodes = (run(replies(model, mode, answer), mode, sample) for sample in asked)
+            path.write_text("".join(e.to_json() + "\n" for e in episodes), encoding="utf-8")
             entries.append(Entry(model, mode, MODEL, path))
     return gallery_data("study", folder / "slice.parquet", entries, RewardConfig(), limit)

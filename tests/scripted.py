@@ -71,10 +71,10 @@ def stop(text: str) -> Reply:
 def start(
     mode: Mode = Mode.ACTIVE, sample: Sample | None = None, model: ModelConfig = MODEL
 ) -> LiveEpisode:
-    return start_episode(sample or SAMPLE, mode, episode_rules(mode, model), decoy=DECOY)
+    return start_episode(sample or SAMPLE, mode, episode_rules(mode, model), distractor=DECOY)
 
 
-def play(
+def run(
     replies: Sequence[str | Reply],
     mode: Mode = Mode.ACTIVE,
     sample: Sample | None = None,

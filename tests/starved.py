@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from active_perception_r1.cli import main
-from active_perception_r1.data.files import sha256_of
+from active_perception_r1.storage.files import sha256_of
 
 
 def contents() -> dict[str, str]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from active_perception_r1.envs.zoom_simulator import is_redundant
-from active_perception_r1.geometry import Box
+from active_perception_r1.geometry import Box, is_redundant
 from active_perception_r1.records import Evidence, Step, ToolStatus
 
 unit = st.floats(0.0, 1.0, allow_nan=False, width=32)

@@ -166,7 +166,9 @@ def test_a_file_that_cannot_grow_is_named_and_nothing_half_written_is_left(tmp_p
 
 
 def test_a_score_without_its_model_is_refused_by_the_parser() -> None:
-    done = run("leaderboard", "--study=s", "--base-of={}", "--output=o", "--scores", "a=b.parquet")
+    done = run(
+        "leaderboard", "--study=s", "--started-from={}", "--output=o", "--scores", "a=b.parquet"
+    )
     assert done.returncode == 2
     assert "'a=b.parquet' is not MODEL/MODE=FILE" in done.stderr
 

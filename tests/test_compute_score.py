@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from active_perception_r1.records import Episode, Sample
 from active_perception_r1.rewards.active_vision_reward import compute_score, episode_reward
-from tests.scripted import AWAY, ZOOM, make_sample, play
+from tests.scripted import AWAY, ZOOM, make_sample, run
 
 ANSWER = "<answer>42</answer>"
 EVIDENCE = [{"label": "answer", "box": [0.55, 0.55, 0.7, 0.65], "weight": 1.0}]
@@ -34,7 +34,7 @@ def executed(episode: Episode, sample: Sample) -> dict[str, Any]:
 @given(st.lists(st.sampled_from([ZOOM, AWAY, "<zoom_roi/>", "hm", ANSWER, ZOOM + ANSWER])))
 def test_an_executed_trace_scores_exactly_as_its_episode(script: list[str]) -> None:
     sample = make_sample()
-    episode = play([*script, ANSWER, ANSWER, ANSWER, ANSWER], sample=sample)
+    episode = run([*script, ANSWER, ANSWER, ANSWER, ANSWER], sample=sample)
     result = compute_score("demo", "ignored", "42", executed(episode, sample))
     reward = episode_reward(episode, sample)
     assert result["score"] == reward.score
@@ -45,7 +45,7 @@ def test_an_executed_trace_scores_exactly_as_its_episode(script: list[str]) -> N
 @pytest.mark.parametrize("wrap", [lambda x: x, json.dumps, lambda x: np.array(x, dtype=object)])
 def test_lists_arrays_and_json_mean_the_same(wrap: Any) -> None:
     sample = make_sample()
-    episode = play([ZOOM, ANSWER], sample=sample)
+    episode = run([ZOOM, ANSWER], sample=sample)
     info = executed(episode, sample)
     plain = compute_score("demo", "", ["41", "42"], info)
     info |= {name: wrap(info[name]) for name in ("tool_trace", "evidence")}

@@ -12,8 +12,8 @@ import pytest
 
 from active_perception_r1.cli import main
 from active_perception_r1.envs.zoom_simulator import ViewRules
-from active_perception_r1.scoring.derivation import derivation
 from active_perception_r1.scoring.diagnosis import Diagnosis, diagnose
+from active_perception_r1.scoring.explain import derivation
 
 VIEW = ViewRules(max_pixels=10_000)  # a page of 1000 x 1000 is shown at a tenth of its size
 

@@ -16,7 +16,7 @@ from active_perception_r1.records import Episode, Evidence, Mode, ToolStatus
 from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import FinishReason, Reply, request_id
 from active_perception_r1.utils.trace_parser import SYNTAXES, Frame, parse_actions
-from tests.scripted import AWAY, MODEL, ZOOM, make_sample, play, start, stop, text_of
+from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start, stop, text_of
 
 ANSWER = "<answer>42</answer>"
 BAD = "<zoom_roi x0=0.1/>"
@@ -52,7 +52,7 @@ TOOL_MODES = [Mode.ACTIVE, Mode.STRICT_ZOOM, Mode.BLANK_CROP, Mode.SHUFFLED_CROP
 def test_how_an_episode_ends(
     mode: Mode, replies: list[str], status: ToolStatus, answer: str | None
 ) -> None:
-    episode = play(replies, mode)
+    episode = run(replies, mode)
     assert episode.tool_status is status
     assert episode.answer == answer
     assert len(episode.turns) == len(replies)
@@ -60,19 +60,19 @@ def test_how_an_episode_ends(
 
 @pytest.mark.parametrize("mode", TOOL_MODES)
 def test_an_answer_beside_a_zoom_does_not_count(mode: Mode) -> None:
-    episode = play([ANSWER + ZOOM + ANSWER, "<answer>7</answer>"], mode)
+    episode = run([ANSWER + ZOOM + ANSWER, "<answer>7</answer>"], mode)
     assert episode.answer == "7"
 
 
 def test_a_reply_cut_off_by_the_token_limit_never_counts() -> None:
     cut = Reply(ANSWER, FinishReason.LENGTH)
-    assert play([cut], Mode.BASELINE).tool_status is ToolStatus.TRUNCATED
-    assert play([cut], Mode.BASELINE).answer is None
-    assert play([Reply(ZOOM, FinishReason.LENGTH)], Mode.ACTIVE).steps == ()
+    assert run([cut], Mode.BASELINE).tool_status is ToolStatus.TRUNCATED
+    assert run([cut], Mode.BASELINE).answer is None
+    assert run([Reply(ZOOM, FinishReason.LENGTH)], Mode.ACTIVE).steps == ()
 
 
 def test_an_engine_error_ends_the_episode_as_one_and_never_as_an_answer() -> None:
-    episode = play([ZOOM, Reply(ANSWER, FinishReason.ERROR, error="gone")])
+    episode = run([ZOOM, Reply(ANSWER, FinishReason.ERROR, error="gone")])
     assert episode.tool_status is ToolStatus.BACKEND_ERROR
     assert episode.error == "gone"
     assert episode.answer is None
@@ -86,7 +86,7 @@ def test_regression_a_crop_is_credited_only_once_the_model_was_shown_it() -> Non
     (step,) = live.record("m", "r", 0).steps
     assert step.executed is not None
     assert not step.shown
-    assert play([ZOOM, ANSWER]).steps[0].shown
+    assert run([ZOOM, ANSWER]).steps[0].shown
 
 
 def test_every_call_of_a_turn_is_carried_out_in_order_up_to_the_limit() -> None:
@@ -105,13 +105,13 @@ def test_every_call_of_a_turn_is_carried_out_in_order_up_to_the_limit() -> None:
 
 
 def test_a_zoom_in_the_last_turn_is_over_the_limit_since_nobody_would_see_it() -> None:
-    episode = play([BAD, BAD, BAD, ZOOM])
+    episode = run([BAD, BAD, BAD, ZOOM])
     assert episode.steps[-1].status is ToolStatus.ZOOM_LIMIT_REACHED
     assert episode.steps[-1].executed is None
 
 
 def test_repeats_are_marked_redundant() -> None:
-    episode = play([ZOOM, ZOOM, ANSWER])
+    episode = run([ZOOM, ZOOM, ANSWER])
     assert [step.redundant for step in episode.steps] == [False, True]
 
 
@@ -182,7 +182,7 @@ def prompts(mode: Mode, sample, script: Sequence[str]) -> list[str]:  # type: ig
 @pytest.mark.parametrize("mode", TOOL_MODES)
 @given(st.lists(st.sampled_from([ZOOM, AWAY, BAD, OUTSIDE, ANSWER, "hm", ZOOM + AWAY]), min_size=4))
 def test_whatever_the_model_says_the_rules_hold(mode: Mode, script: list[str]) -> None:
-    episode = play([*script, ANSWER, ANSWER], mode)
+    episode = run([*script, ANSWER, ANSWER], mode)
     executed = [step for step in episode.steps if step.executed is not None]
     assert len(episode.turns) <= MODEL.max_turns
     assert len(executed) <= MODEL.max_zooms
@@ -225,8 +225,8 @@ def test_the_driver_keeps_places_filled_and_yields_each_episode_once() -> None:
 
     rules = episode_rules(Mode.ACTIVE, MODEL)
     drawn = (start_episode(make_sample(i), Mode.ACTIVE, rules) for i in range(7))
-    waves = run_episodes(drawn, generate, live=3)
-    done = [episode.sample_id for wave in waves for episode in wave]
+    batches = run_episodes(drawn, generate, live=3)
+    done = [episode.sample_id for batch in batches for episode in batch]
     assert sorted(done) == [f"sample-{i}" for i in range(7)]
     assert lengths == [3, 3, 3, 3, 1, 1]
 

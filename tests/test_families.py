@@ -19,7 +19,7 @@ from active_perception_r1.config import (
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.errors import BackendError
-from active_perception_r1.models import player
+from active_perception_r1.models import runner
 from active_perception_r1.models.infer import infer
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.modes import MODES
@@ -76,7 +76,7 @@ def test_a_family_goes_from_slice_to_score_in_every_mode(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(player, "load_backend", lambda settings: backend)
+    monkeypatch.setattr(runner, "load_backend", lambda settings: backend)
     for mode in Mode:
         output = tmp_path / f"{mode}.jsonl"
         infer(slice_path, "stand-in", entry, mode, output, tmp_path / "partial")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from active_perception_r1.runtime.fingerprint import (
+from active_perception_r1.storage.fingerprint import (
     code_fingerprint,
     folder_fingerprint,
     import_closure,
@@ -47,7 +47,7 @@ def of_stage(source: Path) -> str:
     """In a new process, since syntax trees are remembered within one."""
     program = (
         "import sys; from pathlib import Path;"
-        "from active_perception_r1.runtime.fingerprint import code_fingerprint;"
+        "from active_perception_r1.storage.fingerprint import code_fingerprint;"
         "print(code_fingerprint('stage', (), 'app', Path(sys.argv[1])))"
     )
     command = [sys.executable, "-c", program, str(source)]

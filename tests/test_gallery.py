@@ -42,7 +42,7 @@ def test_equal_pictures_are_stored_once(gallery: Data) -> None:
 
 
 def test_what_is_shown_is_checked_against_what_was_recorded(gallery: Data) -> None:
-    """Crops of the second sample were shuffled with another decoy than the slice gives it."""
+    """Crops of the second sample were shuffled with another distractor than the slice gives it."""
     inexact = {
         (e["sample"], MODES[e["entry"] % len(MODES)]) for e in gallery["episodes"] if not e["exact"]
     }

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from active_perception_r1.config import LocalTraining, ModelConfig
-from active_perception_r1.data.files import sha256_of
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.records import Mode, Sample
+from active_perception_r1.storage.files import sha256_of
 from active_perception_r1.training.grpo import (
     GrpoTrainer,
     group_advantages,

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from active_perception_r1.config import ModelConfig
-from active_perception_r1.data.decoys import with_decoys
+from active_perception_r1.data.distractors import with_distractors
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError, DataError
-from active_perception_r1.models import player
+from active_perception_r1.models import runner
 from active_perception_r1.models.infer import MIN_STREAK, infer
 from active_perception_r1.records import Episode, Mode, ToolStatus
-from active_perception_r1.runtime.resume import retry_file
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
+from active_perception_r1.storage.journal import retry_file
 from tests.scripted import MODEL, ZOOM, make_sample, stop
 
 SLICE = [make_sample(i) for i in range(10)]
@@ -48,7 +48,7 @@ class Scripted:
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     scripted = Scripted()
-    monkeypatch.setattr(player, "load_backend", lambda settings: scripted)
+    monkeypatch.setattr(runner, "load_backend", lambda settings: scripted)
     return scripted
 
 
@@ -63,7 +63,7 @@ def run(
     slice_path: Path, mode: Mode = Mode.ACTIVE, model: ModelConfig = MODEL, name: str = "out"
 ) -> list[Episode]:
     output = slice_path.parent / f"{name}.jsonl"
-    model = model.model_copy(update={"live_episodes": 3})
+    model = model.model_copy(update={"max_concurrent_episodes": 3})
     infer(slice_path, "scripted", model, mode, output, slice_path.parent / f"{name}.partial")
     return [Episode.from_json(line) for line in output.read_text().splitlines()]
 
@@ -160,7 +160,7 @@ def test_a_page_that_cannot_be_decoded_costs_its_own_sample_only(
     assert failed.tool_status is ToolStatus.DATA_ERROR
     assert failed.error.startswith("image cannot be decoded: ")
     assert Episode.from_json(failed.to_json()) == failed
-    # Nothing would come of playing it again.
+    # Nothing would come of running it again.
     assert not retry_file(slice_path.parent / "out.partial").exists()
     others = {e.tool_status for e in episodes if e.sample_id not in ("sample-3", "sample-4")}
     assert ToolStatus.DATA_ERROR not in others
@@ -169,8 +169,8 @@ def test_a_page_that_cannot_be_decoded_costs_its_own_sample_only(
 def test_decoys_come_from_another_page() -> None:
     pages = ["a", "a", "b", "c", "c", "c"]
     samples = [make_sample(i, doc_id=page) for i, page in enumerate(pages)]
-    pairs = list(with_decoys(iter(samples)))
+    pairs = list(with_distractors(iter(samples)))
     assert [sample for sample, _ in pairs] == samples
-    assert all(sample.doc_id != decoy.doc_id for sample, decoy in pairs)
+    assert all(sample.doc_id != distractor.doc_id for sample, distractor in pairs)
     with pytest.raises(DataError, match="at least two pages"):
-        list(with_decoys(iter(samples[:2])))
+        list(with_distractors(iter(samples[:2])))

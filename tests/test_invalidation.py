@@ -236,7 +236,7 @@ def test_edits_that_change_no_result_rerun_nothing(finished: Workflow, tmp_path:
         "    priority: 2\n    threads: 2\n",
     )
     config = moved.config
-    config["models"]["tiny"] |= {"batch_size": 3, "live_episodes": 5}
+    config["models"]["tiny"] |= {"batch_size": 3, "max_concurrent_episodes": 5}
     config["models"]["other"] = config["models"]["tiny"]
     config["studies"]["other"] = config["studies"]["small"]
     config["training"]["tiny+grpo"]["save_every"] = 3

@@ -55,9 +55,9 @@ def write(folder: Path, tables: Mapping[tuple[str, str], pd.DataFrame]) -> dict[
 def rows_of(
     folder: Path,
     tables: Mapping[tuple[str, str], pd.DataFrame],
-    base_of: Mapping[str, str] | None = None,
+    started_from: Mapping[str, str] | None = None,
 ) -> Rows:
-    rows = leaderboard(write(folder, tables), folder, "demo", base_of or {})
+    rows = leaderboard(write(folder, tables), folder, "demo", started_from or {})
     return {(row["model"], row["mode"]): row for row in rows}
 
 
@@ -115,10 +115,10 @@ class TestNumbers:
             ("m+grpo", "baseline"): a_table([False] * 12),
         }
         rows = rows_of(tmp_path, tables, {"m+grpo": "m"})
-        assert rows["m+grpo", "active"]["delta_base"] == 1.0
-        assert rows["m+grpo", "active"]["p_base"] == pytest.approx(2 / 2**12, rel=1e-5)
-        assert rows["m+grpo", "baseline"]["delta_base"] is None  # the base has no such row
-        assert rows["m", "active"]["delta_base"] is None
+        assert rows["m+grpo", "active"]["delta_vs_start"] == 1.0
+        assert rows["m+grpo", "active"]["p_vs_start"] == pytest.approx(2 / 2**12, rel=1e-5)
+        assert rows["m+grpo", "baseline"]["delta_vs_start"] is None  # the base has no such row
+        assert rows["m", "active"]["delta_vs_start"] is None
 
     def test_p_values_are_adjusted_for_all_tests_of_the_leaderboard(self, tmp_path: Path) -> None:
         tables = {

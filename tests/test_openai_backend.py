@@ -205,18 +205,18 @@ def test_a_server_that_dies_loses_nothing_and_the_next_run_goes_on(
 ) -> None:
     slice_path, output = tmp_path / "slice.parquet", tmp_path / "active.jsonl"
     write_samples(slice_path, [make_sample(i) for i in range(80)])
-    settings = entry(server, retries=0).model_copy(update={"live_episodes": 16})
+    settings = entry(server, retries=0).model_copy(update={"max_concurrent_episodes": 16})
 
-    def play() -> None:
+    def run() -> None:
         infer(slice_path, "served", settings, Mode.BASELINE, output, tmp_path / "partial")
 
     server.script = ["ok"] * 20 + ["cut"] * 100
     with pytest.raises(BackendError, match="the engine is gone"):
-        play()
+        run()
     assert not output.exists()
     server.script.clear()
     asked = len(server.received)
-    play()
+    run()
     assert len(server.received) - asked == 80 - 20
     episodes = [Episode.from_json(line) for line in output.read_text().splitlines()]
     assert [episode.sample_id for episode in episodes] == [make_sample(i).id for i in range(80)]

@@ -231,7 +231,7 @@ def test_a_row_is_reproduced_within_the_tolerance(case: str, tmp_path: Path) -> 
 def test_a_model_trained_in_the_run_may_differ_as_its_intervals_do(
     accuracy: float, exit_code: int, tmp_path: Path
 ) -> None:
-    before, after = row(0.5, delta_base=0.1), row(accuracy, delta_base=0.3)
+    before, after = row(0.5, delta_vs_start=0.1), row(accuracy, delta_vs_start=0.3)
     assert compare(tmp_path, before, after) == exit_code
 
 

@@ -13,18 +13,18 @@ import pytest
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Evidence
-from active_perception_r1.report.endings import endings
 from active_perception_r1.report.leaderboard_page import leaderboard_page
-from active_perception_r1.report.reward_parts import reward_parts
+from active_perception_r1.report.reward_terms import reward_parts
+from active_perception_r1.report.termination_status import endings
 from active_perception_r1.report.zoom_map import shares, zoom_map
-from tests.scripted import AWAY, EVIDENCE, ZOOM, make_sample, play
+from tests.scripted import AWAY, EVIDENCE, ZOOM, make_sample, run
 
 ANSWER = "<answer>42</answer>"
 
 
 def row(model: str, **others: Any) -> dict[str, Any]:
     numbers = dict.fromkeys(
-        "ci_low ci_high delta_baseline p_holm delta_base p_base_holm anls crop_usage"
+        "ci_low ci_high delta_baseline p_holm delta_vs_start p_vs_start_holm anls crop_usage"
         " mean_coverage reward".split()
     )
     status = {"answered": 8, "no_answer": 2}
@@ -65,7 +65,10 @@ def test_the_table_shows_hostile_names_as_text(tmp_path: Path) -> None:
 
 def test_the_table_says_how_sure_a_difference_is(tmp_path: Path) -> None:
     source, output = tmp_path / "leaderboard.json", tmp_path / "page.html"
-    sure, unsure = {"delta_baseline": 0.5, "p_holm": 1e-9}, {"delta_base": -0.1, "p_base_holm": 0.4}
+    sure, unsure = (
+        {"delta_baseline": 0.5, "p_holm": 1e-9},
+        {"delta_vs_start": -0.1, "p_vs_start_holm": 0.4},
+    )
     source.write_text(json.dumps([row("m", **sure, **unsure)]))
     leaderboard_page(source, output)
     cells = output.read_text()
@@ -86,7 +89,7 @@ def test_parts_of_the_reward_that_a_run_has_are_drawn(tmp_path: Path) -> None:
 
 def test_a_crop_on_the_evidence_lights_up_the_middle_of_the_map(tmp_path: Path) -> None:
     path = tmp_path / "active.jsonl"
-    path.write_text("".join(play([call, ANSWER]).to_json() + "\n" for call in (ZOOM, AWAY)))
+    path.write_text("".join(run([call, ANSWER]).to_json() + "\n" for call in (ZOOM, AWAY)))
     map_, crops = shares(path, {"sample-0": [EVIDENCE[0].box]})
     middle = len(map_) // 2
     assert crops == 2
@@ -97,8 +100,8 @@ def test_a_crop_on_the_evidence_lights_up_the_middle_of_the_map(tmp_path: Path) 
 
 def test_the_nearest_of_several_boxes_is_the_middle(tmp_path: Path) -> None:
     path = tmp_path / "active.jsonl"
-    path.write_text(play([AWAY, ANSWER]).to_json() + "\n")
-    near = Evidence("answer", play([AWAY, ANSWER]).steps[0].executed)  # type: ignore[arg-type]
+    path.write_text(run([AWAY, ANSWER]).to_json() + "\n")
+    near = Evidence("answer", run([AWAY, ANSWER]).steps[0].executed)  # type: ignore[arg-type]
     map_, _ = shares(path, {"sample-0": [EVIDENCE[0].box, near.box]})
     assert map_[len(map_) // 2, len(map_) // 2] == 1
 
@@ -106,7 +109,7 @@ def test_the_nearest_of_several_boxes_is_the_middle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("models", [1, 5, 8])
 def test_every_model_has_a_map(models: int, tmp_path: Path) -> None:
     path, slice_file = tmp_path / "active.jsonl", tmp_path / "slice.parquet"
-    path.write_text(play([ZOOM, ANSWER]).to_json() + "\n")
+    path.write_text(run([ZOOM, ANSWER]).to_json() + "\n")
     write_samples(slice_file, [make_sample()])
     output = tmp_path / "map.svg"
     zoom_map({f"model-{i}": path for i in range(models)}, slice_file, output)
@@ -115,7 +118,7 @@ def test_every_model_has_a_map(models: int, tmp_path: Path) -> None:
 
 def test_without_evidence_there_is_no_map_but_a_note(tmp_path: Path) -> None:
     path, slice_file = tmp_path / "active.jsonl", tmp_path / "slice.parquet"
-    path.write_text(play([ZOOM, ANSWER]).to_json() + "\n")
+    path.write_text(run([ZOOM, ANSWER]).to_json() + "\n")
     write_samples(slice_file, [make_sample(evidence=())])
     zoom_map({"m": path}, slice_file, tmp_path / "map.svg")
     assert any("No sample has known evidence" in text for text in texts(tmp_path / "map.svg"))

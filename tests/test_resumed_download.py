@@ -11,11 +11,11 @@ import pytest
 
 from active_perception_r1.config import ParquetDataset, SyntheticDataset
 from active_perception_r1.data import docvqa, sources
-from active_perception_r1.data.sources import ROWS_PER_PART, download
+from active_perception_r1.data.sources import ROWS_PER_CHUNK, download
 from active_perception_r1.errors import DataError
 from tests.docvqa_files import docvqa_row, png, write_rows
 
-ROWS = 2 * ROWS_PER_PART + 5
+ROWS = 2 * ROWS_PER_CHUNK + 5
 PAGES = SyntheticDataset(source="synthetic", seed=3, questions={"test": ROWS})
 
 # The command, which kills itself in the given call, counted from 1, of a function of `sources`.
@@ -49,8 +49,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("name", "call", "saved"),
     [
-        ("render_page", ROWS_PER_PART + 1, ROWS_PER_PART),
-        ("render_page", ROWS, 2 * ROWS_PER_PART),
+        ("render_page", ROWS_PER_CHUNK + 1, ROWS_PER_CHUNK),
+        ("render_page", ROWS, 2 * ROWS_PER_CHUNK),
         ("_join", 1, ROWS),
         ("sha256_of", 1, ROWS),  # The rows are all written; what is known about them is not.
     ],

@@ -16,7 +16,7 @@ from active_perception_r1.rewards.active_vision_reward import (
     episode_reward,
     trace_reward,
 )
-from tests.scripted import AWAY, ZOOM, make_sample, play
+from tests.scripted import AWAY, ZOOM, make_sample, run
 from tests.strategies import boxes, evidence_sets, refusals, traces, zoom_step
 
 TARGET = (Evidence("answer", Box(0.4, 0.4, 0.5, 0.45)),)
@@ -136,12 +136,12 @@ def test_a_zoom_onto_any_alternative_counts_fully() -> None:
 
 def test_an_episode_is_rewarded_for_what_it_did() -> None:
     sample = make_sample()
-    hit = episode_reward(play([ZOOM, "<answer> 42 </answer>"]), sample)
-    miss = episode_reward(play([AWAY, "<answer>41</answer>"]), sample)
+    hit = episode_reward(run([ZOOM, "<answer> 42 </answer>"]), sample)
+    miss = episode_reward(run([AWAY, "<answer>41</answer>"]), sample)
     assert (hit.correct, hit.coverage, hit.shown, hit.relevant) == (True, 1, 1, 1)
     assert hit.score == pytest.approx(1.35)
     assert (miss.correct, miss.coverage, miss.score) == (False, 0, 0)
-    refused = episode_reward(play(["<answer>42</answer>"], Mode.STRICT_ZOOM), sample)
+    refused = episode_reward(run(["<answer>42</answer>"], Mode.STRICT_ZOOM), sample)
     assert not refused.correct
 
 

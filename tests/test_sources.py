@@ -18,11 +18,12 @@ from PIL import Image
 
 from active_perception_r1.config import HubDataset, ParquetDataset, SyntheticDataset
 from active_perception_r1.data.boxes import BoxSurvey, page_boxes
-from active_perception_r1.data.docvqa import SCHEMA, read_rows
+from active_perception_r1.data.docvqa import SCHEMA
 from active_perception_r1.data.hub import open_hub
 from active_perception_r1.data.sources import download
 from active_perception_r1.data.synthetic import LAYOUTS
 from active_perception_r1.errors import DataError
+from active_perception_r1.storage.rows import read_rows
 from tests.docvqa_files import docvqa_row, png, write_rows
 
 SYNTHETIC = SyntheticDataset(source="synthetic", seed=3, questions={"train": 15, "test": 12})
@@ -118,9 +119,9 @@ class TestParquetFiles:
     def test_rows_can_be_read_from_any_on(self, tmp_path: Path) -> None:
         table = pa.Table.from_pylist([docvqa_row(f"q{i}") for i in range(20)])
         pq.write_table(table, tmp_path / "all.parquet", row_group_size=9)
-        rows = list(read_rows(tmp_path / "all.parquet"))
+        rows = list(read_rows(tmp_path / "all.parquet", SCHEMA.names))
         for start in range(22):
-            assert list(read_rows(tmp_path / "all.parquet", start)) == rows[start:]
+            assert list(read_rows(tmp_path / "all.parquet", SCHEMA.names, start)) == rows[start:]
 
     def test_one_file_serves_every_split_and_a_folder_holds_one_for_each(
         self, tmp_path: Path

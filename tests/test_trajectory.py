@@ -10,7 +10,13 @@ import pytest
 from PIL import Image
 
 from active_perception_r1.records import ToolStatus
-from active_perception_r1.rollout.trajectory import Budget, Completion, Tokens, Trajectory, play
+from active_perception_r1.rollout.trajectory import (
+    Budget,
+    Completion,
+    Tokens,
+    Trajectory,
+    run_dialogue,
+)
 from active_perception_r1.sim.messages import Message, Request
 from tests.scripted import AWAY, ZOOM, start
 
@@ -67,8 +73,8 @@ def extended(tokens: Tokens, added: Sequence[int], mark: int, log_probs: Sequenc
     )
 
 
-def played(dialogue: ScriptedDialogue, budget: Budget = AMPLE) -> Trajectory:
-    return asyncio.run(play(start(), dialogue, budget, "scripted", "r0"))
+def run(dialogue: ScriptedDialogue, budget: Budget = AMPLE) -> Trajectory:
+    return asyncio.run(run_dialogue(start(), dialogue, budget, "scripted", "r0"))
 
 
 def images_in(ids: Sequence[int]) -> int:
@@ -78,12 +84,12 @@ def images_in(ids: Sequence[int]) -> int:
 
 def observation(images: int) -> int:
     """Tokens of what is shown after a zoom, the opening of the next reply included."""
-    found = played(ScriptedDialogue(ZOOM, "<answer>42</answer>"))
+    found = run(ScriptedDialogue(ZOOM, "<answer>42</answer>"))
     return found.mask.count(0) - (1 - images) * SPAN
 
 
 def test_what_the_policy_wrote_is_marked_and_nothing_else() -> None:
-    found = played(ScriptedDialogue(ZOOM, "<answer>42</answer>"))
+    found = run(ScriptedDialogue(ZOOM, "<answer>42</answer>"))
     written = [token for token, mark in zip(found.response, found.mask, strict=True) if mark]
     assert ScriptedDialogue().decode(written) == ZOOM + "<answer>42</answer>"
     assert written.count(END) == 2
@@ -94,7 +100,7 @@ def test_what_the_policy_wrote_is_marked_and_nothing_else() -> None:
 
 def test_a_crop_is_put_in_front_of_the_policy_and_counts_once_it_was_answered() -> None:
     dialogue = ScriptedDialogue(ZOOM, "<answer>42</answer>")
-    found = played(dialogue)
+    found = run(dialogue)
     (first_ids, first_images, _), (second_ids, second_images, _) = dialogue.asked
     assert (len(first_images), len(second_images)) == (1, 2)
     assert images_in(first_ids) == 1
@@ -106,7 +112,7 @@ def test_a_crop_is_put_in_front_of_the_policy_and_counts_once_it_was_answered() 
 
 def test_every_prompt_begins_with_the_tokens_before_it() -> None:
     dialogue = ScriptedDialogue(ZOOM, AWAY, "<answer>42</answer>")
-    found = played(dialogue)
+    found = run(dialogue)
     prompts = [ids for ids, _, _ in dialogue.asked]
     for shorter, longer in itertools.pairwise(prompts):
         assert longer[: len(shorter)] == shorter
@@ -117,7 +123,7 @@ def test_an_observation_that_would_not_fit_is_not_begun_and_its_crop_does_not_co
     reply = len(ZOOM) + 1
     tight = Budget(reply=100, response=reply + observation(images=1))
     dialogue = ScriptedDialogue(ZOOM, "<answer>42</answer>")
-    found = played(dialogue, tight)
+    found = run(dialogue, tight)
     assert len(dialogue.asked) == 1
     assert found.over_long
     assert images_in(found.prompt + found.response) == len(found.images) == 1
@@ -128,7 +134,7 @@ def test_an_observation_that_would_not_fit_is_not_begun_and_its_crop_does_not_co
 def test_an_observation_that_leaves_one_token_is_begun() -> None:
     room = Budget(reply=100, response=len(ZOOM) + 1 + observation(images=1) + 1)
     dialogue = ScriptedDialogue(ZOOM, "<answer>42</answer>")
-    found = played(dialogue, room)
+    found = run(dialogue, room)
     assert dialogue.asked[1][2] == 1
     assert len(found.response) == room.response
     assert images_in(found.prompt + found.response) == len(found.images) == 2
@@ -137,7 +143,7 @@ def test_an_observation_that_leaves_one_token_is_begun() -> None:
 @pytest.mark.parametrize("response", range(1, 240, 7))
 def test_no_budget_cuts_an_image_or_is_exceeded(response: int) -> None:
     replies = (ZOOM, AWAY, "<answer>42</answer>")
-    found = played(ScriptedDialogue(*replies), Budget(reply=60, response=response))
+    found = run(ScriptedDialogue(*replies), Budget(reply=60, response=response))
     assert len(found.response) == len(found.mask) == len(found.log_probs) <= response
     assert images_in(found.prompt + found.response) == len(found.images)
     assert sum(step.shown for step in found.episode.steps) == len(found.images) - 1
@@ -146,18 +152,18 @@ def test_no_budget_cuts_an_image_or_is_exceeded(response: int) -> None:
 
 
 def test_a_rollout_that_its_budget_ended_is_masked_not_punished() -> None:
-    found = played(ScriptedDialogue("<answer>42"), Budget(reply=100, response=5))
+    found = run(ScriptedDialogue("<answer>42"), Budget(reply=100, response=5))
     assert found.over_long
     assert found.mask == [0] * 5
 
 
 def test_a_reply_that_is_too_long_by_itself_is_the_policys_fault() -> None:
-    found = played(ScriptedDialogue("<answer>42</answer>"), Budget(reply=5, response=400))
+    found = run(ScriptedDialogue("<answer>42</answer>"), Budget(reply=5, response=400))
     assert not found.over_long
     assert found.mask == [1] * 5
     assert found.episode.tool_status is ToolStatus.TRUNCATED
 
 
 def test_weights_are_those_of_the_first_reply_to_the_last() -> None:
-    found = played(ScriptedDialogue(ZOOM, "<answer>42</answer>"))
+    found = run(ScriptedDialogue(ZOOM, "<answer>42</answer>"))
     assert found.extra == {"min_global_steps": 1, "max_global_steps": 2}

@@ -17,7 +17,7 @@ from active_perception_r1.rewards.active_vision_reward import episode_reward
 from active_perception_r1.rollout.episode_reward import compute_score
 from active_perception_r1.training.verl_data import write_verl_data
 from active_perception_r1.training.verl_metrics import step_metrics
-from tests.scripted import AWAY, MODEL, ZOOM, make_sample, play, start
+from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start
 
 SAMPLES = [make_sample(number) for number in range(3)]
 
@@ -56,7 +56,7 @@ def test_a_row_finds_its_page_and_its_truth(rows: list[dict[str, Any]]) -> None:
 def test_verl_pays_what_the_local_engine_pays(
     rows: list[dict[str, Any]], tmp_path: Path, replies: list[str]
 ) -> None:
-    episode = play(replies, sample=SAMPLES[0])
+    episode = run(replies, sample=SAMPLES[0])
     info = rows[0]["extra_info"] | {
         "policy_turns": [turn.text for turn in episode.turns],
         "tool_trace": json.dumps([asdict(step) for step in episode.steps]),

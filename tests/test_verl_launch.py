@@ -209,30 +209,30 @@ def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
 
 # Ending.
 
-# Stands in for verl's trainer: plays a run of 3 steps as the variable VERL_PLAYS says.
+# Stands in for verl's trainer: runs a run of 3 steps as the variable VERL_PLAYS says.
 STAND_IN = """
 import json, os, sys, time
 from pathlib import Path
 told = dict(argument.split("=", 1) for argument in sys.argv[1:])
 log = Path(told["+ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH"])
 episodes = Path(told["+reward.custom_reward_function.reward_kwargs.episodes"])
-plays = os.environ["VERL_PLAYS"]
+runs = os.environ["VERL_PLAYS"]
 Path(os.environ["VERL_PID"]).write_text(str(os.getpid()))
 fine = {"actor/lr": 1e-6, "actor/loss": 0.1, "actor/grad_norm": 0.1,
         "training/rollout_actor_probs_pearson_corr": 0.999}
 parts = ["process_reward", "visual_perception_reward", "fault_penalty", "acc",
          "best_region_coverage", "over_long", "image_count"]
-for step in range(1, 2 if plays == "stops early" else 4):
-    zooms = 0 if plays == "no zoom" else 1
+for step in range(1, 2 if runs == "stops early" else 4):
+    zooms = 0 if runs == "no zoom" else 1
     rows = [{"id": "q", "score": s, "valid_zoom_count": zooms, **dict.fromkeys(parts, 0.5)}
             for s in (0.0, 1.0)]
-    if plays != "no episodes":
+    if runs != "no episodes":
         (episodes / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows))
     with log.open("a") as file:
         file.write(json.dumps({"step": step, "data": fine}) + "\\n")
-if plays == "crash":
+if runs == "crash":
     sys.exit("CUDA out of memory")
-if plays != "stops early":
+if runs != "stops early":
     time.sleep(600)
 """
 
@@ -260,7 +260,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("plays", "message"),
+    ("runs", "message"),
     [
         ("no zoom", "error: step 2: zooming has collapsed for 2 steps: "),
         ("no episodes", "1.jsonl: the reward wrote no episode of step 1; "),
@@ -269,19 +269,19 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ],
 )
 def test_a_run_that_goes_wrong_ends_the_command_with_its_reason(
-    plays: str,
+    runs: str,
     message: str,
     trainer: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("VERL_PLAYS", plays)
+    monkeypatch.setenv("VERL_PLAYS", runs)
     assert main(trainer) == 1
     heard = capsys.readouterr().err
     assert message in heard
     assert "Traceback" not in heard
-    if plays == "crash":
+    if runs == "crash":
         assert heard.splitlines()[-1] == "CUDA out of memory"  # The end of verl's own log.
     else:
         assert heard.splitlines()[-1].startswith("error: ")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from active_perception_r1.runtime.fingerprint import import_closure
+from active_perception_r1.storage.fingerprint import import_closure
 from tests.workflow import REPOSITORY, Workflow
 
 
@@ -147,7 +147,7 @@ def test_a_study_from_one_file_runs_through_to_a_leaderboard(
         for model in ("tiny", "tiny+grpo")
         for mode in ("baseline", "active", "strict_zoom")
     ]
-    assert rows[4]["p_base"] is not None  # It is compared with the model it was trained from.
+    assert rows[4]["p_vs_start"] is not None  # It is compared with the model it was trained from.
     steps = (results / "training" / "tiny+grpo" / "metrics.jsonl").read_text().splitlines()
     assert len(steps) == 3
     assert {path.name for path in (results / "report").iterdir()} == {
@@ -238,10 +238,10 @@ STAGES_OF_ENV = {
     "report": [
         "report.learning_curve",
         "report.accuracy",
-        "report.endings",
+        "report.termination_status",
         "report.headroom",
         "report.leaderboard_page",
-        "report.reward_parts",
+        "report.reward_terms",
         "report.zoom_map",
         "report.gallery",
         "report.provenance.pin",

@@ -20,13 +20,12 @@ from active_perception_r1.envs.zoom_simulator import (
     ViewRules,
     evidence_view,
     first_view,
-    is_redundant,
     open_page,
     to_rgb,
     zoom,
 )
 from active_perception_r1.errors import DataError
-from active_perception_r1.geometry import Box, coverage
+from active_perception_r1.geometry import Box, coverage, is_redundant
 from active_perception_r1.records import ToolStatus
 from tests.strategies import boxes
 

@@ -20,7 +20,6 @@ from active_perception_r1.config import (
     parse_section,
     undefined,
 )
-from active_perception_r1.data.files import atomic, write_json
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.errors import UserError
@@ -31,6 +30,7 @@ from active_perception_r1.runtime.lease import lease
 from active_perception_r1.scoring.leaderboard import leaderboard
 from active_perception_r1.scoring.score import score
 from active_perception_r1.scoring.tables import as_markdown, as_text
+from active_perception_r1.storage.files import atomic, write_json
 
 MAX_ERROR_SHARE = 0.05  # As a study's default.
 STRATEGIES = {"default": Mode.ACTIVE, "strict_zoom": Mode.STRICT_ZOOM}
@@ -65,7 +65,7 @@ class BenchmarkSettings:
 
 
 def benchmark(settings: BenchmarkSettings, output: Path) -> None:
-    """Play baseline, active and oracle; write `output`/benchmark.json and .md and print the table.
+    """Run baseline, active and oracle; write `output`/benchmark.json and .md and print the table.
 
     What the stages write is kept in `output`/stages.
 
@@ -77,7 +77,7 @@ def benchmark(settings: BenchmarkSettings, output: Path) -> None:
     slice_path = _draw(settings, stages)
     with lease(model.gpus, _policy(settings), f"benchmark {settings.model_id}"):
         scores = _play(settings, model, slice_path, stages)
-    rows = leaderboard(scores, stages, settings.model_id, base_of={})
+    rows = leaderboard(scores, stages, settings.model_id, started_from={})
     run = {**asdict(settings), "config": str(settings.config)}
     report = {"run": run, "model": model.model_dump(mode="json"), "rows": rows}
     write_json(output / "benchmark.json", report)

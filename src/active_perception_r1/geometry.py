@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+REDUNDANT_IOU = 0.8
+"""A crop this similar to an earlier one shows nothing new (as in InSight-doc)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,11 @@ def iou(a: Box, b: Box) -> float:
     common = _overlap(a, b)
     union = a.area + b.area - common
     return min(1.0, common / union) if union > 0 else 0.0
+
+
+def is_redundant(box: Box, earlier: Iterable[Box]) -> bool:
+    """Whether a crop of `box` shows what one of the earlier boxes has shown."""
+    return any(iou(box, other) >= REDUNDANT_IOU for other in earlier)
 
 
 def _overlap(a: Box, b: Box) -> float:

@@ -65,7 +65,7 @@ def decisive_rules(mode: Mode, model: ModelConfig) -> dict[str, Any]:
     """
     rules, evidence = episode_rules(mode, model), MODES[mode].shows_evidence
     decisive: dict[str, Any] = {"first": rules.prompts.first, "shows_evidence": evidence}
-    if not evidence:  # An oracle without evidence is not played.
+    if not evidence:  # An oracle without evidence is not run.
         decisive["first_view"] = asdict(rules.first_view)
     if evidence or rules.tool:
         decisive["crop"] = asdict(rules.crop)
@@ -82,12 +82,12 @@ def decisive_rules(mode: Mode, model: ModelConfig) -> dict[str, Any]:
 
 
 def start_episode(
-    sample: Sample, mode: Mode, rules: EpisodeRules, decoy: Sample | None = None
+    sample: Sample, mode: Mode, rules: EpisodeRules, distractor: Sample | None = None
 ) -> LiveEpisode:
     """An episode at its first request; one already finished where there is no oracle to show.
 
     Args:
-        decoy: a sample on another page, for `shuffled_crop`.
+        distractor: a sample on another page, for `shuffled_crop`.
 
     Raises:
         DataError: an image cannot be decoded.
@@ -98,7 +98,7 @@ def start_episode(
     else:
         opening = opening_view(sample.image, rules.first_view)
     shuffled = rules.crop_content is CropContent.SHUFFLED
-    other = open_page(decoy.image) if shuffled and decoy is not None else None
+    other = open_page(distractor.image) if shuffled and distractor is not None else None
     episode = LiveEpisode(sample.id, sample.question, page, opening, rules, other)
     if MODES[mode].shows_evidence and not sample.evidence:
         episode.abandon(ToolStatus.NO_EVIDENCE)

@@ -37,7 +37,7 @@ class CropContent(StrEnum):
 class ToolStatus(StrEnum):
     """What became of one zoom call (first group) or of a whole episode (all).
 
-    `no_evidence` is an oracle episode that could not be played, since nothing is known to show.
+    `no_evidence` is an oracle episode that could not be run, since nothing is known to show.
     """
 
     ZOOM_EXECUTED = "zoom_executed"

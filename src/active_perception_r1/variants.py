@@ -22,10 +22,10 @@ def first_view_pixels(name: str) -> int | None:
     return int(pixels) if pixels else None
 
 
-def base_model(name: str) -> str:
+def without_budget(name: str) -> str:
     """The name of the model that a variant is of.
 
-    >>> base_model("qwen@200704"), base_model("qwen")
+    >>> without_budget("qwen@200704"), without_budget("qwen")
     ('qwen', 'qwen')
     """
     return name.partition("@")[0]

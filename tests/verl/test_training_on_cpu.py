@@ -19,7 +19,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from active_perception_r1.data.files import sha256_of
+from active_perception_r1.storage.files import sha256_of
 from benchmarks.measuring import Figure, keep, spread
 from tests.verl.runs import ENVIRONMENT, MODEL, RUN, write_questions
 from tests.verl.tiny_qwen import build

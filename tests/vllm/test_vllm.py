@@ -20,7 +20,7 @@ from active_perception_r1.config import ModelConfig, SliceConfig, SyntheticDatas
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.errors import BackendError
-from active_perception_r1.models import player
+from active_perception_r1.models import runner
 from active_perception_r1.models.base import Backend
 from active_perception_r1.models.infer import infer
 from active_perception_r1.models.load import load_backend
@@ -51,11 +51,11 @@ def slice_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "slice.parquet"
 
 
-def play(backend: Backend, settings: ModelConfig, slice_path: Path, folder: Path) -> Texts:
+def run(backend: Backend, settings: ModelConfig, slice_path: Path, folder: Path) -> Texts:
     """What the model wrote, turn by turn, in every episode."""
     texts: Texts = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(player, "load_backend", lambda settings: backend)
+        patch.setattr(runner, "load_backend", lambda settings: backend)
         for mode in MODES:
             output = folder / f"{mode}.jsonl"
             infer(slice_path, "tiny", settings, mode, output, folder / "partial")
@@ -84,7 +84,7 @@ def figures() -> Iterator[list[Figure]]:
 def reference(slice_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Texts:
     settings = entry()
     folder = tmp_path_factory.mktemp("transformers")
-    texts = play(load_backend(settings), settings, slice_path, folder)
+    texts = run(load_backend(settings), settings, slice_path, folder)
     assert len(texts) == PAGES * len(MODES)
     assert sum(len(turns) for turns in texts.values()) > 1.4 * len(texts)  # it does zoom
     return texts
@@ -115,7 +115,7 @@ class TestEngineInThisProcess:
         figures: list[Figure],
     ) -> None:
         assert engine.revision == load_backend(entry()).revision
-        same = agreement(play(engine, settings, slice_path, tmp_path), reference)
+        same = agreement(run(engine, settings, slice_path, tmp_path), reference)
         figures.append(Figure("same episodes, in this process", same, bar=f">= {AGREEMENT}"))
         assert same >= AGREEMENT
 
@@ -180,7 +180,7 @@ class TestServer:
     ) -> None:
         client = {"base_url": server, "model": "tiny", "concurrency": 32}
         settings = entry(backend="openai", gpus=0, openai=client)
-        same = agreement(play(load_backend(settings), settings, slice_path, tmp_path), reference)
+        same = agreement(run(load_backend(settings), settings, slice_path, tmp_path), reference)
         note = f"{len(reference)} episodes"
         figures.append(Figure("same episodes, served", same, bar=f">= {AGREEMENT}", note=note))
         assert same >= AGREEMENT

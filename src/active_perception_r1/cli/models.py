@@ -31,7 +31,7 @@ def add_commands(commands: Commands) -> None:
     infer.add_argument("--mode", type=Mode, choices=list(Mode), required=True)
     add_path(infer, "--output", "predictions to write, one JSON line a question")
     add_path(infer, "--partial", "where finished episodes wait until all are done")
-    add_number(infer, "--cores", "processes that play, if transformers has no GPU", default=1)
+    add_number(infer, "--cores", "processes for episodes, if transformers has no GPU", default=1)
     add_gpu_sharing(infer)
 
     train = add_command(
@@ -137,7 +137,7 @@ def _run_train(command: argparse.Namespace) -> None:
 
 def _run_train_tiny(command: argparse.Namespace) -> None:
     from active_perception_r1.models.tiny.train import TrainSettings, train
-    from active_perception_r1.runtime.fingerprint import code_fingerprint
+    from active_perception_r1.storage.fingerprint import code_fingerprint
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     state = command.checkpoints / code_fingerprint("models.tiny.train")

@@ -38,13 +38,15 @@ def add_commands(commands: Commands) -> None:
     board = add_command(commands, "leaderboard", _run_leaderboard, "compare models and modes")
     add_text(board, "--study", "name of the study, for the title")
     _add_scores(board)
-    add_text(board, "--base-of", "JSON object: trained model to the model it started from")
+    add_text(board, "--started-from", "JSON object: trained model to the model it started from")
     add_text(board, "--repeats", "JSON object: groups of models that differ in their seed", "{}")
     add_path(board, "--output", "folder to write leaderboard.json, .csv and .md into")
 
     stats = add_command(commands, "stats", _run_stats, "derive a leaderboard's numbers in words")
     _add_scores(stats)
-    add_text(stats, "--base-of", "JSON object: trained model to the model it started from", "{}")
+    add_text(
+        stats, "--started-from", "JSON object: trained model to the model it started from", "{}"
+    )
 
     diagnosis = add_command(commands, "diagnose", _run_diagnose, "where zooming helps and harms")
     add_text(diagnosis, "--study", "name of the study, for the title")
@@ -77,15 +79,15 @@ def _run_leaderboard(command: argparse.Namespace) -> None:
         dict(command.scores),
         command.output,
         command.study,
-        json.loads(command.base_of),
+        json.loads(command.started_from),
         json.loads(command.repeats),
     )
 
 
 def _run_stats(command: argparse.Namespace) -> None:
-    from active_perception_r1.scoring.derivation import derivation
+    from active_perception_r1.scoring.explain import derivation
 
-    print(derivation(dict(command.scores), json.loads(command.base_of)))
+    print(derivation(dict(command.scores), json.loads(command.started_from)))
 
 
 def _run_diagnose(command: argparse.Namespace) -> None:

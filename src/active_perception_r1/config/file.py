@@ -44,7 +44,7 @@ from active_perception_r1.errors import ConfigError
 from active_perception_r1.mode_rules import MODES
 from active_perception_r1.records import Mode
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
-from active_perception_r1.variants import base_model, first_view_pixels, variant
+from active_perception_r1.variants import first_view_pixels, variant, without_budget
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -125,7 +125,7 @@ class Config(Section):
     def model(self, name: str) -> ModelConfig:
         """The entry of a model or variant; a training run is its base with the new checkpoint."""
         if pixels := first_view_pixels(name):
-            entry = self.model(base_model(name))
+            entry = self.model(without_budget(name))
             view = entry.first_view.model_copy(update={"max_pixels": pixels})
             return ModelConfig(**{**dict(entry), "first_view": view})
         if run := self.training.get(name):

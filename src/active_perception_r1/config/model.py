@@ -105,7 +105,7 @@ class ModelConfig(Section):
     max_turns: int = Field(default=4, gt=1)
     max_new_tokens: int = Field(default=512, gt=0)
     batch_size: int = Field(default=16, gt=0)
-    live_episodes: int = Field(default=64, gt=0)
+    max_concurrent_episodes: int = Field(default=64, gt=0)
     temperature: float = Field(default=0.0, ge=0)
     seed: int = 0
 

@@ -5,7 +5,7 @@ Snakemake compares it as a parameter of its jobs, and parts of a split are saved
 
 from __future__ import annotations
 
-from active_perception_r1.runtime.fingerprint import code_fingerprint
+from active_perception_r1.storage.fingerprint import code_fingerprint
 
 _OF_ONE_SOURCE = {"synthetic": "data.synthetic", "hub": "data.hub"}
 

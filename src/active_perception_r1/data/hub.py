@@ -8,10 +8,11 @@ from pathlib import Path
 
 from datasets import Dataset, Image, get_dataset_split_names, load_dataset
 
-from active_perception_r1.data.docvqa import Row, Source, check_columns, unknown_split
+from active_perception_r1.data.docvqa import Source, check_columns, unknown_split
 from active_perception_r1.errors import DataError
-from active_perception_r1.hub import resolve_commit
-from active_perception_r1.runtime.fingerprint import folder_fingerprint
+from active_perception_r1.storage.fingerprint import folder_fingerprint
+from active_perception_r1.storage.hub import resolve_commit
+from active_perception_r1.storage.rows import Row
 
 
 def open_hub(name: str, revision: str | None, split: str) -> Source:

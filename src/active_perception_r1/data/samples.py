@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from active_perception_r1.data.docvqa import ROWS_PER_GROUP, Row, RowWriter, open_parquet
-from active_perception_r1.data.files import atomic
 from active_perception_r1.errors import DataError
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Evidence, Sample
+from active_perception_r1.storage.files import atomic
+from active_perception_r1.storage.rows import ROWS_PER_GROUP, Row, RowWriter, open_parquet
 
 _EVIDENCE = pa.struct(
     [("label", pa.string()), *((side, pa.float64()) for side in ("x0", "y0", "x1", "y1", "weight"))]

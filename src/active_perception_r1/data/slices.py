@@ -24,19 +24,14 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from active_perception_r1.data.boxes import Size, page_boxes
-from active_perception_r1.data.docvqa import (
-    Row,
-    check_columns,
-    group_starts,
-    normalised,
-    open_parquet,
-)
+from active_perception_r1.data.docvqa import check_columns, normalised
 from active_perception_r1.data.evidence import GivenSpan, locate_evidence
-from active_perception_r1.data.files import write_json
 from active_perception_r1.data.pages import checked_size
 from active_perception_r1.data.samples import read_slice, slice_length, write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Evidence, Sample
+from active_perception_r1.storage.files import write_json
+from active_perception_r1.storage.rows import Row, group_starts, open_parquet
 
 # Only for types: this stage must not depend on prompts and models, which the configuration names.
 if TYPE_CHECKING:

@@ -20,19 +20,20 @@ from tqdm import tqdm
 from active_perception_r1.data import docvqa
 from active_perception_r1.data.boxes import BoxSurvey
 from active_perception_r1.data.dependence import download_code
-from active_perception_r1.data.docvqa import Row, RowWriter, Source, unknown_split
-from active_perception_r1.data.files import atomic, sha256_of, write_json
+from active_perception_r1.data.docvqa import Source, unknown_split
 from active_perception_r1.data.pages import size_by_head
 from active_perception_r1.data.synthetic import LAYOUTS, render_page
 from active_perception_r1.errors import DataError
-from active_perception_r1.runtime.fingerprint import fingerprint
-from active_perception_r1.runtime.parts import PartStore
+from active_perception_r1.storage.chunks import ChunkStore
+from active_perception_r1.storage.files import atomic, sha256_of, write_json
+from active_perception_r1.storage.fingerprint import fingerprint
+from active_perception_r1.storage.rows import Row, RowWriter, open_parquet, read_rows
 
 # Only for types: this stage must not depend on prompts and models, which the configuration names.
 if TYPE_CHECKING:
     from active_perception_r1.config import DatasetConfig, ParquetDataset, SyntheticDataset
 
-ROWS_PER_PART = 32
+ROWS_PER_CHUNK = 32
 """How many rows are saved at a time, in whole row groups; a kill costs at most so many."""
 
 
@@ -56,7 +57,7 @@ def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | N
     # The unit is found when all rows are there; the user may have to say it then.
     settings = dataset.model_dump_json(exclude={"box_unit"})
     key = fingerprint(download_code(dataset.source), settings, split, source.revision)
-    with PartStore(partial or output.with_suffix(".partial"), key) as store:
+    with ChunkStore(partial or output.with_suffix(".partial"), key) as store:
         survey = BoxSurvey()
         with atomic(output) as part:  # now: a folder that cannot be written to is told at once
             _save(source, store, where)
@@ -78,15 +79,15 @@ def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | N
         store.remove()
 
 
-def _save(source: Source, store: PartStore, where: str) -> None:
+def _save(source: Source, store: ChunkStore, where: str) -> None:
     """Brings those rows to disk that are not there yet."""
-    saved = min(len(store.parts) * ROWS_PER_PART, source.total)
+    saved = min(len(store.parts) * ROWS_PER_CHUNK, source.total)
     bar = tqdm(source.rows(saved), desc=where, total=source.total, initial=saved, unit="row")
     with bar:
         rows = iter(bar)
         for first in rows:
             with store.next() as path, RowWriter(path, docvqa.SCHEMA) as writer:
-                for row in chain([first], islice(rows, ROWS_PER_PART - 1)):
+                for row in chain([first], islice(rows, ROWS_PER_CHUNK - 1)):
                     writer.add(docvqa.normalised(row))
 
 
@@ -95,7 +96,7 @@ def _join(parts: Sequence[Path], output: Path, survey: BoxSurvey, where: str) ->
     count = 0
     with pq.ParquetWriter(output, docvqa.SCHEMA) as writer:
         for part in tqdm(parts, desc=f"{where}, joined", unit="part"):
-            with docvqa.open_parquet(part) as file:
+            with open_parquet(part) as file:
                 for group in range(file.num_row_groups):
                     table = file.read_row_group(group, use_threads=False)
                     for row in table.select(["image", "bounding_boxes"]).to_pylist():
@@ -175,7 +176,7 @@ def _parquet(dataset: ParquetDataset, split: str) -> Source:
         if not path.exists():
             available = sorted(file.stem for file in dataset.path.glob("*.parquet"))
             raise unknown_split(str(dataset.path), split, available)
-    with docvqa.open_parquet(path) as file:
+    with open_parquet(path) as file:
         docvqa.check_columns(file.schema_arrow, str(path))
         total = file.metadata.num_rows
-    return Source(functools.partial(docvqa.read_rows, path), total, sha256_of(path))
+    return Source(functools.partial(read_rows, path, docvqa.SCHEMA.names), total, sha256_of(path))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -17,11 +16,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from active_perception_r1.errors import DataError
-from active_perception_r1.geometry import Box, iou
+from active_perception_r1.geometry import Box
 from active_perception_r1.records import ToolStatus
 
 MAX_PAGE_PIXELS = 89_000_000  # A3 at 600 dpi has 70 million; Pillow warns of bombs from 89.4 on.
-REDUNDANT_IOU = 0.8  # A crop this similar to an earlier one shows nothing new (as in InSight-doc).
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def open_page(encoded: bytes) -> Image.Image:
         return _opened(encoded)
 
 
-@lru_cache(maxsize=4)  # consecutive episodes share a page: samples of a group, decoys
+@lru_cache(maxsize=4)  # consecutive episodes share a page: samples of a group, distractors
 def _opened(encoded: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(encoded)) as image:
@@ -156,11 +154,6 @@ def evidence_view(page: Image.Image, box: Box, margin: float, rules: CropRules) 
     """The crop that shows `box` with `margin` (page units) around it; always executed."""
     pixels = _pixel_box(box.expanded(margin), page.size, rules.max_aspect)
     return Crop(_page_box(pixels, page.size), _cut(page, pixels, rules.view))
-
-
-def is_redundant(box: Box, earlier: Iterable[Box]) -> bool:
-    """Whether a crop of `box` shows what one of the earlier boxes has shown."""
-    return any(iou(box, other) >= REDUNDANT_IOU for other in earlier)
 
 
 def _pixel_box(box: Box, size: tuple[int, int], max_aspect: float) -> tuple[int, int, int, int]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from active_perception_r1.modes import decisive_rules
 from active_perception_r1.records import Mode
-from active_perception_r1.runtime.fingerprint import code_fingerprint, fingerprint
+from active_perception_r1.storage.fingerprint import code_fingerprint, fingerprint
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig, TrainingConfig
@@ -43,7 +43,7 @@ SPEED: Mapping[str, bool | set[str]] = {
     "device_map": True,
     "max_images": True,
     "batch_size": True,
-    "live_episodes": True,
+    "max_concurrent_episodes": True,
     "vllm": {"gpu_memory_utilization", "enforce_eager"},
     "openai": {"concurrency", "timeout_seconds", "retries", "api_key_env"},
 }
@@ -58,7 +58,7 @@ def inference_settings(model: ModelConfig, mode: Mode) -> str:
 
 
 def inference_code(model: ModelConfig) -> str:
-    """Fingerprint of the code that plays episodes with this model."""
+    """Fingerprint of the code that runs episodes with this model."""
     others = (f"models.{name}_backend" for name in BACKENDS if name != model.backend)
     return code_fingerprint("models.infer", without=(*_AS_DATA, *others))
 

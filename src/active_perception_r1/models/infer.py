@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Never
 
 from tqdm import tqdm
 
-from active_perception_r1.data.files import sha256_of, write_json
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.dependence import inference_code, inference_settings
-from active_perception_r1.models.player import Player, Plays
-from active_perception_r1.models.player_processes import PlayerProcesses
+from active_perception_r1.models.runner import BackendRunner, EpisodeRunner
+from active_perception_r1.models.runner_processes import RunnerProcesses
 from active_perception_r1.records import Episode, Mode, ToolStatus
-from active_perception_r1.runtime.fingerprint import fingerprint
-from active_perception_r1.runtime.resume import ResumeStore, ask_for_retry
+from active_perception_r1.storage.files import sha256_of, write_json
+from active_perception_r1.storage.fingerprint import fingerprint
+from active_perception_r1.storage.journal import Journal, ask_for_retry
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
 
 MIN_STREAK = 16  # So many failures in a row mean that the engine is gone, whatever the batch.
 _RUN_AGAIN = "what was finished is kept, run again to go on"
-PASSES = 2  # Episodes that ended in an engine's error are played once more.
+PASSES = 2  # Episodes that ended in an engine's error are run once more.
 
 
 def infer(
@@ -37,16 +37,16 @@ def infer(
     partial: Path,
     cores: int = 1,
 ) -> None:
-    """Play every sample of a slice; write the predictions, and beside them what made them.
+    """Run every sample of a slice; write the predictions, and beside them what made them.
 
     Finished episodes are kept in `partial` as they come, so that a killed run resumes. A sample
-    that cannot be played is recorded as a data error. Where episodes still end in an error of the
+    that cannot be run is recorded as a data error. Where episodes still end in an error of the
     engine after PASSES, they are written down as such, the others stay in `partial`, and
-    `runtime.resume.retry_file` changes, by which the pipeline knows to run this again; scoring
+    `storage.journal.retry_file` changes, by which the pipeline knows to run this again; scoring
     decides whether there are too many.
 
     Args:
-        cores: more than one play in a process each, if transformers runs the model on the CPU.
+        cores: more than one run in a process each, if transformers runs the model on the CPU.
 
     Raises:
         BackendError: the model cannot be loaded, or its engine is gone: no request succeeds any
@@ -55,21 +55,21 @@ def infer(
     """
     order = [sample.id for sample in read_slice(slice_path, images=False)]
     with (
-        _player(name, settings, mode, cores) as player,
-        ResumeStore(partial, _resume_key(slice_path, settings, mode, player.revision)) as store,
+        _runner(name, settings, mode, cores) as runner,
+        Journal(partial, _resume_key(slice_path, settings, mode, runner.revision)) as store,
     ):
-        streak = max(settings.live_episodes, MIN_STREAK)
+        streak = max(settings.max_concurrent_episodes, MIN_STREAK)
         done = len(store)
         with tqdm(total=len(order), desc=f"{name} {mode}", unit="episode", initial=done) as bar:
             for _ in range(PASSES):
                 wanted = [sample for sample in order if sample not in store]
-                if not (failed := _save(player.play(slice_path, wanted), store, bar, streak)):
+                if not (failed := _save(runner.run(slice_path, wanted), store, bar, streak)):
                     break
         errors = {sample: episode.to_json() for sample, episode in failed.items()}
         about = {
             "model": name,
             "mode": mode,
-            "revision": player.revision,
+            "revision": runner.revision,
             "settings": settings.model_dump(mode="json"),
         }
         write_json(output.with_suffix(".json"), about)
@@ -79,17 +79,17 @@ def infer(
         store.finish(output, order, errors)
 
 
-def _player(
+def _runner(
     name: str, settings: ModelConfig, mode: Mode, cores: int
-) -> AbstractContextManager[Plays]:
+) -> AbstractContextManager[EpisodeRunner]:
     # Other engines share out the work themselves.
     if cores > 1 and settings.backend == "transformers" and not settings.gpus:
-        return PlayerProcesses(cores, name, settings, mode)
-    return nullcontext(Player(name, settings, mode))
+        return RunnerProcesses(cores, name, settings, mode)
+    return nullcontext(BackendRunner(name, settings, mode))
 
 
 def _save(
-    episodes: Iterator[Episode], store: ResumeStore, bar: tqdm[Never], streak: int
+    episodes: Iterator[Episode], store: Journal, bar: tqdm[Never], streak: int
 ) -> dict[str, Episode]:
     """Save episodes as they come; those that ended in an error of the engine, by sample.
 
@@ -106,7 +106,7 @@ def _save(
             store.append(episode.sample_id, episode.to_json())
             bar.update()
             in_a_row = 0
-        # Where episodes went well, the failed ones alone may be what is played, and fail again.
+        # Where episodes went well, the failed ones alone may be what is run, and fail again.
         if in_a_row >= (max(streak, (bar.total or 0) // 4) if len(store) else streak):
             raise BackendError(f"{_example(failed)}: the engine is gone; {_RUN_AGAIN}")
     if failed and not len(store):

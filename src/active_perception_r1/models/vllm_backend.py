@@ -1,4 +1,4 @@
-"""Models run by vLLM inside this process: all live episodes of a wave share one engine."""
+"""Models run by vLLM inside this process: all live episodes of a batch share one engine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class VllmBackend:
                 dtype=settings.dtype,
                 seed=settings.seed,
                 tensor_parallel_size=settings.tensor_parallel or max(settings.gpus, 1),
-                max_num_seqs=settings.live_episodes,
+                max_num_seqs=settings.max_concurrent_episodes,
                 enable_prefix_caching=True,
                 limit_mm_per_prompt={"image": settings.most_images, "video": 0},
                 mm_processor_kwargs=image_options(settings, self.processor.image_processor),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from active_perception_r1.errors import BackendError
 from active_perception_r1.families import FAMILIES
-from active_perception_r1.hub import resolve_commit
-from active_perception_r1.runtime.fingerprint import folder_fingerprint
+from active_perception_r1.storage.fingerprint import folder_fingerprint
+from active_perception_r1.storage.hub import resolve_commit
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig

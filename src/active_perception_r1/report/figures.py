@@ -14,8 +14,8 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from active_perception_r1.data.files import atomic
 from active_perception_r1.errors import DataError
+from active_perception_r1.storage.files import atomic
 
 # Okabe and Ito's palette, distinguishable with any colour vision; grey stands in for its black, on
 # which no interval could be seen.

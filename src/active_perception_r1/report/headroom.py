@@ -12,7 +12,7 @@ from active_perception_r1.errors import DataError
 from active_perception_r1.records import Mode
 from active_perception_r1.report.figures import COLOURS, figure_in_style, legend_above
 from active_perception_r1.scoring.tables import read_leaderboard
-from active_perception_r1.variants import base_model
+from active_perception_r1.variants import without_budget
 
 _MARKERS = {Mode.BASELINE: "o", Mode.ACTIVE: "s", Mode.ORACLE: "^"}
 _PANELS = 3  # side by side
@@ -27,7 +27,7 @@ def headroom(leaderboard: Path, output: Path) -> None:
         DataError: the leaderboard is missing or damaged, or its study has no `first_views`.
     """
     rows = [row for row in read_leaderboard(leaderboard) if row["first_view_pixels"] and row["n"]]
-    models = list(dict.fromkeys(base_model(row["model"]) for row in rows))
+    models = list(dict.fromkeys(without_budget(row["model"]) for row in rows))
     if not models:
         raise DataError(f"{leaderboard}: no model has several first views; give first_views")
     columns = min(_PANELS, len(models))
@@ -37,7 +37,7 @@ def headroom(leaderboard: Path, output: Path) -> None:
         for axes in grid.flat[len(models) :]:
             axes.remove()
         for axes, model in zip(grid.flat, models, strict=False):
-            own = [row for row in rows if base_model(row["model"]) == model]
+            own = [row for row in rows if without_budget(row["model"]) == model]
             _draw(axes, own)
             axes.set_title(model)
         figure.supylabel("Accuracy (with 95 % interval)", fontsize="medium")

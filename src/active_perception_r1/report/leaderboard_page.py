@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment
 
-from active_perception_r1.data.files import atomic
 from active_perception_r1.scoring.tables import chance, read_leaderboard, share
+from active_perception_r1.storage.files import atomic
 
 _PAGE = """\
 <!doctype html>
@@ -38,7 +38,7 @@ small { opacity: .75; }
 <td>{{ row.accuracy | share }}
 <small>[{{ row.ci_low | share }}, {{ row.ci_high | share }}]</small></td>
 <td>{{ row.delta_baseline | change }} <small>{{ row.p_holm | chance }}</small></td>
-<td>{{ row.delta_base | change }} <small>{{ row.p_base_holm | chance }}</small></td>
+<td>{{ row.delta_vs_start | change }} <small>{{ row.p_vs_start_holm | chance }}</small></td>
 <td>{{ row.anls | share }}</td><td>{{ row.crop_usage | share }}</td>
 <td>{{ row.mean_coverage | share }}</td><td>{{ row.reward | share }}</td><td>{{ row.n_errors }}</td>
 </tr>

@@ -9,7 +9,7 @@ crops that were executed and shown to the model:
     faults    = min(max_faults, malformed * n_malformed + invalid * n_invalid
                                 + redundant * n_redundant)
     process   = relevance - faults        if a crop was shown
-                -unlooked - faults        if none was and the task needs a zoom
+                -no_zoom_penalty - faults        if none was and the task needs a zoom
                 -faults                   otherwise;         clipped to [-1, 1]
     score     = 1 + correct_weight * process   if the answer is correct
                 wrong_weight * process         if it is wrong
@@ -67,7 +67,7 @@ class RewardConfig:
     invalid: float = 0.25
     redundant: float = 0.10
     max_faults: float = 0.5
-    unlooked: float = 0.5
+    no_zoom_penalty: float = 0.5
     curiosity: float = 0.0
     curiosity_target: float = 0.3
     curiosity_steps: int = 100
@@ -75,7 +75,13 @@ class RewardConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.tight_area < self.max_area <= 1:
             raise ValueError("tight_area must be below max_area, both in [0, 1]")
-        penalties = (self.malformed, self.invalid, self.redundant, self.max_faults, self.unlooked)
+        penalties = (
+            self.malformed,
+            self.invalid,
+            self.redundant,
+            self.max_faults,
+            self.no_zoom_penalty,
+        )
         weights = (self.correct_weight, self.wrong_weight, self.curiosity, self.curiosity_target)
         if min(*weights, *penalties) < 0 or self.curiosity_steps < 1:
             raise ValueError("weights and penalties must not be negative")
@@ -223,8 +229,8 @@ def trace_reward(
         (c * _tightness(box.area, config) for c, box in zip(coverages, shown, strict=True)),
         default=0.0,
     )
-    unlooked = config.unlooked if requires_zoom and not shown else 0.0
-    process = max(-1.0, min(1.0, relevance - faults - unlooked))
+    no_zoom_penalty = config.no_zoom_penalty if requires_zoom and not shown else 0.0
+    process = max(-1.0, min(1.0, relevance - faults - no_zoom_penalty))
     return Reward(
         score=1 + config.correct_weight * process if correct else config.wrong_weight * process,
         correct=correct,

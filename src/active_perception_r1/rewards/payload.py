@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from active_perception_r1.envs.zoom_simulator import is_redundant
-from active_perception_r1.geometry import Box
+from active_perception_r1.geometry import Box, is_redundant
 from active_perception_r1.records import Evidence, Step, ToolStatus
 from active_perception_r1.utils.trace_parser import SYNTAXES, Frame, parse_actions
 

@@ -22,7 +22,13 @@ from active_perception_r1.config import ModelConfig, parse_section
 from active_perception_r1.data.samples import SampleFile
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Mode
-from active_perception_r1.rollout.trajectory import Budget, Completion, Tokens, Trajectory, play
+from active_perception_r1.rollout.trajectory import (
+    Budget,
+    Completion,
+    Tokens,
+    Trajectory,
+    run_dialogue,
+)
 from active_perception_r1.sim.live_reinjection import EpisodeRules
 from active_perception_r1.sim.messages import Request
 
@@ -30,7 +36,7 @@ NEVER = -100.0  # vLLM's strongest bias against a token.
 
 
 class ActivePerceptionZoomAgentLoop(AgentLoopBase):  # type: ignore[misc]  # verl has no types
-    """Plays one episode: zooms are cut from the original page and put in front of the policy.
+    """Runs one episode: zooms are cut from the original page and put in front of the policy.
 
     Args:
         settings: JSON of the base model's entry in the configuration.
@@ -48,7 +54,7 @@ class ActivePerceptionZoomAgentLoop(AgentLoopBase):  # type: ignore[misc]  # ver
         sample = self._samples[int(kwargs["extra_info"]["index"])]
         dialogue = _VerlDialogue(self, sampling_params)
         budget = Budget(self._settings.max_new_tokens, self.rollout_config.response_length)
-        trajectory = await play(
+        trajectory = await run_dialogue(
             start_episode(sample, Mode.ACTIVE, self._rules),
             dialogue,
             budget,

@@ -101,10 +101,10 @@ class Trajectory:
     extra: Mapping[str, Any]
 
 
-async def play(
+async def run_dialogue(
     episode: LiveEpisode, dialogue: Dialogue, budget: Budget, model: str, revision: str
 ) -> Trajectory:
-    """Play an episode to its end, or to that of its budget.
+    """Run an episode to its end, or to that of its budget.
 
     An observation that would leave no token to answer with is not begun, so that no image span is
     ever cut, and its crops do not count: the policy has not seen them.

@@ -1,7 +1,7 @@
 """Where zooming helps, where it harms, and where its headroom is lost.
 
 For every model with a baseline and every mode in which it may zoom for real, over the samples that
-both have played. A model *zoomed* where it saw at least one crop that it had asked for. A zoom
+both have run. A model *zoomed* where it saw at least one crop that it had asked for. A zoom
 *hit* where one crop showed at least `HIT` of the evidence (`coverage`), else it *missed*.
 
 - **Effects** (Ma et al. 2026, "Med", arXiv 2602.01334): the difference between mode and baseline is
@@ -31,13 +31,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from active_perception_r1.data.files import atomic
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.mode_rules import MODES
 from active_perception_r1.records import CropContent, Mode
 from active_perception_r1.scoring.diagnosis_page import as_page
-from active_perception_r1.scoring.outcomes import Entry, Tables, read_tables, was_played
+from active_perception_r1.scoring.score_tables import Entry, Tables, read_tables, was_run
 from active_perception_r1.scoring.statistics import wilson_interval
+from active_perception_r1.storage.files import atomic
 
 HIT = 0.5  # As InSight-doc's evidence-coverage hit.
 HEIGHTS = (0, 4, 6, 8, 12, 16, 24, np.inf)
@@ -125,7 +125,7 @@ def diagnose(
 def diagnosis(entry: Entry, tables: Tables, view: ViewRules) -> Diagnosis:
     """What became of one model's zooms in one mode."""
     table, baseline = tables[entry], tables[Entry(entry.model, Mode.BASELINE)]
-    both = was_played(table) & was_played(baseline)
+    both = was_run(table) & was_run(baseline)
     right, before = table["correct"], baseline["correct"]
     zoomed = both & (table["shown_zooms"] > 0)
     judged = zoomed & table["coverage"].notna()

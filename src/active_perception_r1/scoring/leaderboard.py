@@ -2,19 +2,19 @@
 
 Rows are in the order of the configuration. What they count:
 
-- `n`: samples that were played. An error of the engine or of a sample's data (`n_errors`; `errors`
+- `n`: samples that were run. An error of the engine or of a sample's data (`n_errors`; `errors`
   names the first ones) stays in n and counts as not correct. An oracle episode without known
-  evidence could not be played (`n_no_evidence`): it is not in n, and the oracle is compared with
-  the baseline on the samples that it did play.
+  evidence could not be run (`n_no_evidence`): it is not in n, and the oracle is compared with
+  the baseline on the samples that it did run.
 - `ci_low`, `ci_high`: Wilson's 95 % interval of the accuracy, for the effective number of questions
   where some share a document (`statistics.share_interval`); `anls_ci_*` and `coverage_ci_*` are
   bootstrap intervals over documents, null for fewer than `statistics.MIN_DOCUMENTS`.
 - `delta_baseline`, `p_value`, `gained`, `harmed`: against the same model's baseline, question by
   question (exact McNemar test); null for the baseline itself. `delta_anls` with `delta_anls_ci_*`
   is the difference in ANLS, its interval from the same draws of documents on both sides.
-- `delta_base`, `p_base`, `delta_anls_base`: a trained model against the model it started from, in
-  the same mode.
-- `p_holm`, `p_base_holm`: the p values, adjusted for all tests of the leaderboard.
+- `delta_vs_start`, `p_vs_start`, `delta_anls_vs_start`: a trained model against the model it
+  started from, in the same mode.
+- `p_holm`, `p_vs_start_holm`: the p values, adjusted for all tests of the leaderboard.
 - `first_view_pixels`: the budget of a model that the study shows several; null for the others.
 - `min_detectable`: the smallest difference in accuracy that n questions can be expected to show
   (`statistics.detectable_difference`); null if they cannot show any.
@@ -40,10 +40,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from active_perception_r1.data.files import atomic
 from active_perception_r1.mode_rules import MODES
 from active_perception_r1.records import Mode
-from active_perception_r1.scoring.outcomes import Entry, Tables, read_tables, was_played
+from active_perception_r1.scoring.score_tables import Entry, Tables, read_tables, was_run
 from active_perception_r1.scoring.statistics import (
     DocumentBootstrap,
     PairedTest,
@@ -53,6 +52,7 @@ from active_perception_r1.scoring.statistics import (
     share_interval,
 )
 from active_perception_r1.scoring.tables import as_csv, as_markdown
+from active_perception_r1.storage.files import atomic
 from active_perception_r1.variants import first_view_pixels
 
 MAX_NAMED_ERRORS, MAX_ERROR_LENGTH = 3, 160
@@ -68,7 +68,7 @@ def leaderboard(
     scores: Mapping[tuple[str, str], Path],
     output: Path,
     study: str,
-    base_of: Mapping[str, str],
+    started_from: Mapping[str, str],
     repeats: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Row]:
     """Write `leaderboard.json`, `.csv` and `.md` into the folder `output` and return the rows.
@@ -77,13 +77,13 @@ def leaderboard(
         scores: score tables by (model, mode), in the order of the rows.
         output: folder, made if need be.
         study: name for the title.
-        base_of: for each trained model, the model that it started from.
+        started_from: for each trained model, the model that it started from.
         repeats: groups of models that differ in their seed only, by any name.
 
     Raises:
         DataError: a table cannot be read, or the tables are not about the same samples.
     """
-    rows = read_rows(scores, base_of, repeats or {})
+    rows = read_rows(scores, started_from, repeats or {})
     documents = {
         "leaderboard.json": json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         "leaderboard.csv": as_csv(rows),
@@ -97,7 +97,7 @@ def leaderboard(
 
 def read_rows(
     scores: Mapping[tuple[str, str], Path],
-    base_of: Mapping[str, str],
+    started_from: Mapping[str, str],
     repeats: Mapping[str, Sequence[str]],
 ) -> list[Row]:
     """The rows described above, of these score tables.
@@ -109,7 +109,7 @@ def read_rows(
     first = next(iter(tables.values()))
     bootstrap = DocumentBootstrap(first["doc_id"].tolist())
     rows = [
-        _row(entry, tables, bootstrap, base_of) | _seeds(entry, tables, bootstrap, repeats)
+        _row(entry, tables, bootstrap, started_from) | _seeds(entry, tables, bootstrap, repeats)
         for entry in tables
     ]
     _adjust(rows)
@@ -117,19 +117,19 @@ def read_rows(
 
 
 def _row(
-    entry: Entry, tables: Tables, bootstrap: DocumentBootstrap, base_of: Mapping[str, str]
+    entry: Entry, tables: Tables, bootstrap: DocumentBootstrap, started_from: Mapping[str, str]
 ) -> Row:
     everything, rules = tables[entry], MODES[entry.mode]
-    played = was_played(everything)
-    table = everything[played]
+    ran = was_run(everything)
+    table = everything[ran]
     baseline = tables.get(Entry(entry.model, Mode.BASELINE))
     before = None if entry.mode is Mode.BASELINE else baseline
-    base = tables.get(Entry(base_of.get(entry.model, ""), entry.mode))
+    base = tables.get(Entry(started_from.get(entry.model, ""), entry.mode))
     oracle = tables.get(Entry(entry.model, Mode.ORACLE))
     against_baseline, against_base = _against(before, everything), _against(base, everything)
     headroom = None if oracle is None else _against(baseline, oracle)
     accuracy = share_interval(table["correct"], table["doc_id"].cat.codes) if len(table) else None
-    judged = played & everything["coverage"].notna() & rules.tool
+    judged = ran & everything["coverage"].notna() & rules.tool
     failed = table[table["error"] != ""]
     satisfied = (table["shown_zooms"] > 0) & table["answer"].notna()
     return {
@@ -157,13 +157,13 @@ def _row(
         "harmed": against_baseline and against_baseline.harmed,
         "p_holm": None,
         **_anls_gain("delta_anls", before, everything, bootstrap),
-        "delta_base": against_base and against_base.difference,
-        "p_base": against_base and against_base.p_value,
-        "p_base_holm": None,
-        **_anls_gain("delta_anls_base", base, everything, bootstrap),
+        "delta_vs_start": against_base and against_base.difference,
+        "p_vs_start": against_base and against_base.p_value,
+        "p_vs_start_holm": None,
+        **_anls_gain("delta_anls_vs_start", base, everything, bootstrap),
         "anls_lmms": table["anls_lmms"].mean(),
         "relaxed": table["relaxed"].mean(),
-        **_interval("anls", everything["anls"].where(played), bootstrap),
+        **_interval("anls", everything["anls"].where(ran), bootstrap),
         **_interval("coverage", everything["coverage"].where(judged), bootstrap),
         "mean_iou": everything["iou"][judged].mean(),
         "mean_zoom_calls": table["zoom_calls"].mean(),
@@ -173,20 +173,20 @@ def _row(
 
 
 def _against(before: pd.DataFrame | None, after: pd.DataFrame) -> PairedTest | None:
-    """The paired test on the samples that both have played; None without a `before`."""
+    """The paired test on the samples that both have run; None without a `before`."""
     if before is None:
         return None
-    both = was_played(before) & was_played(after)
+    both = was_run(before) & was_run(after)
     return paired_test(before["correct"][both].to_numpy(), after["correct"][both].to_numpy())
 
 
 def _anls_gain(
     name: str, before: pd.DataFrame | None, after: pd.DataFrame, bootstrap: DocumentBootstrap
 ) -> Row:
-    """Mean difference on the samples that both have played, with its paired interval."""
+    """Mean difference on the samples that both have run, with its paired interval."""
     if before is None:
         return {name: None, **_ends(name, None)}
-    gain = (after["anls"] - before["anls"]).where(was_played(before) & was_played(after))
+    gain = (after["anls"] - before["anls"]).where(was_run(before) & was_run(after))
     return {name: gain.mean(), **_interval(name, gain, bootstrap)}
 
 
@@ -210,7 +210,7 @@ def _seeds(
     members = [tables[Entry(m, entry.mode)] for m in group if Entry(m, entry.mode) in tables]
     if len(members) < 2:
         return {"seeds": None, "seeds_mean": None, "seeds_sd": None, **_ends("seeds", None)}
-    correct = [table["correct"].astype(float).where(was_played(table)) for table in members]
+    correct = [table["correct"].astype(float).where(was_run(table)) for table in members]
     each = [column.mean() for column in correct]
     questions = pd.concat(correct, axis=1).mean(axis=1)
     return {
@@ -226,7 +226,7 @@ def _adjust(rows: Sequence[Row]) -> None:
     tests = [
         (row, adjusted, row[raw])
         for row in rows
-        for raw, adjusted in (("p_value", "p_holm"), ("p_base", "p_base_holm"))
+        for raw, adjusted in (("p_value", "p_holm"), ("p_vs_start", "p_vs_start_holm"))
         if row[raw] is not None
     ]
     for (row, adjusted, _), value in zip(tests, holm([p for *_, p in tests]), strict=True):

@@ -118,14 +118,16 @@ def _flattened(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _results(rows: Sequence[Row]) -> Table:
-    trained = any(row["delta_base"] is not None for row in rows)
+    trained = any(row["delta_vs_start"] is not None for row in rows)
     return [_result(row, trained) for row in rows]
 
 
 def _result(row: Row, trained: bool) -> dict[str, str]:
     interval = f" [{share(row['ci_low'])}, {share(row['ci_high'])}]" if row["n"] else ""
     changed = _MISSING if row["gained"] is None else f"+{row['gained']}/-{row['harmed']}"
-    versus_base = {"vs base": _difference(row["delta_base"], row["p_base_holm"])} if trained else {}
+    versus_base = (
+        {"vs base": _difference(row["delta_vs_start"], row["p_vs_start_holm"])} if trained else {}
+    )
     return {
         "Model": row["model"],
         "Mode": row["mode"],

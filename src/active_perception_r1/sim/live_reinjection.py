@@ -17,9 +17,9 @@ from active_perception_r1.envs.zoom_simulator import (
     CropRules,
     Refusal,
     ViewRules,
-    is_redundant,
     zoom,
 )
+from active_perception_r1.geometry import is_redundant
 from active_perception_r1.records import Action, CropContent, Episode, Step, ToolStatus, Turn
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request, request_id
 from active_perception_r1.utils.trace_parser import Frame, Syntax, parse_actions, parse_answer
@@ -53,7 +53,7 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeRules:
-    """How an episode is played.
+    """How an episode is run.
 
     Attributes:
         tool: zoom calls are executed; without it they are text like any other.
@@ -82,7 +82,7 @@ class LiveEpisode:
     Args:
         page: the page at full resolution, RGB.
         opening: the image shown first; its size is the frame of view-pixel syntaxes.
-        decoy: another page, for `CropContent.SHUFFLED`.
+        distractor: another page, for `CropContent.SHUFFLED`.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class LiveEpisode:
         page: Image.Image,
         opening: Image.Image,
         rules: EpisodeRules,
-        decoy: Image.Image | None = None,
+        distractor: Image.Image | None = None,
     ) -> None:
-        if rules.crop_content is CropContent.SHUFFLED and decoy is None:
-            raise ValueError("shuffled crops need a decoy page")
+        if rules.crop_content is CropContent.SHUFFLED and distractor is None:
+            raise ValueError("shuffled crops need a distractor page")
         self.sample_id = sample_id
         self._question = question
         self._page = page
-        self._decoy = decoy
+        self._decoy = distractor
         self._rules = rules
         self._frame = Frame(page.size, opening.size)
         self._messages = [Message("user", (opening, rules.prompts.opening(question)))]

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from active_perception_r1.data.files import atomic, named, sha256_of, write_json
 from active_perception_r1.errors import DataError
-from active_perception_r1.runtime.resume import open_locked
+from active_perception_r1.storage.files import atomic, named, sha256_of, write_json
+from active_perception_r1.storage.journal import open_locked
 from active_perception_r1.training.model_card import model_card
 
 if TYPE_CHECKING:

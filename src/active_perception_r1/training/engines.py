@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from active_perception_r1.config import LocalTraining, ModelConfig, TrainingConfig
-from active_perception_r1.data.files import sha256_of
 from active_perception_r1.data.samples import slice_length
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.models.dependence import training_code, training_settings
-from active_perception_r1.runtime.fingerprint import fingerprint, local_content
+from active_perception_r1.storage.files import sha256_of
+from active_perception_r1.storage.fingerprint import fingerprint, local_content
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class GrpoTrainer:
         return StepMetrics(
             step=step,
             **_reward_means(rewards, scores),
-            flat_groups=float((advantages == 0).all(1).float().mean()),
+            frac_reward_zero_std=float((advantages == 0).all(1).float().mean()),
             **update,
             learning_rate=learning_rate(run, step),
             seconds=time.perf_counter() - start,

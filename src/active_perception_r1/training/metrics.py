@@ -14,7 +14,7 @@ class StepMetrics:
 
     Attributes:
         zoom_rate: share of episodes in which a crop was shown.
-        flat_groups: share of groups whose episodes all have one reward, which teach nothing.
+        frac_reward_zero_std: share of groups whose episodes all have one reward: nothing to learn.
         entropy: nats per policy token. kl: to the starting model, nats per policy token; the local
             engine looks at one episode of every group.
         clip_fraction: share of policy tokens at which the clipped ratio is in force.
@@ -29,7 +29,7 @@ class StepMetrics:
     accuracy: float
     coverage: float
     zoom_rate: float
-    flat_groups: float
+    frac_reward_zero_std: float
     entropy: float | None
     kl: float | None
     clip_fraction: float | None

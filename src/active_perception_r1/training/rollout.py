@@ -1,4 +1,4 @@
-"""Episodes for training: played like any other, with the tokens of the policy kept."""
+"""Episodes for training: run like any other, with the tokens of the policy kept."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Rollouts:
 def roll_out(
     policy: TransformersBackend, samples: Sequence[Sample], mode: Mode, seed: int
 ) -> Rollouts:
-    """Play one episode for each of `samples` (repeats are separate episodes).
+    """Run one episode for each of `samples` (repeats are separate episodes).
 
     Raises:
         Whatever the model raises: an episode that ended in an engine error teaches nothing.

@@ -24,10 +24,10 @@ from huggingface_hub import snapshot_download
 from tqdm import tqdm
 
 from active_perception_r1.config import ModelConfig, VerlTraining
-from active_perception_r1.data.files import atomic, write_json
 from active_perception_r1.data.samples import slice_length
 from active_perception_r1.errors import DataError, TrainingError
 from active_perception_r1.models.weights import find_weights
+from active_perception_r1.storage.files import atomic, write_json
 from active_perception_r1.training.checkpoints import MetricsLog, Trained, publish
 from active_perception_r1.training.verl_data import write_verl_data
 from active_perception_r1.training.verl_launch import RunFiles, agent_loops, command, overrides

@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from active_perception_r1.data.files import atomic
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Mode, Sample
+from active_perception_r1.storage.files import atomic
 
 if TYPE_CHECKING:
     from active_perception_r1.config import ModelConfig

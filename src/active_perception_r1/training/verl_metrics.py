@@ -64,7 +64,7 @@ def step_metrics(step: int, logged: Mapping[str, Any], episodes: Path) -> VerlSt
         accuracy=mean("acc"),
         coverage=mean("best_region_coverage"),
         zoom_rate=statistics.fmean(row["valid_zoom_count"] > 0 for row in rows),
-        flat_groups=_flat_groups(rows),
+        frac_reward_zero_std=_frac_reward_zero_std(rows),
         entropy=logged.get("actor/entropy"),
         kl=logged.get("actor/kl_loss"),
         clip_fraction=logged.get("actor/pg_clipfrac"),
@@ -79,7 +79,7 @@ def step_metrics(step: int, logged: Mapping[str, Any], episodes: Path) -> VerlSt
     )
 
 
-def _flat_groups(rows: Sequence[Mapping[str, Any]]) -> float:
+def _frac_reward_zero_std(rows: Sequence[Mapping[str, Any]]) -> float:
     groups: dict[str, set[float]] = {}
     for row in rows:
         groups.setdefault(row["id"], set()).add(row["score"])

@@ -79,9 +79,9 @@ def _initialise(model: Idefics3ForConditionalGeneration) -> None:
     side = IMAGE_SIDE // PATCH
     frequencies = math.pi / 8 * torch.arange(1, _WIDTH // 4 + 1).float()
     angles = torch.arange(side).float()[:, None] / side * frequencies
-    waves = torch.cat([angles.sin(), angles.cos()], dim=-1)  # (side, width / 2)
-    rows = waves[:, None].expand(side, side, -1)
-    columns = waves[None].expand(side, side, -1)
+    batches = torch.cat([angles.sin(), angles.cos()], dim=-1)  # (side, width / 2)
+    rows = batches[:, None].expand(side, side, -1)
+    columns = batches[None].expand(side, side, -1)
     grid = torch.cat([rows, columns], dim=-1).reshape(side * side, _WIDTH)
     embeddings.position_embedding.weight.copy_(grid)
     embeddings.patch_embedding.weight.normal_(0, (3 * PATCH * PATCH) ** -0.5)

@@ -1,6 +1,6 @@
 """What the gallery shows, as plain data.
 
-Predictions hold no pixels. So each episode is played again with the replies that were recorded, on
+Predictions hold no pixels. So each episode is run again with the replies that were recorded, on
 the state machine that inference uses, and what it would have put in front of the model is taken
 from there; the recorded hash of every request tells whether it is exactly what the model saw.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from active_perception_r1.data.decoys import with_decoys
+from active_perception_r1.data.distractors import with_distractors
 from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.envs.zoom_simulator import open_page
@@ -70,7 +70,7 @@ def gallery_data(
     predictions = [read_predictions(entry.predictions) for entry in entries]
     rules = [episode_rules(entry.mode, entry.settings) for entry in entries]
     pairs = islice(_pairs(slice_file, shuffles), shown)
-    for number, (sample, decoy) in enumerate(tqdm(pairs, total=shown, unit="question")):
+    for number, (sample, distractor) in enumerate(tqdm(pairs, total=shown, unit="question")):
         data["samples"].append(_sample(sample, pictures))
         for index, entry in enumerate(entries):
             episode = next(predictions[index], None)
@@ -78,7 +78,7 @@ def gallery_data(
                 raise DataError(
                     f"{entry.predictions}: not the predictions of {slice_file}; run infer again"
                 )
-            shown_to_model = _replay(episode, sample, decoy, rules[index], pictures)
+            shown_to_model = _replay(episode, sample, distractor, rules[index], pictures)
             data["episodes"].append(
                 {
                     "sample": number,
@@ -92,7 +92,7 @@ def gallery_data(
 
 def _pairs(slice_file: Path, shuffles: bool) -> Iterator[tuple[Sample, Sample | None]]:
     samples = read_slice(slice_file)
-    return with_decoys(samples) if shuffles else ((sample, None) for sample in samples)
+    return with_distractors(samples) if shuffles else ((sample, None) for sample in samples)
 
 
 def _sample(sample: Sample, pictures: Pictures) -> Data:
@@ -137,12 +137,12 @@ def _step(step: Step) -> Data:
 def _replay(
     episode: Episode,
     sample: Sample,
-    decoy: Sample | None,
+    distractor: Sample | None,
     rules: EpisodeRules,
     pictures: Pictures,
 ) -> Data:
     """The turns of an episode with what the model was shown before each."""
-    live = start_episode(sample, Mode(episode.mode), rules, decoy)
+    live = start_episode(sample, Mode(episode.mode), rules, distractor)
     turns, exact = [], True
     for turn in episode.turns:
         if live.finished:  # The code has changed since, and ends this episode earlier.

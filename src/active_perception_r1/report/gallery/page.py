@@ -14,9 +14,9 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from active_perception_r1.data.files import atomic
 from active_perception_r1.report.gallery.episodes import Data, Entry, gallery_data
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
+from active_perception_r1.storage.files import atomic
 
 ASSETS = files("active_perception_r1.report.gallery") / "assets"
 

@@ -47,7 +47,7 @@ def _difference(before: Row, after: Row, tolerance: float) -> Iterator[str]:
     if not before["n"]:
         return
     bound = tolerance
-    if before["delta_base"] is not None:
+    if before["delta_vs_start"] is not None:
         bound = max(bound, _half_width(before) + _half_width(after))
     if abs(after["accuracy"] - before["accuracy"]) > bound:
         yield (

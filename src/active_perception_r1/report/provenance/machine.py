@@ -11,7 +11,7 @@ from typing import Any
 
 import pynvml
 
-from active_perception_r1.runtime.fingerprint import SOURCE
+from active_perception_r1.storage.fingerprint import SOURCE
 
 
 def hardware() -> dict[str, Any]:

@@ -15,10 +15,10 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from active_perception_r1.data.files import sha256_of, write_json
 from active_perception_r1.errors import DataError
 from active_perception_r1.report.provenance.jobs import read_jobs
 from active_perception_r1.report.provenance.machine import hardware, packages, source_commit
+from active_perception_r1.storage.files import sha256_of, write_json
 
 NAME = "manifest.json"
 FORMAT = 1

@@ -18,7 +18,6 @@ from typing import Any
 
 import yaml
 
-from active_perception_r1.data.files import sha256_of, write_json
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
 from active_perception_r1.report.provenance import citation, crate
@@ -29,6 +28,7 @@ from active_perception_r1.report.provenance.manifest import (
     read_manifest,
     seal_of,
 )
+from active_perception_r1.storage.files import sha256_of, write_json
 
 PIN = "pin.json"
 LARGE = 2_000_000  # bytes; a repository keeps every version of a file for ever

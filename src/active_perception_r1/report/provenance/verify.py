@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from active_perception_r1.data.files import sha256_of
 from active_perception_r1.report.provenance import manifest as manifests
 from active_perception_r1.report.provenance.pin import PIN, read_pin
+from active_perception_r1.storage.files import sha256_of
 
 if TYPE_CHECKING:
     from active_perception_r1.config import Config

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import active_perception_r1
-from active_perception_r1.data.files import sha256_of
+from active_perception_r1.storage.files import sha256_of
 
 PACKAGE = active_perception_r1.__name__
 SOURCE = Path(active_perception_r1.__file__).parent.parent

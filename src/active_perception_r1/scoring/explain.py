@@ -12,14 +12,14 @@ from active_perception_r1.scoring.statistics import DISCORDANCE, RESAMPLES
 Row = Mapping[str, Any]
 
 
-def derivation(scores: Mapping[tuple[str, str], Path], base_of: Mapping[str, str]) -> str:
+def derivation(scores: Mapping[tuple[str, str], Path], started_from: Mapping[str, str]) -> str:
     """For each score table, its numbers in words, as `leaderboard` computes them.
 
     Raises:
         DataError: a table cannot be read, or the tables are not about the same samples.
     """
-    rows = read_rows(scores, base_of, {})
-    family = sum(row[key] is not None for row in rows for key in ("p_value", "p_base"))
+    rows = read_rows(scores, started_from, {})
+    family = sum(row[key] is not None for row in rows for key in ("p_value", "p_vs_start"))
     paths = [str(path) for path in scores.values()]
     return "\n\n".join(
         "\n  ".join([f"{row['model']}, {row['mode']} ({path})", *_lines(row, family)])
@@ -30,7 +30,7 @@ def derivation(scores: Mapping[tuple[str, str], Path], base_of: Mapping[str, str
 def _lines(row: Row, family: int) -> Iterator[str]:
     n = row["n"]
     if not n:
-        yield "no sample was played"
+        yield "no sample was run"
         return
     shared = f" for {n} questions on {row['documents']} documents" if row["documents"] < n else ""
     yield (
@@ -49,10 +49,10 @@ def _lines(row: Row, family: int) -> Iterator[str]:
         )
         gain = f"{row['delta_anls']:+.4f}{_range(row, 'delta_anls')}"
         yield f"ANLS against the baseline {gain}: {draws}, the same on both sides"
-    if row["p_base"] is not None:
+    if row["p_vs_start"] is not None:
         yield (
-            f"against the base model {row['delta_base']:+.4f}: exact McNemar p ="
-            f" {row['p_base']:.3g}, by Holm {row['p_base_holm']:.3g}"
+            f"against the base model {row['delta_vs_start']:+.4f}: exact McNemar p ="
+            f" {row['p_vs_start']:.3g}, by Holm {row['p_vs_start_holm']:.3g}"
         )
     smallest = row["min_detectable"]
     yield (

@@ -15,8 +15,8 @@ from typing import Literal
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-from active_perception_r1.data.files import atomic
 from active_perception_r1.errors import HubError
+from active_perception_r1.storage.files import atomic
 
 Kind = Literal["model", "dataset"]
 

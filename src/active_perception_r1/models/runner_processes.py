@@ -1,7 +1,7 @@
 """A small model on the CPU, in several processes at once, each on a core of its own.
 
 The steps of a small model are too short to be shared out over cores, and Python prepares one at a
-time: two processes with a core each play more episodes than one process with two.
+time: two processes with a core each run more episodes than one process with two.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from active_perception_r1.errors import BackendError, UserError
-from active_perception_r1.models.player import Player
+from active_perception_r1.models.runner import BackendRunner
 from active_perception_r1.records import Episode, Mode
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
 
 
-class PlayerProcesses:
-    """Players that share the samples of a slice; a context manager that ends them.
+class RunnerProcesses:
+    """Runners that share the samples of a slice; a context manager that ends them.
 
     Attributes:
         revision: of the model.
@@ -51,8 +51,8 @@ class PlayerProcesses:
             self._end()
             raise
 
-    def play(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
-        """As `Plays.play`.
+    def run(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
+        """As `EpisodeRunner.run`.
 
         Raises:
             BackendError: a process is gone, killed for want of memory perhaps.
@@ -60,12 +60,12 @@ class PlayerProcesses:
         for first, connection in enumerate(self._processes):
             with self._alive(connection):
                 connection.send((slice_path, wanted[first :: len(self._processes)]))
-        playing = set(self._processes)
-        while playing:
-            for connection in playing.intersection(wait(list(playing))):
+        running = set(self._processes)
+        while running:
+            for connection in running.intersection(wait(list(running))):
                 episode = self._receive(connection)
                 if episode is None:
-                    playing.remove(connection)
+                    running.remove(connection)
                 else:
                     yield episode
 
@@ -90,7 +90,7 @@ class PlayerProcesses:
             process = self._processes[connection]
             process.join()
             raise BackendError(
-                f"a process that played episodes ended with exit code {process.exitcode}; what was"
+                f"a process that ran episodes ended with exit code {process.exitcode}; what was"
                 " finished is kept, run again to go on"
             ) from None
 
@@ -108,10 +108,10 @@ def _work(connection: Connection, name: str, settings: ModelConfig, mode: Mode) 
 
     torch.set_num_threads(1)
     try:
-        player = Player(name, settings, mode)
-        connection.send(player.revision)
+        runner = BackendRunner(name, settings, mode)
+        connection.send(runner.revision)
         while True:
-            for episode in player.play(*connection.recv()):
+            for episode in runner.run(*connection.recv()):
                 connection.send(episode)
             connection.send(None)
     except UserError as error:

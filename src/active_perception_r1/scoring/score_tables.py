@@ -46,7 +46,7 @@ def read_tables(scores: Mapping[tuple[str, str], Path], columns: Sequence[str]) 
     return tables
 
 
-def was_played(table: pd.DataFrame) -> pd.Series[bool]:
+def was_run(table: pd.DataFrame) -> pd.Series[bool]:
     """For each sample, whether it could be asked: an oracle without evidence could not."""
     return table["tool_status"] != str(ToolStatus.NO_EVIDENCE)
 

@@ -13,19 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from active_perception_r1.errors import UserError
-from active_perception_r1.runtime.resume import ResumeStore
+from active_perception_r1.storage.journal import Journal
 
 ids = st.text(st.characters(codec="utf-8"), max_size=8)
 records = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=20)
 
 
 def saved(path: Path, key: str, wanted: list[str]) -> list[str]:
-    with ResumeStore(path, key) as store:
+    with Journal(path, key) as store:
         return [id for id in wanted if id in store]
 
 
 def test_the_output_has_the_records_in_the_order_asked_for(tmp_path: Path) -> None:
-    with ResumeStore(tmp_path / "partial", "key") as store:
+    with Journal(tmp_path / "partial", "key") as store:
         store.append("b", "second")
         store.append("a", "first")
         store.finish(tmp_path / "new" / "output", ["a", "b", "c"], {"c": "never saved"})
@@ -34,7 +34,7 @@ def test_the_output_has_the_records_in_the_order_asked_for(tmp_path: Path) -> No
 
 
 def test_a_missing_record_leaves_no_output_and_loses_nothing(tmp_path: Path) -> None:
-    with ResumeStore(tmp_path / "partial", "key") as store:
+    with Journal(tmp_path / "partial", "key") as store:
         store.append("a", "1")
         with pytest.raises(KeyError):
             store.finish(tmp_path / "output", ["a", "b"])
@@ -43,23 +43,23 @@ def test_a_missing_record_leaves_no_output_and_loses_nothing(tmp_path: Path) -> 
 
 
 def test_records_of_another_key_are_discarded(tmp_path: Path) -> None:
-    with ResumeStore(tmp_path / "partial", "key 1") as store:
+    with Journal(tmp_path / "partial", "key 1") as store:
         store.append("a", "1")
     assert saved(tmp_path / "partial", "key 2", ["a"]) == []
     assert saved(tmp_path / "partial", "key 1", ["a"]) == []
 
 
 def test_a_record_of_two_lines_is_refused(tmp_path: Path) -> None:
-    with ResumeStore(tmp_path / "partial", "key") as store, pytest.raises(ValueError, match="line"):
+    with Journal(tmp_path / "partial", "key") as store, pytest.raises(ValueError, match="line"):
         store.append("a", "1\n2")
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     with (
-        ResumeStore(tmp_path / "partial", "key"),
+        Journal(tmp_path / "partial", "key"),
         pytest.raises(UserError, match="another process is still writing"),
     ):
-        ResumeStore(tmp_path / "partial", "key")
+        Journal(tmp_path / "partial", "key")
     assert saved(tmp_path / "partial", "key", []) == []
 
 
@@ -71,7 +71,7 @@ def test_cutting_the_file_at_any_byte_loses_at_most_the_unfinished_record(
     folder = tmp_path_factory.mktemp("cut")
     path = folder / "partial"
     ends: list[int] = []
-    with ResumeStore(path, "key") as store:
+    with Journal(path, "key") as store:
         for id, record in entries.items():
             store.append(id, record)
             ends.append(path.stat().st_size)
@@ -79,7 +79,7 @@ def test_cutting_the_file_at_any_byte_loses_at_most_the_unfinished_record(
     os.truncate(path, cut)
 
     complete = [id for id, end in zip(entries, ends, strict=True) if end <= cut]
-    with ResumeStore(path, "key") as store:
+    with Journal(path, "key") as store:
         assert [id for id in entries if id in store] == complete
         assert len(store) == len(complete)
         for id, record in entries.items():
@@ -96,11 +96,11 @@ def test_garbage_at_the_end_is_dropped(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes
 ) -> None:
     path = tmp_path_factory.mktemp("garbage") / "partial"
-    with ResumeStore(path, "key") as store:
+    with Journal(path, "key") as store:
         store.append("a", "1")
     with path.open("ab") as file:
         file.write(b"\0" + garbage)
-    with ResumeStore(path, "key") as store:
+    with Journal(path, "key") as store:
         store.append("b", "2")
         store.finish(path.with_name("output"), ["a", "b"])
     assert path.with_name("output").read_text() == "1\n2\n"
@@ -110,8 +110,8 @@ def test_a_killed_process_leaves_its_records_and_no_lock(tmp_path: Path) -> None
     program = f"""
 import os, signal
 from pathlib import Path
-from active_perception_r1.runtime.resume import ResumeStore
-store = ResumeStore(Path({str(tmp_path / "partial")!r}), "key")
+from active_perception_r1.storage.journal import Journal
+store = Journal(Path({str(tmp_path / "partial")!r}), "key")
 for number in range(100):
     store.append(str(number), "record")
 os.kill(os.getpid(), signal.SIGKILL)
@@ -127,9 +127,9 @@ def test_a_full_disk_is_told_with_the_file_and_loses_nothing_that_was_saved(tmp_
     program = f"""
 import resource
 from pathlib import Path
-from active_perception_r1.runtime.resume import ResumeStore
+from active_perception_r1.storage.journal import Journal
 resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
-with ResumeStore(Path({str(path)!r}), "key") as store:
+with Journal(Path({str(path)!r}), "key") as store:
     for number in range(100):
         store.append(str(number), "record")
         print(number, flush=True)

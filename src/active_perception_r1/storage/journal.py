@@ -24,20 +24,20 @@ from io import FileIO
 from pathlib import Path
 from typing import Self
 
-from active_perception_r1.data.files import atomic, named
 from active_perception_r1.errors import UserError
+from active_perception_r1.storage.files import atomic, named
 
 SYNC_SECONDS = 1.0  # A sync takes milliseconds, about as long as a small model's answer.
 
 
-class ResumeStore:
+class Journal:
     """The records saved so far under one key; a context manager that holds the file's lock.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> with ResumeStore(folder / "partial", key="settings 1") as store:
+    >>> with Journal(folder / "partial", key="settings 1") as store:
     ...     store.append("b", "2")
-    >>> with ResumeStore(folder / "partial", key="settings 1") as store:
+    >>> with Journal(folder / "partial", key="settings 1") as store:
     ...     print("b" in store, "a" in store)
     ...     store.append("a", "1")
     ...     store.finish(folder / "output", order=["a", "b"])

@@ -1,4 +1,4 @@
-"""Large parts of an output that outlive the job which makes them, as `runtime.resume` has records.
+"""Large parts of an output that outlive the job which makes them, as `storage.journal` has records.
 
 Parts are files in an undeclared folder, numbered from 0. The output is put together from them when
 all are there; they take as much room as it, so they are removed then.
@@ -16,19 +16,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from active_perception_r1.data.files import atomic, named
-from active_perception_r1.runtime.resume import open_locked
+from active_perception_r1.storage.files import atomic, named
+from active_perception_r1.storage.journal import open_locked
 
 
-class PartStore:
+class ChunkStore:
     """The parts saved so far under one key; a context manager that holds their lock.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp()) / "partial"
-    >>> with PartStore(folder, key="settings 1") as store:
+    >>> with ChunkStore(folder, key="settings 1") as store:
     ...     with store.next() as path:
     ...         _ = path.write_text("first")
-    >>> with PartStore(folder, key="settings 1") as store:
+    >>> with ChunkStore(folder, key="settings 1") as store:
     ...     print([part.read_text() for part in store.parts])
     ...     store.remove()
     ['first']

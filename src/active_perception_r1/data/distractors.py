@@ -8,7 +8,7 @@ from active_perception_r1.errors import DataError
 from active_perception_r1.records import Sample
 
 
-def with_decoys(samples: Iterator[Sample]) -> Iterator[tuple[Sample, Sample]]:
+def with_distractors(samples: Iterator[Sample]) -> Iterator[tuple[Sample, Sample]]:
     """Pair every sample with the next one that is on another page; the last ones with the first.
 
     Raises:
@@ -24,7 +24,7 @@ def with_decoys(samples: Iterator[Sample]) -> Iterator[tuple[Sample, Sample]]:
         if len(first_of_pages) < 2 and all(s.doc_id != sample.doc_id for s in first_of_pages):
             first_of_pages.append(sample)
     for sample in waiting:
-        decoy = next((s for s in first_of_pages if s.doc_id != sample.doc_id), None)
-        if decoy is None:
+        distractor = next((s for s in first_of_pages if s.doc_id != sample.doc_id), None)
+        if distractor is None:
             raise DataError("shuffled_crop needs samples on at least two pages")
-        yield sample, decoy
+        yield sample, distractor

@@ -18,7 +18,7 @@ from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.infer import infer
-from active_perception_r1.models.player_processes import PlayerProcesses
+from active_perception_r1.models.runner_processes import RunnerProcesses
 from active_perception_r1.records import Episode, Mode
 from active_perception_r1.runtime.processes import processes_with
 from tests.scripted import make_sample
@@ -35,7 +35,7 @@ def slice_path(tmp_path: Path) -> Path:
     return path
 
 
-def played(slice_path: Path, model: ModelConfig, mode: Mode, cores: int) -> list[Episode]:
+def run(slice_path: Path, model: ModelConfig, mode: Mode, cores: int) -> list[Episode]:
     output = slice_path.parent / f"{mode}-{cores}.jsonl"
     infer(slice_path, "tiny", model, mode, output, output.with_suffix(".partial"), cores)
     episodes = [Episode.from_json(line) for line in output.read_text().splitlines()]
@@ -49,8 +49,8 @@ def played(slice_path: Path, model: ModelConfig, mode: Mode, cores: int) -> list
 def test_processes_play_the_episodes_that_one_plays(
     slice_path: Path, untrained_model: ModelConfig, mode: Mode
 ) -> None:
-    together = played(slice_path, untrained_model, mode, cores=2)
-    assert together == played(slice_path, untrained_model, mode, cores=1)
+    together = run(slice_path, untrained_model, mode, cores=2)
+    assert together == run(slice_path, untrained_model, mode, cores=1)
     assert not any(episode.error for episode in together)
 
 
@@ -65,9 +65,9 @@ def test_each_process_plays_a_share_of_what_is_wanted(
         send(connection, task)
 
     send = Connection.send
-    with PlayerProcesses(2, "tiny", untrained_model, Mode.BASELINE) as processes:
+    with RunnerProcesses(2, "tiny", untrained_model, Mode.BASELINE) as processes:
         monkeypatch.setattr(Connection, "send", noted)
-        done = [episode.sample_id for episode in processes.play(slice_path, wanted)]
+        done = [episode.sample_id for episode in processes.run(slice_path, wanted)]
     assert [len(share) for share in shares] == [4, 3]
     assert sorted(shares[0] + shares[1]) == sorted(done) == sorted(wanted)
 
@@ -82,7 +82,7 @@ def test_a_model_that_is_not_there_is_told_as_ever(slice_path: Path, tmp_path: P
     messages = []
     for cores in (1, 2):
         with pytest.raises(BackendError) as caught:
-            played(slice_path, lost, Mode.BASELINE, cores)
+            run(slice_path, lost, Mode.BASELINE, cores)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert not multiprocessing.active_children()
@@ -91,15 +91,15 @@ def test_a_model_that_is_not_there_is_told_as_ever(slice_path: Path, tmp_path: P
 def test_a_killed_process_is_told_and_takes_nothing_with_it(
     slice_path: Path, untrained_model: ModelConfig
 ) -> None:
-    slowly = untrained_model.model_copy(update={"live_episodes": 1})
-    with PlayerProcesses(2, "tiny", slowly, Mode.ACTIVE) as processes:
-        episodes = processes.play(slice_path, WANTED)
+    slowly = untrained_model.model_copy(update={"max_concurrent_episodes": 1})
+    with RunnerProcesses(2, "tiny", slowly, Mode.ACTIVE) as processes:
+        episodes = processes.run(slice_path, WANTED)
         next(episodes)
         multiprocessing.active_children()[0].kill()
         with pytest.raises(BackendError, match=r"exit code -9; what was finished is kept, run"):
             list(episodes)
         with pytest.raises(BackendError, match="exit code -9"):
-            next(processes.play(slice_path, WANTED))
+            next(processes.run(slice_path, WANTED))
     assert not multiprocessing.active_children()
 
 
@@ -108,15 +108,15 @@ def test_processes_end_with_a_killed_parent(slice_path: Path, untrained_model: M
 import time
 from pathlib import Path
 from active_perception_r1.config import ModelConfig, parse_section
-from active_perception_r1.models.player_processes import PlayerProcesses
+from active_perception_r1.models.runner_processes import RunnerProcesses
 from active_perception_r1.records import Mode
 if __name__ == "__main__":
     model = parse_section(ModelConfig, {untrained_model.model_dump_json(exclude_none=True)!r})
-    with PlayerProcesses(2, "tiny", model, Mode.ACTIVE) as processes:
+    with RunnerProcesses(2, "tiny", model, Mode.ACTIVE) as processes:
         print("started", flush=True)
         time.sleep(600)
 """
-    script = slice_path.parent / "plays.py"
+    script = slice_path.parent / "runs.py"
     script.write_text(program)
     mark = str(slice_path)
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A model that plays episodes in one mode, in this process or in several beside it."""
+"""A model that runs episodes in one mode, in this process or in several beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
-from active_perception_r1.data.decoys import with_decoys
+from active_perception_r1.data.distractors import with_distractors
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.load import load_backend
@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # types only: a change of the configuration's schema changes 
     from active_perception_r1.config import ModelConfig
 
 
-class Plays(Protocol):
-    """What plays the episodes of a slice.
+class EpisodeRunner(Protocol):
+    """What runs the episodes of a slice.
 
     Attributes:
         revision: of the model.
@@ -31,7 +31,7 @@ class Plays(Protocol):
 
     revision: str
 
-    def play(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
+    def run(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
         """Finished episodes of the samples with these ids, in the order of their ends.
 
         Raises:
@@ -39,8 +39,8 @@ class Plays(Protocol):
         """
 
 
-class Player:
-    """Plays with an engine of its own.
+class BackendRunner:
+    """EpisodeRunner with an engine of its own.
 
     Raises:
         BackendError: the model cannot be loaded.
@@ -54,30 +54,30 @@ class Player:
         self._mode = mode
         self._rules: EpisodeRules = episode_rules(mode, settings)
 
-    def play(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
-        """As `Plays.play`."""
+    def run(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
+        """As `EpisodeRunner.run`."""
         ids = frozenset(wanted)
         pairs = (pair for pair in self._pairs(slice_path) if pair[0].id in ids)
-        live = self._settings.live_episodes
+        live = self._settings.max_concurrent_episodes
         episodes = prefetch(self._start, pairs, ahead=max(1, live // 2))
-        for wave in run_episodes(episodes, self._generate, live):
-            for episode in wave:
+        for batch in run_episodes(episodes, self._generate, live):
+            for episode in batch:
                 yield episode.record(self._name, self.revision, self._settings.seed)
 
     def _pairs(self, slice_path: Path) -> Iterator[tuple[Sample, Sample | None]]:
-        """The samples, each with a decoy where the mode needs one."""
+        """The samples, each with a distractor where the mode needs one."""
         samples = read_slice(slice_path)
         if self._mode is Mode.SHUFFLED_CROP:
-            return with_decoys(samples)
+            return with_distractors(samples)
         return ((sample, None) for sample in samples)
 
     def _generate(self, episodes: Sequence[LiveEpisode]) -> Sequence[Reply]:
         return self._backend.generate([episode.request for episode in episodes])
 
     def _start(self, pair: tuple[Sample, Sample | None]) -> LiveEpisode:
-        sample, decoy = pair
+        sample, distractor = pair
         try:
-            return start_episode(sample, self._mode, self._rules, decoy)
+            return start_episode(sample, self._mode, self._rules, distractor)
         except DataError as error:
             nothing = Image.new("RGB", (1, 1))
             episode = LiveEpisode(

@@ -7,31 +7,31 @@ from pathlib import Path
 import pytest
 
 from active_perception_r1.errors import UserError
-from active_perception_r1.runtime.parts import PartStore
+from active_perception_r1.storage.chunks import ChunkStore
 
 
-def save(store: PartStore, *texts: str) -> None:
+def save(store: ChunkStore, *texts: str) -> None:
     for text in texts:
         with store.next() as path:
             path.write_text(text)
 
 
 def saved(folder: Path, key: str) -> list[str]:
-    with PartStore(folder, key) as store:
+    with ChunkStore(folder, key) as store:
         return [part.read_text() for part in store.parts]
 
 
 def test_parts_are_kept_in_their_order(tmp_path: Path) -> None:
-    with PartStore(tmp_path / "partial", "key") as store:
+    with ChunkStore(tmp_path / "partial", "key") as store:
         save(store, *(str(number) for number in range(12)))
-    with PartStore(tmp_path / "partial", "key") as store:
+    with ChunkStore(tmp_path / "partial", "key") as store:
         save(store, "12")
     assert saved(tmp_path / "partial", "key") == [str(number) for number in range(13)]
 
 
 def test_a_part_that_was_not_finished_is_not_saved(tmp_path: Path) -> None:
     with (
-        PartStore(tmp_path / "partial", "key") as store,
+        ChunkStore(tmp_path / "partial", "key") as store,
         pytest.raises(UnicodeEncodeError),
     ):
         save(store, "whole", "not to be encoded: \ud800")
@@ -39,7 +39,7 @@ def test_a_part_that_was_not_finished_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_parts_of_another_key_are_discarded(tmp_path: Path) -> None:
-    with PartStore(tmp_path / "partial", "key 1") as store:
+    with ChunkStore(tmp_path / "partial", "key 1") as store:
         save(store, "a", "b")
     assert saved(tmp_path / "partial", "key 2") == []
     assert saved(tmp_path / "partial", "key 1") == []
@@ -47,14 +47,14 @@ def test_parts_of_another_key_are_discarded(tmp_path: Path) -> None:
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     with (
-        PartStore(tmp_path / "partial", "key"),
+        ChunkStore(tmp_path / "partial", "key"),
         pytest.raises(UserError, match="another process is still writing"),
     ):
-        PartStore(tmp_path / "partial", "key")
+        ChunkStore(tmp_path / "partial", "key")
 
 
 def test_what_is_done_leaves_nothing_behind(tmp_path: Path) -> None:
-    with PartStore(tmp_path / "partial", "key") as store:
+    with ChunkStore(tmp_path / "partial", "key") as store:
         save(store, "a")
         store.remove()
     assert list(tmp_path.iterdir()) == []
