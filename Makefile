@@ -103,4 +103,4 @@ check-envs: env
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
 	rm -rf .venv .venv-crate .venv-verl .venv-vllm build .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests -name __pycache__ -prune -exec rm -rf {} +
+	find src recipes tests -name __pycache__ -prune -exec rm -rf {} +

@@ -63,7 +63,10 @@ rule train_tiny:
     resources:
         gpu=0,
     params:
-        code=lambda wildcards: code_fingerprint("models.tiny.train"),
+        code=lambda wildcards: code_fingerprint(
+            "train", package="recipes.tiny_zoom_vlm", source=SOURCE.parent
+        ),
+        pages=code_fingerprint("data.synthetic"),
     shell:
         "active-perception train-tiny --output {output} --checkpoints results/.checkpoints"
         " > {log} 2>&1"

@@ -33,8 +33,8 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     """Entry of a model folder with random weights: Idefics3, tokenizer and processor as shipped."""
     import torch
 
-    from active_perception_r1.models.tiny.architecture import build_model
-    from active_perception_r1.models.tiny.tokenizer import build_processor, build_tokenizer
+    from recipes.tiny_zoom_vlm.architecture import build_model
+    from recipes.tiny_zoom_vlm.tokenizer import build_processor, build_tokenizer
 
     folder: Path = tmp_path_factory.mktemp("models") / "untrained"
     torch.manual_seed(0)

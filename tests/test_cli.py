@@ -13,6 +13,7 @@ from active_perception_r1.cli import main
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.runtime import lease
+from active_perception_r1.storage import fingerprint
 from tests.scripted import make_sample
 
 COMMANDS = [
@@ -163,6 +164,16 @@ def test_a_file_that_cannot_grow_is_named_and_nothing_half_written_is_left(tmp_p
     assert last.startswith(f"error: {partial / '000000'}: ")
     assert ": File too large; raise the limit" in last
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
+
+
+def test_the_shipped_model_is_trained_from_a_checkout_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fingerprint, "SOURCE", tmp_path / "site-packages")
+    assert main(["train-tiny", "--output=o", "--checkpoints=c"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'recipes'}: not there")
+    assert "run from a checkout" in line
 
 
 def test_a_score_without_its_model_is_refused_by_the_parser() -> None:

@@ -15,9 +15,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from active_perception_r1.cli import main
 from active_perception_r1.data.synthetic import LAYOUTS, render_page
 from active_perception_r1.geometry import Box, coverage
-from active_perception_r1.models.tiny import train as training
-from active_perception_r1.models.tiny.architecture import build_model, packed_states, token_logits
-from active_perception_r1.models.tiny.curriculum import (
+from recipes.tiny_zoom_vlm import train as training
+from recipes.tiny_zoom_vlm.architecture import build_model, packed_states, token_logits
+from recipes.tiny_zoom_vlm.curriculum import (
     ANSWER_REQUEST,
     ZOOM_REQUESTS,
     Mix,
@@ -25,8 +25,8 @@ from active_perception_r1.models.tiny.curriculum import (
     reading_box,
     view,
 )
-from active_perception_r1.models.tiny.packing import ASSISTANT_TURN, USER_TURN, Kind, Packer
-from active_perception_r1.models.tiny.tokenizer import build_processor, build_tokenizer
+from recipes.tiny_zoom_vlm.packing import ASSISTANT_TURN, USER_TURN, Kind, Packer
+from recipes.tiny_zoom_vlm.tokenizer import build_processor, build_tokenizer
 
 SHIPPED = Path(__file__).parents[1] / "models" / "tiny-zoom-vlm"
 ZOOM = '<zoom_roi x0="0.25" y0="0.40" x1="0.45" y1="0.60"/>'

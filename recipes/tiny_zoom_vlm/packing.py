@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
-from active_perception_r1.models.tiny.tokenizer import IMAGE_SPAN
+from recipes.tiny_zoom_vlm.tokenizer import IMAGE_SPAN
 
 USER_TURN = f"<|im_start|>user\n{IMAGE_SPAN}"
 ASSISTANT_TURN = "<|im_end|>\n<|im_start|>assistant\n"

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from active_perception_r1.data.synthetic import LAYOUTS
-from active_perception_r1.models.tiny.curriculum import BATCHES, Difficulty
-from active_perception_r1.models.tiny.packing import Kind
+from recipes.tiny_zoom_vlm.curriculum import BATCHES, Difficulty
+from recipes.tiny_zoom_vlm.packing import Kind
 
 Counts = npt.NDArray[np.float64]
 """(batches, kinds, layouts, 2): tokens predicted right, and all of them."""

@@ -29,7 +29,7 @@ from active_perception_r1.data.synthetic import (
 )
 from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules, evidence_view
 from active_perception_r1.geometry import Box, coverage
-from active_perception_r1.models.tiny.packing import (
+from recipes.tiny_zoom_vlm.packing import (
     ASSISTANT_TURN,
     USER_TURN,
     Batch,
@@ -37,7 +37,7 @@ from active_perception_r1.models.tiny.packing import (
     Kind,
     Packer,
 )
-from active_perception_r1.models.tiny.tokenizer import IMAGE_SIDE
+from recipes.tiny_zoom_vlm.tokenizer import IMAGE_SIDE
 
 ZOOM_REQUESTS = (" You may zoom.", " Zoom first.")
 ANSWER_REQUEST = " Answer directly."

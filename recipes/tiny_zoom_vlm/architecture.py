@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from active_perception_r1.models.tiny.tokenizer import (
+from recipes.tiny_zoom_vlm.tokenizer import (
     END,
     IMAGE,
     IMAGE_SIDE,

@@ -1,0 +1,27 @@
+"""From nothing to the folder of the model."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from active_perception_r1.storage.fingerprint import code_fingerprint, fingerprint
+from recipes.tiny_zoom_vlm.train import TrainSettings, train
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def make(output: Path, checkpoints: Path) -> None:
+    """Train, or go on where a run of the same code was interrupted, and copy the model.
+
+    Args:
+        output: folder for the model; the Auto classes load it.
+        checkpoints: folder for the states to resume from.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    recipe = code_fingerprint("train", package=__package__, source=CHECKOUT)
+    state = checkpoints / fingerprint(recipe, code_fingerprint("data.synthetic"))
+    train(TrainSettings(), state)
+    unneeded = shutil.ignore_patterns("checkpoint.*")
+    shutil.copytree(state, output, ignore=unneeded, dirs_exist_ok=True)

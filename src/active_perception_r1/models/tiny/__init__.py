@@ -1,1 +1,0 @@
-"""The tiny VLM that ships: tokenizer, architecture, training data, training, quick evaluation."""
