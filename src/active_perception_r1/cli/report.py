@@ -32,11 +32,16 @@ _PICTURES = (
         "reward-figure",
         "draw the reward's parts over training",
         _METRICS,
-        "reward_parts.reward_parts",
+        "reward_terms.reward_parts",
     ),
     ("accuracy-figure", "draw accuracy by mode", _LEADERBOARD, "accuracy.accuracy_by_mode"),
     ("headroom-figure", "draw accuracy over first views", _LEADERBOARD, "headroom.headroom"),
-    ("endings-figure", "draw how episodes ended", _LEADERBOARD, "endings.endings"),
+    (
+        "endings-figure",
+        "draw how episodes ended",
+        _LEADERBOARD,
+        "termination_status.endings",
+    ),
     (
         "leaderboard-page",
         "write the report's table",
