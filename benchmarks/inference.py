@@ -49,11 +49,11 @@ from active_perception_r1.envs.zoom_simulator import (
     zoom,
 )
 from active_perception_r1.geometry import Box
-from active_perception_r1.models.base import Backend
+from active_perception_r1.models.backends import Backend
 from active_perception_r1.models.load import load_backend
 from active_perception_r1.models.runner_processes import RunnerProcesses
-from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Episode, Mode, Sample
+from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
+from active_perception_r1.records import Episode, Sample
 from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 from active_perception_r1.sim.prefetch import prefetch
@@ -118,7 +118,7 @@ def draw(folder: Path, pages: int) -> Path:
 
 def compare(settings: ModelConfig, slice_path: Path, repeats: int) -> dict[str, float]:
     cores = len(os.sched_getaffinity(0))
-    with RunnerProcesses(cores, "", settings, Mode.ACTIVE) as processes:
+    with RunnerProcesses(cores, "", settings, ACTIVE) as processes:
         return compare_with(processes, settings, slice_path, repeats)
 
 
@@ -180,10 +180,10 @@ def timed(run: Callable[[], object]) -> float:
 def run(
     generate: Generate, settings: ModelConfig, samples: Sequence[Sample], live: int
 ) -> list[Episode]:
-    rules = episode_rules(Mode.ACTIVE, settings)
+    rules = episode_rules(ACTIVE, settings)
 
     def start(sample: Sample) -> LiveEpisode:
-        return start_episode(sample, Mode.ACTIVE, rules)
+        return start_episode(sample, rules)
 
     episodes = prefetch(start, samples, live // 2) if live > 1 else map(start, samples)
     batches = run_episodes(episodes, lambda asking: generate([e.request for e in asking]), live)
@@ -212,7 +212,7 @@ def record(
 
 def cut(settings: ModelConfig, samples: Sequence[Sample], crops: dict[str, list[Box]]) -> None:
     """Every image that the episodes showed, made again."""
-    rules = episode_rules(Mode.ACTIVE, settings)
+    rules = episode_rules(ACTIVE, settings)
     for sample in samples:
         page = open_page(sample.image)
         first_view(page, rules.first_view)

@@ -24,8 +24,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCall
 from trl import GRPOConfig, GRPOTrainer
 
 from active_perception_r1.data.samples import read_slice
-from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.rewards.active_vision_reward import compute_score
 from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.training.grpo import freeze_vision
@@ -89,10 +88,10 @@ class InTurns(TrainerCallback):
 
 def dataset(slice_path: Path) -> Dataset:
     """The first request of each episode: a first view and the text below it."""
-    rules = episode_rules(Mode.ACTIVE, model_settings())
+    rules = episode_rules(ACTIVE, model_settings())
     rows: list[dict[str, Any]] = []
     for sample in read_slice(slice_path):
-        image, text = start_episode(sample, Mode.ACTIVE, rules).request[0].parts
+        image, text = start_episode(sample, rules).request[0].parts
         prompt = [{"role": "user", "content": text}]
         rows.append({"prompt": prompt, "image": image, "answer": sample.answers[0]})
     return Dataset.from_list(rows)

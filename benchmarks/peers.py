@@ -31,11 +31,11 @@ from core import noisy_answers
 from measuring import Figure, ratios, report, seconds, spread
 from settings import REPOSITORY, RUN, STILL, model_settings
 
-from active_perception_r1.answers import exact_match
 from active_perception_r1.data.samples import read_slice, write_samples
 from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import Reward
 from active_perception_r1.scoring.answer_metrics import anls_batch
+from active_perception_r1.tasks.short_answer import exact_match
 from active_perception_r1.training.grpo import GrpoTrainer
 
 PEERS = REPOSITORY / "build" / "peers"

@@ -27,7 +27,8 @@ from active_perception_r1.data.docvqa import SCHEMA
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.geometry import Box
-from active_perception_r1.records import Episode, Mode, Sample, Step, ToolStatus, Turn
+from active_perception_r1.modes import ACTIVE, BASELINE, MODES
+from active_perception_r1.records import Episode, Sample, Step, ToolStatus, Turn
 from active_perception_r1.storage.rows import RowWriter, read_rows
 
 REPOSITORY = Path(__file__).parent.parent
@@ -82,7 +83,7 @@ def stages(folder: Path, pages: Path, samples: int) -> dict[str, Run]:
         )
     }
     scored = []
-    for mode in (Mode.BASELINE, Mode.ACTIVE):
+    for mode in (BASELINE, ACTIVE):
         predictions = predict(slice_path, mode, folder / f"{mode}.jsonl")
         output = folder / f"{mode}.parquet"
         given = {"predictions": predictions, "slice": slice_path, "reward": "{}"}
@@ -92,13 +93,13 @@ def stages(folder: Path, pages: Path, samples: int) -> dict[str, Run]:
         sum(run.cpu for run in scored),
         max(run.megabytes for run in scored),
     )
-    found["leaderboard"] = measured(leaderboard_command(folder, ["m"], list(Mode)[:2]))
+    found["leaderboard"] = measured(leaderboard_command(folder, ["m"], list(MODES)[:2]))
     return found
 
 
 def model_figures(folder: Path) -> list[Figure]:
     """Leaderboards of more and more models, all with the answers of one; and their planning."""
-    tables, modes = folder / str(SAMPLES_OF_MODELS), list(Mode)
+    tables, modes = folder / str(SAMPLES_OF_MODELS), list(MODES)
     figures, boards, plans = [], [], []
     for models in MODELS:
         names = [f"m{i}" for i in range(models)]
@@ -121,13 +122,13 @@ def command(name: str, **options: str | Path) -> list[str | Path]:
 
 
 def leaderboard_command(
-    tables: Path, models: Sequence[str], modes: Sequence[Mode]
+    tables: Path, models: Sequence[str], modes: Sequence[str]
 ) -> list[str | Path]:
     """A mode without a table of its own gets that of `active`."""
     scores = []
     for model in models:
         for mode in modes:
-            table = Mode.BASELINE if mode is Mode.BASELINE else Mode.ACTIVE
+            table = BASELINE if mode == BASELINE else ACTIVE
             scores.append(f"{model}/{mode}={tables / f'{table}.parquet'}")
     start = ["active-perception", "leaderboard", "--study", "scaling", "--started-from", "{}"]
     return [*start, "--output", tables / "board", "--scores", *scores]
@@ -159,7 +160,7 @@ def repeated(pages: Path, output: Path, samples: int) -> Path:
     return output
 
 
-def predict(slice_path: Path, mode: Mode, output: Path) -> Path:
+def predict(slice_path: Path, mode: str, output: Path) -> Path:
     rng = random.Random(str(mode))
     with output.open("w", encoding="utf-8") as lines:
         for sample in read_slice(slice_path, images=False):
@@ -167,14 +168,14 @@ def predict(slice_path: Path, mode: Mode, output: Path) -> Path:
     return output
 
 
-def episode(sample: Sample, mode: Mode, rng: random.Random) -> Episode:
+def episode(sample: Sample, mode: str, rng: random.Random) -> Episode:
     """One reply, or a zoom and a reply; right half of the time in `active`."""
     turn = Turn("0" * 64, f"<answer>{sample.answers[0]}</answer>", "stop", 60, 12, 0.01)
-    answer = sample.answers[0] if mode is Mode.ACTIVE and rng.random() < 0.5 else "none"
+    answer = sample.answers[0] if mode == ACTIVE and rng.random() < 0.5 else "none"
     plain = Episode(
         sample.id, mode, "m", "0" * 40, 0, (turn,), (), answer, ToolStatus.ANSWERED_WITHOUT_ZOOM
     )
-    if mode is Mode.BASELINE:
+    if mode == BASELINE:
         return replace(plain, tool_status=ToolStatus.ANSWERED)
     box = sample.evidence[0].box.expanded(0.05) if rng.random() < 0.5 else Box(0.6, 0.6, 0.9, 0.9)
     call = f'<zoom_roi x0="{box.x0}" y0="{box.y0}" x1="{box.x1}" y1="{box.y1}"/>'

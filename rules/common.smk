@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from active_perception_r1.modes import ACTIVE, MODES
 from active_perception_r1.config import NAME, RESULTS, parse_config
 from active_perception_r1.data.dependence import download_code
 from active_perception_r1.errors import ConfigError
@@ -16,7 +17,6 @@ from active_perception_r1.models.dependence import (
     training_code,
     training_settings,
 )
-from active_perception_r1.records import Mode
 from active_perception_r1.storage.fingerprint import (
     SOURCE,
     code_fingerprint,
@@ -52,7 +52,7 @@ wildcard_constraints:
     split=NAME,
     model=rf"{NAME}(@\d+)?",
     run=NAME,
-    mode="|".join(Mode),
+    mode="|".join(MODES),
 
 
 # Hashed once, however many jobs use it.
@@ -134,7 +134,7 @@ def get_base(wildcards):
 
 
 def get_inference_settings(wildcards):
-    return inference_settings(settings.model(wildcards.model), Mode(wildcards.mode))
+    return inference_settings(settings.model(wildcards.model), wildcards.mode)
 
 
 def get_training_gpus(wildcards):
@@ -194,7 +194,7 @@ def get_entries(wildcards):
 
 
 def get_active_entries(wildcards):
-    return [(model, mode) for model, mode in get_entries(wildcards) if mode == Mode.ACTIVE]
+    return [(model, mode) for model, mode in get_entries(wildcards) if mode == ACTIVE]
 
 
 def expand_entries(output, entries, wildcards):
@@ -261,7 +261,7 @@ def get_runs(study):
 def get_pictures(study):
     """The rules that make a study's pictures."""
     made = [rules.accuracy_figure, rules.endings_figure, rules.leaderboard_page, rules.gallery]
-    if Mode.ACTIVE in study.modes:
+    if ACTIVE in study.modes:
         made.append(rules.zoom_map)
     return made
 

@@ -83,7 +83,7 @@ rule gallery:
         gpu=0,
     params:
         # Prompts and rules of modes show in the predictions.
-        code=code_fingerprint("report.gallery", without=("prompts", "mode_rules")),
+        code=code_fingerprint("report.gallery", without=("prompts",)),
         assets=folder_fingerprint(SOURCE / "active_perception_r1/report/gallery/assets"),
         models=get_study_models,
         predictions=get_prediction_arguments,

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from active_perception_r1.config import ModelConfig, parse_section
-from active_perception_r1.models.transformers_backend import TransformersBackend
+from active_perception_r1.models.backends.transformers import TransformersBackend
 from tests.families import BUILDERS, build
 
 

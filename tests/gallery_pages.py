@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from active_perception_r1.data.samples import write_samples
-from active_perception_r1.records import Mode, Sample
+from active_perception_r1.modes import ACTIVE, BASELINE, BLANK_CROP, ORACLE, SHUFFLED_CROP
+from active_perception_r1.records import Sample
 from active_perception_r1.report.gallery.episodes import Data, Entry, gallery_data
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run
 
 ANSWER = "<answer>42</answer>"
-MODES = (Mode.BASELINE, Mode.ACTIVE, Mode.BLANK_CROP, Mode.SHUFFLED_CROP, Mode.ORACLE)
+MODES = (BASELINE, ACTIVE, BLANK_CROP, SHUFFLED_CROP, ORACLE)
 
 
-def replies(model: str, mode: Mode, answer: str) -> list[str]:
+def replies(model: str, mode: str, answer: str) -> list[str]:
     """`before` looks away and is wrong, `after` looks well and is right."""
-    if mode in (Mode.BASELINE, Mode.ORACLE):
+    if mode in (BASELINE, ORACLE):
         return [answer]
     return [AWAY, "<answer>7</answer>"] if model == "before" else [ZOOM, answer]
 

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 
 from active_perception_r1.config import CropConfig, FirstView, ModelConfig
 from active_perception_r1.geometry import Box
-from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Episode, Evidence, Mode, Sample
+from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
+from active_perception_r1.records import Episode, Evidence, Sample
 from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.messages import FinishReason, Message, Reply
 
@@ -69,14 +69,14 @@ def stop(text: str) -> Reply:
 
 
 def start(
-    mode: Mode = Mode.ACTIVE, sample: Sample | None = None, model: ModelConfig = MODEL
+    mode: str = ACTIVE, sample: Sample | None = None, model: ModelConfig = MODEL
 ) -> LiveEpisode:
-    return start_episode(sample or SAMPLE, mode, episode_rules(mode, model), distractor=DECOY)
+    return start_episode(sample or SAMPLE, episode_rules(mode, model), distractor=DECOY)
 
 
 def run(
     replies: Sequence[str | Reply],
-    mode: Mode = Mode.ACTIVE,
+    mode: str = ACTIVE,
     sample: Sample | None = None,
     model: ModelConfig = MODEL,
 ) -> Episode:

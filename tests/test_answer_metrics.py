@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from active_perception_r1.answers import exact_match, normalise_answer
 from active_perception_r1.scoring.answer_metrics import (
     anls,
     anls_batch,
     anls_lmms,
     relaxed_match,
 )
+from active_perception_r1.tasks.short_answer import exact_match, normalise_answer
 
 texts = st.text(max_size=12) | st.text(alphabet="aAbB ßİ\t\"'.,5%", max_size=12)
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from active_perception_r1.data.evidence import locate_evidence
 from active_perception_r1.geometry import Box, coverage, iou
-from active_perception_r1.records import Evidence, Mode
+from active_perception_r1.modes import ACTIVE, BLANK_CROP, STRICT_ZOOM
+from active_perception_r1.records import Evidence
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, trace_reward
 from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.utils.trace_parser import SYNTAXES, Frame, parse_actions, parse_answer
@@ -97,14 +98,14 @@ def test_episodes_keep_their_limits(seed: int) -> None:
     live: LiveEpisode | None = None
     for _ in range(100):
         if live is None or live.finished:
-            mode = rng.choice([Mode.ACTIVE, Mode.STRICT_ZOOM, Mode.BLANK_CROP])
+            mode = rng.choice([ACTIVE, STRICT_ZOOM, BLANK_CROP])
             live = start(mode)
         live.receive(stop(rng.choice(said)))
         if live.finished:
             episode = live.record("m", "r", 0)
             assert len(episode.turns) <= MODEL.max_turns
             assert sum(step.executed is not None for step in episode.steps) <= MODEL.max_zooms
-            if mode is Mode.STRICT_ZOOM:
+            if mode == STRICT_ZOOM:
                 assert episode.answer is None or episode.shown_crops
 
 

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import pytest
 
 from active_perception_r1.modes import episode_rules
-from active_perception_r1.records import Mode
 from tests.scripted import MODEL
 from tests.workflow import REPOSITORY, Workflow, copy_of_repository
 
@@ -115,8 +114,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("prompts", ["standard", "terse"])
-@pytest.mark.parametrize("mode", Mode)
-def test_the_protocol_has_every_prompt_as_it_is(mode: Mode, prompts: str) -> None:
+@pytest.mark.parametrize("mode", str)
+def test_the_protocol_has_every_prompt_as_it_is(mode: str, prompts: str) -> None:
     page = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
     model = MODEL.model_copy(update={"prompts": prompts, "max_zooms": 3, "max_turns": 4})
     told = episode_rules(mode, model).prompts

@@ -10,9 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from active_perception_r1.geometry import Box
-from active_perception_r1.modes import episode_rules, start_episode
+from active_perception_r1.modes import (
+    ACTIVE,
+    BASELINE,
+    BLANK_CROP,
+    ORACLE,
+    SHUFFLED_CROP,
+    STRICT_ZOOM,
+    episode_rules,
+    start_episode,
+)
 from active_perception_r1.prompts import PROMPT_SETS
-from active_perception_r1.records import Episode, Evidence, Mode, ToolStatus
+from active_perception_r1.records import Episode, Evidence, ToolStatus
 from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import FinishReason, Reply, request_id
 from active_perception_r1.utils.trace_parser import SYNTAXES, Frame, parse_actions
@@ -21,36 +30,36 @@ from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start, stop, tex
 ANSWER = "<answer>42</answer>"
 BAD = "<zoom_roi x0=0.1/>"
 OUTSIDE = '<zoom_roi x0="0.5" y0="0.5" x1="1.5" y1="0.75"/>'
-TOOL_MODES = [Mode.ACTIVE, Mode.STRICT_ZOOM, Mode.BLANK_CROP, Mode.SHUFFLED_CROP]
+TOOL_MODES = [ACTIVE, STRICT_ZOOM, BLANK_CROP, SHUFFLED_CROP]
 
 
 @pytest.mark.parametrize(
     ("mode", "replies", "status", "answer"),
     [
-        (Mode.BASELINE, [ANSWER], ToolStatus.ANSWERED, "42"),
-        (Mode.BASELINE, ["42"], ToolStatus.NO_ANSWER, None),
-        (Mode.BASELINE, [ZOOM + ANSWER], ToolStatus.ANSWERED, "42"),
-        (Mode.BASELINE, [ZOOM], ToolStatus.NO_ANSWER, None),
-        (Mode.ORACLE, [ANSWER], ToolStatus.ANSWERED, "42"),
-        (Mode.ACTIVE, [ANSWER], ToolStatus.ANSWERED_WITHOUT_ZOOM, "42"),
-        (Mode.ACTIVE, [ZOOM, ANSWER], ToolStatus.ANSWERED, "42"),
-        (Mode.ACTIVE, [ZOOM, AWAY, ANSWER], ToolStatus.ANSWERED, "42"),
-        (Mode.ACTIVE, [BAD, ANSWER], ToolStatus.ANSWERED_WITHOUT_ZOOM, "42"),
-        (Mode.ACTIVE, [BAD, ZOOM, ANSWER], ToolStatus.ANSWERED, "42"),
-        (Mode.ACTIVE, [ZOOM, "hm"], ToolStatus.NO_ANSWER, None),
-        (Mode.ACTIVE, [ZOOM, ZOOM, AWAY, AWAY], ToolStatus.ZOOM_LIMIT_REACHED, None),
-        (Mode.ACTIVE, [BAD, BAD, BAD, BAD], ToolStatus.MALFORMED_ZOOM, None),
-        (Mode.STRICT_ZOOM, [ZOOM, ANSWER], ToolStatus.ANSWERED, "42"),
-        (Mode.STRICT_ZOOM, [ANSWER], ToolStatus.ANSWERED_WITHOUT_ZOOM, None),
-        (Mode.STRICT_ZOOM, [BAD], ToolStatus.MALFORMED_ZOOM, None),
-        (Mode.STRICT_ZOOM, [OUTSIDE], ToolStatus.OUT_OF_BOUNDS, None),
-        (Mode.STRICT_ZOOM, [ZOOM, BAD], ToolStatus.MALFORMED_ZOOM, None),
-        (Mode.STRICT_ZOOM, [ZOOM, ZOOM, AWAY], ToolStatus.ZOOM_LIMIT_REACHED, None),
-        (Mode.STRICT_ZOOM, ["hm"], ToolStatus.NO_ANSWER, None),
+        (BASELINE, [ANSWER], ToolStatus.ANSWERED, "42"),
+        (BASELINE, ["42"], ToolStatus.NO_ANSWER, None),
+        (BASELINE, [ZOOM + ANSWER], ToolStatus.ANSWERED, "42"),
+        (BASELINE, [ZOOM], ToolStatus.NO_ANSWER, None),
+        (ORACLE, [ANSWER], ToolStatus.ANSWERED, "42"),
+        (ACTIVE, [ANSWER], ToolStatus.ANSWERED_WITHOUT_ZOOM, "42"),
+        (ACTIVE, [ZOOM, ANSWER], ToolStatus.ANSWERED, "42"),
+        (ACTIVE, [ZOOM, AWAY, ANSWER], ToolStatus.ANSWERED, "42"),
+        (ACTIVE, [BAD, ANSWER], ToolStatus.ANSWERED_WITHOUT_ZOOM, "42"),
+        (ACTIVE, [BAD, ZOOM, ANSWER], ToolStatus.ANSWERED, "42"),
+        (ACTIVE, [ZOOM, "hm"], ToolStatus.NO_ANSWER, None),
+        (ACTIVE, [ZOOM, ZOOM, AWAY, AWAY], ToolStatus.ZOOM_LIMIT_REACHED, None),
+        (ACTIVE, [BAD, BAD, BAD, BAD], ToolStatus.MALFORMED_ZOOM, None),
+        (STRICT_ZOOM, [ZOOM, ANSWER], ToolStatus.ANSWERED, "42"),
+        (STRICT_ZOOM, [ANSWER], ToolStatus.ANSWERED_WITHOUT_ZOOM, None),
+        (STRICT_ZOOM, [BAD], ToolStatus.MALFORMED_ZOOM, None),
+        (STRICT_ZOOM, [OUTSIDE], ToolStatus.OUT_OF_BOUNDS, None),
+        (STRICT_ZOOM, [ZOOM, BAD], ToolStatus.MALFORMED_ZOOM, None),
+        (STRICT_ZOOM, [ZOOM, ZOOM, AWAY], ToolStatus.ZOOM_LIMIT_REACHED, None),
+        (STRICT_ZOOM, ["hm"], ToolStatus.NO_ANSWER, None),
     ],
 )
 def test_how_an_episode_ends(
-    mode: Mode, replies: list[str], status: ToolStatus, answer: str | None
+    mode: str, replies: list[str], status: ToolStatus, answer: str | None
 ) -> None:
     episode = run(replies, mode)
     assert episode.tool_status is status
@@ -59,16 +68,16 @@ def test_how_an_episode_ends(
 
 
 @pytest.mark.parametrize("mode", TOOL_MODES)
-def test_an_answer_beside_a_zoom_does_not_count(mode: Mode) -> None:
+def test_an_answer_beside_a_zoom_does_not_count(mode: str) -> None:
     episode = run([ANSWER + ZOOM + ANSWER, "<answer>7</answer>"], mode)
     assert episode.answer == "7"
 
 
 def test_a_reply_cut_off_by_the_token_limit_never_counts() -> None:
     cut = Reply(ANSWER, FinishReason.LENGTH)
-    assert run([cut], Mode.BASELINE).tool_status is ToolStatus.TRUNCATED
-    assert run([cut], Mode.BASELINE).answer is None
-    assert run([Reply(ZOOM, FinishReason.LENGTH)], Mode.ACTIVE).steps == ()
+    assert run([cut], BASELINE).tool_status is ToolStatus.TRUNCATED
+    assert run([cut], BASELINE).answer is None
+    assert run([Reply(ZOOM, FinishReason.LENGTH)], ACTIVE).steps == ()
 
 
 def test_an_engine_error_ends_the_episode_as_one_and_never_as_an_answer() -> None:
@@ -117,7 +126,7 @@ def test_repeats_are_marked_redundant() -> None:
 
 def test_controls_send_crops_of_the_same_size_with_other_pixels() -> None:
     crops = {}
-    for mode in (Mode.ACTIVE, Mode.BLANK_CROP, Mode.SHUFFLED_CROP):
+    for mode in (ACTIVE, BLANK_CROP, SHUFFLED_CROP):
         live = start(mode)
         live.receive(stop(ZOOM))
         (crops[mode],) = live.request[-1].images
@@ -125,14 +134,14 @@ def test_controls_send_crops_of_the_same_size_with_other_pixels() -> None:
         assert live.record("m", "r", 0).steps[0].executed == Box(0.5, 0.5, 0.75, 0.75)
     assert len({crop.size for crop in crops.values()}) == 1
     assert len({crop.tobytes() for crop in crops.values()}) == 3
-    assert len(crops[Mode.BLANK_CROP].getcolors()) == 1
+    assert len(crops[BLANK_CROP].getcolors()) == 1
 
 
 def test_the_oracle_sees_the_evidence_and_a_row_without_evidence_has_no_oracle() -> None:
-    (view,) = start(Mode.ORACLE).request[0].images
-    (page,) = start(Mode.BASELINE).request[0].images
+    (view,) = start(ORACLE).request[0].images
+    (page,) = start(BASELINE).request[0].images
     assert view.tobytes() != page.tobytes()
-    unknown = start(Mode.ORACLE, make_sample(evidence=()))
+    unknown = start(ORACLE, make_sample(evidence=()))
     assert unknown.finished
     assert unknown.record("m", "r", 0).tool_status is ToolStatus.NO_EVIDENCE
 
@@ -149,10 +158,10 @@ LABELS = st.lists(
 SCRIPTS = st.lists(st.sampled_from([ZOOM, AWAY, BAD, OUTSIDE, "hm"]), max_size=4)
 
 
-@pytest.mark.parametrize("mode", [Mode.BASELINE, *TOOL_MODES])
+@pytest.mark.parametrize("mode", [BASELINE, *TOOL_MODES])
 @given(labels=LABELS, script=SCRIPTS, requires_zoom=st.booleans())
 def test_regression_no_label_changes_a_byte_of_any_prompt(
-    mode: Mode,
+    mode: str,
     labels: list[tuple[str, float, float, float]],
     script: list[str],
     requires_zoom: bool,
@@ -168,7 +177,7 @@ def test_regression_no_label_changes_a_byte_of_any_prompt(
     assert prompts(mode, make_sample(), script) == prompts(mode, other, script)
 
 
-def prompts(mode: Mode, sample, script: Sequence[str]) -> list[str]:  # type: ignore[no-untyped-def]
+def prompts(mode: str, sample, script: Sequence[str]) -> list[str]:  # type: ignore[no-untyped-def]
     """Hashes over every byte that the model is shown, request by request."""
     live, seen = start(mode, sample), []
     for reply in itertools.chain(script, itertools.repeat(ANSWER)):
@@ -181,7 +190,7 @@ def prompts(mode: Mode, sample, script: Sequence[str]) -> list[str]:  # type: ig
 
 @pytest.mark.parametrize("mode", TOOL_MODES)
 @given(st.lists(st.sampled_from([ZOOM, AWAY, BAD, OUTSIDE, ANSWER, "hm", ZOOM + AWAY]), min_size=4))
-def test_whatever_the_model_says_the_rules_hold(mode: Mode, script: list[str]) -> None:
+def test_whatever_the_model_says_the_rules_hold(mode: str, script: list[str]) -> None:
     episode = run([*script, ANSWER, ANSWER], mode)
     executed = [step for step in episode.steps if step.executed is not None]
     assert len(episode.turns) <= MODEL.max_turns
@@ -190,15 +199,15 @@ def test_whatever_the_model_says_the_rules_hold(mode: Mode, script: list[str]) -
     assert (episode.answer is not None) <= (
         episode.tool_status in (ToolStatus.ANSWERED, ToolStatus.ANSWERED_WITHOUT_ZOOM)
     )
-    if mode is Mode.STRICT_ZOOM and episode.answer is not None:
+    if mode == STRICT_ZOOM and episode.answer is not None:
         assert episode.shown_crops
         assert all(step.status is ToolStatus.ZOOM_EXECUTED for step in episode.steps)
     assert Episode.from_json(episode.to_json()) == episode
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-@pytest.mark.parametrize("mode", [Mode.ACTIVE, Mode.STRICT_ZOOM])
-def test_the_prompt_shows_a_call_that_the_parser_accepts(mode: Mode, syntax: str) -> None:
+@pytest.mark.parametrize("mode", [ACTIVE, STRICT_ZOOM])
+def test_the_prompt_shows_a_call_that_the_parser_accepts(mode: str, syntax: str) -> None:
     model = MODEL.model_copy(update={"zoom_syntax": syntax})
     live = start(mode, model=model)
     example = SYNTAXES[syntax].example
@@ -210,7 +219,7 @@ def test_the_prompt_shows_a_call_that_the_parser_accepts(mode: Mode, syntax: str
 @pytest.mark.parametrize("prompt_set", PROMPT_SETS)
 def test_prompts_never_offer_a_zoom_that_would_be_refused(prompt_set: str) -> None:
     model = MODEL.model_copy(update={"prompts": prompt_set, "max_zooms": 1, "max_turns": 2})
-    live = start(Mode.ACTIVE, model=model)
+    live = start(ACTIVE, model=model)
     assert "zoom" in text_of(live.request[0]).lower()
     live.receive(stop(ZOOM))
     assert "may zoom" not in text_of(live.request[-1]).lower()
@@ -223,8 +232,8 @@ def test_the_driver_keeps_places_filled_and_yields_each_episode_once() -> None:
         lengths.append(len(episodes))
         return [stop(ANSWER if len(e.request) > 1 else ZOOM) for e in episodes]
 
-    rules = episode_rules(Mode.ACTIVE, MODEL)
-    drawn = (start_episode(make_sample(i), Mode.ACTIVE, rules) for i in range(7))
+    rules = episode_rules(ACTIVE, MODEL)
+    drawn = (start_episode(make_sample(i), rules) for i in range(7))
     batches = run_episodes(drawn, generate, live=3)
     done = [episode.sample_id for batch in batches for episode in batch]
     assert sorted(done) == [f"sample-{i}" for i in range(7)]
@@ -232,8 +241,8 @@ def test_the_driver_keeps_places_filled_and_yields_each_episode_once() -> None:
 
 
 def test_the_driver_needs_no_model_for_episodes_that_are_over_at_the_start() -> None:
-    rules = episode_rules(Mode.ORACLE, MODEL)
-    episode = start_episode(make_sample(evidence=()), Mode.ORACLE, rules)
+    rules = episode_rules(ORACLE, MODEL)
+    episode = start_episode(make_sample(evidence=()), rules)
     assert list(run_episodes([episode], lambda _: pytest.fail("asked"), live=2)) == [[episode]]
 
 

@@ -20,10 +20,10 @@ from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models import runner
+from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.models.infer import infer
-from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.modes import MODES
-from active_perception_r1.records import Episode, Mode, ToolStatus
+from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.scoring.score import score
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
@@ -77,7 +77,7 @@ def test_a_family_goes_from_slice_to_score_in_every_mode(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(runner, "load_backend", lambda settings: backend)
-    for mode in Mode:
+    for mode in MODES:
         output = tmp_path / f"{mode}.jsonl"
         infer(slice_path, "stand-in", entry, mode, output, tmp_path / "partial")
         episodes = [Episode.from_json(line) for line in output.read_text().splitlines()]

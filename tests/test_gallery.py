@@ -11,7 +11,7 @@ import pytest
 
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import ACTIVE, SHUFFLED_CROP
 from active_perception_r1.report.gallery.episodes import Data, Entry, gallery_data
 from active_perception_r1.report.gallery.page import render
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
@@ -46,13 +46,13 @@ def test_what_is_shown_is_checked_against_what_was_recorded(gallery: Data) -> No
     inexact = {
         (e["sample"], MODES[e["entry"] % len(MODES)]) for e in gallery["episodes"] if not e["exact"]
     }
-    assert inexact == {(1, Mode.SHUFFLED_CROP)}
+    assert inexact == {(1, SHUFFLED_CROP)}
 
 
 def test_predictions_of_another_slice_are_refused(tmp_path: Path) -> None:
     make_gallery(tmp_path)
     write_samples(tmp_path / "other.parquet", [make_sample(3)])
-    entry = Entry("before", Mode.ACTIVE, MODEL, tmp_path / "before-active.jsonl")
+    entry = Entry("before", ACTIVE, MODEL, tmp_path / "before-active.jsonl")
     with pytest.raises(DataError, match=r"before-active\.jsonl: not the predictions of"):
         gallery_data("study", tmp_path / "other.parquet", [entry], RewardConfig(), 10)
 

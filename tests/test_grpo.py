@@ -12,8 +12,9 @@ import torch
 from active_perception_r1.config import LocalTraining, ModelConfig
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
-from active_perception_r1.models.transformers_backend import TransformersBackend
-from active_perception_r1.records import Mode, Sample
+from active_perception_r1.models.backends.transformers import TransformersBackend
+from active_perception_r1.modes import ACTIVE, BASELINE, episode_rules, start_episode
+from active_perception_r1.records import Sample
 from active_perception_r1.storage.files import sha256_of
 from active_perception_r1.training.grpo import (
     GrpoTrainer,
@@ -82,7 +83,7 @@ def test_every_written_token_is_in_the_loss_once_and_nothing_else(
     untrained_model: ModelConfig,
 ) -> None:
     policy = TransformersBackend(untrained_model.model_copy(update={"temperature": 1.0}))
-    rollouts = roll_out(policy, samples(), Mode.ACTIVE, seed=3)
+    rollouts = roll_out(policy, samples(), ACTIVE, seed=3)
     written = [0] * 4
     for batch in rollouts.batches:
         for row, episode in enumerate(batch.episodes):
@@ -98,16 +99,15 @@ def test_log_probabilities_are_those_of_the_sampled_tokens(untrained_model: Mode
     """Right-padded rows with precomputed image features give what the plain forward gives."""
     policy = TransformersBackend(untrained_model)
     sample = make_sample()
-    rollouts = roll_out(policy, [sample, make_sample(1)], Mode.BASELINE, seed=0)
+    rollouts = roll_out(policy, [sample, make_sample(1)], BASELINE, seed=0)
     (batch,) = rollouts.batches
     with torch.no_grad():
         log_probs, entropy = policy_log_probs(policy.model, batch, temperature=1.0)
         single = batch.rows([1])
         alone, _ = policy_log_probs(policy.model, single, temperature=1.0)
-        from active_perception_r1.modes import episode_rules, start_episode
 
-        rules = episode_rules(Mode.BASELINE, policy.settings)
-        request = start_episode(make_sample(1), Mode.BASELINE, rules).request
+        rules = episode_rules(BASELINE, policy.settings)
+        request = start_episode(make_sample(1), rules).request
         inputs = policy.encode_afresh([request])
         length = int(single.used.sum())
         written = single.tokens[:, inputs["input_ids"].shape[1] : length]
@@ -122,7 +122,7 @@ def test_log_probabilities_are_those_of_the_sampled_tokens(untrained_model: Mode
 
 def test_a_step_raises_the_probability_of_what_was_rewarded(untrained_model: ModelConfig) -> None:
     trainer = GrpoTrainer(RUN, untrained_model, samples())
-    rollouts = roll_out(trainer.policy, samples(), Mode.ACTIVE, seed=3)
+    rollouts = roll_out(trainer.policy, samples(), ACTIVE, seed=3)
     advantages = torch.tensor([1.0, -1.0, 1.0, -1.0])
 
     def gap() -> float:
@@ -145,7 +145,7 @@ def test_the_penalty_holds_the_policy_near_its_start(untrained_model: ModelConfi
     for kl in (0.0, 50.0):
         run = RUN.model_copy(update={"kl": kl, "updates_per_step": 4})
         trainer = GrpoTrainer(run, untrained_model, samples())
-        rollouts = roll_out(trainer.policy, samples(), Mode.ACTIVE, seed=3)
+        rollouts = roll_out(trainer.policy, samples(), ACTIVE, seed=3)
         drifts.append(trainer._update(rollouts, torch.tensor([1.0, -1.0, 1.0, -1.0]))["kl"])
     assert drifts[1] < drifts[0]
 
@@ -154,7 +154,7 @@ def test_episodes_without_an_advantage_change_nothing(untrained_model: ModelConf
     weights = []
     for advantage in (0.0, 1e-12):  # left out of the update, and in it
         trainer = GrpoTrainer(RUN, untrained_model, samples())
-        rollouts = roll_out(trainer.policy, samples(), Mode.ACTIVE, seed=3)
+        rollouts = roll_out(trainer.policy, samples(), ACTIVE, seed=3)
         trainer._update(rollouts, torch.tensor([1.0, -1.0, advantage, -advantage]))
         weights.append(trainer.trainable[0].detach().clone())
     torch.testing.assert_close(*weights, atol=1e-6, rtol=1e-4)
@@ -163,7 +163,7 @@ def test_episodes_without_an_advantage_change_nothing(untrained_model: ModelConf
 def test_only_the_language_model_is_trained(untrained_model: ModelConfig) -> None:
     trainer = GrpoTrainer(RUN, untrained_model, samples())
     vision = {k: v.clone() for k, v in trainer.policy.model.state_dict().items() if "vision" in k}
-    rollouts = roll_out(trainer.policy, samples(2), Mode.ACTIVE, seed=3)
+    rollouts = roll_out(trainer.policy, samples(2), ACTIVE, seed=3)
     trainer._update(rollouts, torch.tensor([1.0, -1.0]))
     after = trainer.policy.model.state_dict()
     assert vision

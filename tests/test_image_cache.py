@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from active_perception_r1.config import ModelConfig
+from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.models.image_cache import ImageCache
-from active_perception_r1.models.transformers_backend import TransformersBackend
 from active_perception_r1.sim.messages import Message, Request
 from tests.every_family import backend, logits, noise
 

@@ -14,7 +14,8 @@ from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError, DataError
 from active_perception_r1.models import runner
 from active_perception_r1.models.infer import MIN_STREAK, infer
-from active_perception_r1.records import Episode, Mode, ToolStatus
+from active_perception_r1.modes import ACTIVE, ORACLE, SHUFFLED_CROP
+from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 from active_perception_r1.storage.journal import retry_file
 from tests.scripted import MODEL, ZOOM, make_sample, stop
@@ -60,7 +61,7 @@ def slice_path(tmp_path: Path) -> Path:
 
 
 def run(
-    slice_path: Path, mode: Mode = Mode.ACTIVE, model: ModelConfig = MODEL, name: str = "out"
+    slice_path: Path, mode: str = ACTIVE, model: ModelConfig = MODEL, name: str = "out"
 ) -> list[Episode]:
     output = slice_path.parent / f"{name}.jsonl"
     model = model.model_copy(update={"max_concurrent_episodes": 3})
@@ -149,9 +150,9 @@ def test_an_engine_that_goes_away_fails_the_stage_soon_and_loses_nothing(
     assert 60 < backend.asked < 2 * 60
 
 
-@pytest.mark.parametrize("mode", [Mode.ACTIVE, Mode.SHUFFLED_CROP, Mode.ORACLE])
+@pytest.mark.parametrize("mode", [ACTIVE, SHUFFLED_CROP, ORACLE])
 def test_a_page_that_cannot_be_decoded_costs_its_own_sample_only(
-    mode: Mode, backend: Scripted, slice_path: Path
+    mode: str, backend: Scripted, slice_path: Path
 ) -> None:
     broken = replace(SLICE[4], image=SLICE[4].image[:200])
     write_samples(slice_path, [*SLICE[:4], broken, *SLICE[5:]])

@@ -18,7 +18,7 @@ import pytest
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.config.model import OpenAIConfig, VllmConfig
 from active_perception_r1.models import dependence
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import ACTIVE
 from tests.scripted import MODEL
 from tests.workflow import Workflow
 
@@ -280,7 +280,7 @@ def test_options_of_an_engine_matter_where_it_is_used_and_they_are_not_about_spe
     entry["openai"] = {"base_url": "http://here/v1"}
     changed = {**entry, section: {**entry[section], **change}}
     before, after = (
-        dependence.inference_settings(ModelConfig.model_validate(row), Mode.ACTIVE)
+        dependence.inference_settings(ModelConfig.model_validate(row), ACTIVE)
         for row in (entry, changed)
     )
     assert (before != after) == matters

@@ -17,10 +17,11 @@ from active_perception_r1.cli import main
 from active_perception_r1.config import CropConfig, FirstView, ModelConfig, OpenAIConfig
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError
+from active_perception_r1.models.backends.openai import OpenAIBackend
 from active_perception_r1.models.infer import infer
 from active_perception_r1.models.load import load_backend
-from active_perception_r1.models.openai_backend import OpenAIBackend
-from active_perception_r1.records import Episode, Mode, ToolStatus
+from active_perception_r1.modes import BASELINE
+from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.sim.messages import FinishReason, Message, Request
 from tests.misbehaving_server import MODEL, MisbehavingServer, misbehaving_server
 from tests.scripted import make_sample
@@ -208,7 +209,7 @@ def test_a_server_that_dies_loses_nothing_and_the_next_run_goes_on(
     settings = entry(server, retries=0).model_copy(update={"max_concurrent_episodes": 16})
 
     def run() -> None:
-        infer(slice_path, "served", settings, Mode.BASELINE, output, tmp_path / "partial")
+        infer(slice_path, "served", settings, BASELINE, output, tmp_path / "partial")
 
     server.script = ["ok"] * 20 + ["cut"] * 100
     with pytest.raises(BackendError, match="the engine is gone"):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.models import prefix_cache
-from active_perception_r1.models.transformers_backend import TransformersBackend
+from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.sim.messages import Message, Request
 from tests.every_family import backend, logits, noise
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from active_perception_r1.geometry import Box
-from active_perception_r1.records import Evidence, Mode, Step, ToolStatus
+from active_perception_r1.modes import STRICT_ZOOM
+from active_perception_r1.records import Evidence, Step, ToolStatus
 from active_perception_r1.rewards.active_vision_reward import (
     RewardConfig,
     curiosity_bonus,
@@ -141,7 +142,7 @@ def test_an_episode_is_rewarded_for_what_it_did() -> None:
     assert (hit.correct, hit.coverage, hit.shown, hit.relevant) == (True, 1, 1, 1)
     assert hit.score == pytest.approx(1.35)
     assert (miss.correct, miss.coverage, miss.score) == (False, 0, 0)
-    refused = episode_reward(run(["<answer>42</answer>"], Mode.STRICT_ZOOM), sample)
+    refused = episode_reward(run(["<answer>42</answer>"], STRICT_ZOOM), sample)
     assert not refused.correct
 
 

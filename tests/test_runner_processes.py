@@ -19,7 +19,8 @@ from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.infer import infer
 from active_perception_r1.models.runner_processes import RunnerProcesses
-from active_perception_r1.records import Episode, Mode
+from active_perception_r1.modes import ACTIVE, BASELINE, SHUFFLED_CROP
+from active_perception_r1.records import Episode
 from active_perception_r1.runtime.processes import processes_with
 from tests.scripted import make_sample
 from tests.workflow import Workflow
@@ -35,7 +36,7 @@ def slice_path(tmp_path: Path) -> Path:
     return path
 
 
-def run(slice_path: Path, model: ModelConfig, mode: Mode, cores: int) -> list[Episode]:
+def run(slice_path: Path, model: ModelConfig, mode: str, cores: int) -> list[Episode]:
     output = slice_path.parent / f"{mode}-{cores}.jsonl"
     infer(slice_path, "tiny", model, mode, output, output.with_suffix(".partial"), cores)
     episodes = [Episode.from_json(line) for line in output.read_text().splitlines()]
@@ -45,9 +46,9 @@ def run(slice_path: Path, model: ModelConfig, mode: Mode, cores: int) -> list[Ep
     ]
 
 
-@pytest.mark.parametrize("mode", [Mode.ACTIVE, Mode.SHUFFLED_CROP])
+@pytest.mark.parametrize("mode", [ACTIVE, SHUFFLED_CROP])
 def test_processes_play_the_episodes_that_one_plays(
-    slice_path: Path, untrained_model: ModelConfig, mode: Mode
+    slice_path: Path, untrained_model: ModelConfig, mode: str
 ) -> None:
     together = run(slice_path, untrained_model, mode, cores=2)
     assert together == run(slice_path, untrained_model, mode, cores=1)
@@ -65,7 +66,7 @@ def test_each_process_plays_a_share_of_what_is_wanted(
         send(connection, task)
 
     send = Connection.send
-    with RunnerProcesses(2, "tiny", untrained_model, Mode.BASELINE) as processes:
+    with RunnerProcesses(2, "tiny", untrained_model, BASELINE) as processes:
         monkeypatch.setattr(Connection, "send", noted)
         done = [episode.sample_id for episode in processes.run(slice_path, wanted)]
     assert [len(share) for share in shares] == [4, 3]
@@ -82,7 +83,7 @@ def test_a_model_that_is_not_there_is_told_as_ever(slice_path: Path, tmp_path: P
     messages = []
     for cores in (1, 2):
         with pytest.raises(BackendError) as caught:
-            run(slice_path, lost, Mode.BASELINE, cores)
+            run(slice_path, lost, BASELINE, cores)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert not multiprocessing.active_children()
@@ -92,7 +93,7 @@ def test_a_killed_process_is_told_and_takes_nothing_with_it(
     slice_path: Path, untrained_model: ModelConfig
 ) -> None:
     slowly = untrained_model.model_copy(update={"max_concurrent_episodes": 1})
-    with RunnerProcesses(2, "tiny", slowly, Mode.ACTIVE) as processes:
+    with RunnerProcesses(2, "tiny", slowly, ACTIVE) as processes:
         episodes = processes.run(slice_path, WANTED)
         next(episodes)
         multiprocessing.active_children()[0].kill()
@@ -109,10 +110,9 @@ import time
 from pathlib import Path
 from active_perception_r1.config import ModelConfig, parse_section
 from active_perception_r1.models.runner_processes import RunnerProcesses
-from active_perception_r1.records import Mode
 if __name__ == "__main__":
     model = parse_section(ModelConfig, {untrained_model.model_dump_json(exclude_none=True)!r})
-    with RunnerProcesses(2, "tiny", model, Mode.ACTIVE) as processes:
+    with RunnerProcesses(2, "tiny", model, ACTIVE) as processes:
         print("started", flush=True)
         time.sleep(600)
 """

@@ -12,9 +12,9 @@ from PIL import Image
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
+from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.models.load import load_backend
-from active_perception_r1.models.transformers_backend import TransformersBackend
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import BASELINE
 from active_perception_r1.sim.messages import FinishReason, Message, Request
 from tests.scripted import make_sample, start
 
@@ -28,7 +28,7 @@ def ask(text: str, images: int = 1) -> Request:
 REQUESTS = [
     *[ask(f"What is the value of {letter}? Answer directly.") for letter in "ABC"],
     ask("What is the value of row B, column Q? You may zoom.", images=2),
-    start(Mode.BASELINE, make_sample()).request,
+    start(BASELINE, make_sample()).request,
 ]
 
 

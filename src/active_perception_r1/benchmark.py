@@ -23,7 +23,7 @@ from active_perception_r1.config import (
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.errors import UserError
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import ACTIVE, BASELINE, ORACLE, STRICT_ZOOM
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.runtime.gpu import usable_devices
 from active_perception_r1.runtime.lease import lease
@@ -33,7 +33,7 @@ from active_perception_r1.scoring.tables import as_markdown, as_text
 from active_perception_r1.storage.files import atomic, write_json
 
 MAX_ERROR_SHARE = 0.05  # As a study's default.
-STRATEGIES = {"default": Mode.ACTIVE, "strict_zoom": Mode.STRICT_ZOOM}
+STRATEGIES = {"default": ACTIVE, "strict_zoom": STRICT_ZOOM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _play(
     from active_perception_r1.models.infer import infer  # torch: not before the GPUs are chosen
 
     scores: dict[tuple[str, str], Path] = {}
-    for mode in (Mode.BASELINE, STRATEGIES[settings.strategy], Mode.ORACLE):
+    for mode in (BASELINE, STRATEGIES[settings.strategy], ORACLE):
         predictions = stages / "predictions" / f"{mode}.jsonl"
         table = stages / "scores" / f"{mode}.parquet"
         partial = stages / ".partial" / f"{mode}.jsonl"

@@ -15,25 +15,6 @@ from typing import Any
 from active_perception_r1.geometry import Box, coverage
 
 
-class Mode(StrEnum):
-    """How a question is put to a model; `mode_rules` says what sets each apart."""
-
-    BASELINE = "baseline"
-    ACTIVE = "active"
-    STRICT_ZOOM = "strict_zoom"
-    ORACLE = "oracle"
-    BLANK_CROP = "blank_crop"
-    SHUFFLED_CROP = "shuffled_crop"
-
-
-class CropContent(StrEnum):
-    """What a crop shows: the region asked for, or a control that carries no information."""
-
-    REAL = "real"
-    BLANK = "blank"
-    SHUFFLED = "shuffled"
-
-
 class ToolStatus(StrEnum):
     """What became of one zoom call (first group) or of a whole episode (all).
 

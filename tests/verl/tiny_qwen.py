@@ -15,8 +15,7 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
-from active_perception_r1.modes import episode_rules
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import ACTIVE, episode_rules
 from tests.verl.runs import MODEL, QUESTION, page
 
 SPECIAL = [
@@ -179,7 +178,7 @@ def _batch(processor: AutoProcessor) -> dict[str, torch.Tensor]:
 
 
 def _conversation(processor: AutoProcessor) -> tuple[str, list]:
-    prompts = episode_rules(Mode.ACTIVE, MODEL).prompts
+    prompts = episode_rules(ACTIVE, MODEL).prompts
     image, text = {"type": "image"}, lambda words: {"type": "text", "text": words}
     answer = {"role": "assistant", "content": [text(random.choice(ANSWERS))]}
     messages = [{"role": "user", "content": [image, text(prompts.opening(QUESTION))]}]

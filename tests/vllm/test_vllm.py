@@ -21,21 +21,22 @@ from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models import runner
-from active_perception_r1.models.base import Backend
+from active_perception_r1.models.backends import Backend
+from active_perception_r1.models.backends.vllm import VllmBackend
 from active_perception_r1.models.infer import infer
 from active_perception_r1.models.load import load_backend
-from active_perception_r1.models.vllm_backend import VllmBackend
-from active_perception_r1.records import Episode, Mode
+from active_perception_r1.modes import ACTIVE, BASELINE
+from active_perception_r1.records import Episode
 from active_perception_r1.sim.messages import Message
 from benchmarks.measuring import Figure, keep
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "models" / "tiny-zoom-vlm"
-MODES = (Mode.BASELINE, Mode.ACTIVE)
+MODES = (BASELINE, ACTIVE)
 PAGES = 100  # 200 episodes in the two modes.
 AGREEMENT = 0.98  # Another order of additions may turn a near tie.
 START_SECONDS = 240
-Texts = dict[tuple[Mode, str], list[str]]
+Texts = dict[tuple[str, str], list[str]]
 
 
 def entry(**changes: object) -> ModelConfig:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from active_perception_r1.records import Mode
-
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -61,6 +59,15 @@ def add_number(
     )
 
 
+def mode_name(text: str) -> str:
+    """The name of a mode, as the type of an argument."""
+    from active_perception_r1.modes import MODES  # here: `--help` need not load what modes need
+
+    if text not in MODES:
+        raise argparse.ArgumentTypeError(f"'{text}' is no mode; known: {', '.join(MODES)}")
+    return text
+
+
 ENTRY_FILE = "MODEL/MODE=FILE"
 
 
@@ -68,6 +75,6 @@ def entry_file(text: str) -> tuple[tuple[str, str], Path]:
     """An ENTRY_FILE, as the type of an argument."""
     entry, _, path = text.partition("=")
     model, _, mode = entry.partition("/")
-    if mode not in list(Mode) or not path:
+    if not (mode and path):
         raise argparse.ArgumentTypeError(f"'{text}' is not {ENTRY_FILE}")
-    return (model, mode), Path(path)
+    return (model, mode_name(mode)), Path(path)

@@ -18,8 +18,8 @@ from active_perception_r1.cli.arguments import (
     add_number,
     add_path,
     add_text,
+    mode_name,
 )
-from active_perception_r1.records import Mode
 
 
 def add_commands(commands: Commands) -> None:
@@ -27,7 +27,7 @@ def add_commands(commands: Commands) -> None:
     add_path(infer, "--slice", "slice to answer")
     add_text(infer, "--model", "name of the model in the results")
     add_text(infer, "--settings", "JSON of the model's entry in the configuration")
-    infer.add_argument("--mode", type=Mode, choices=list(Mode), required=True)
+    infer.add_argument("--mode", type=mode_name, required=True)
     add_path(infer, "--output", "predictions to write, one JSON line a question")
     add_path(infer, "--partial", "where finished episodes wait until all are done")
     add_number(infer, "--cores", "processes for episodes, if transformers has no GPU", default=1)

@@ -19,7 +19,6 @@ from active_perception_r1.cli.arguments import (
     add_text,
     entry_file,
 )
-from active_perception_r1.records import Mode
 
 _METRICS = ("--metrics", "metrics.jsonl of the run")
 _LEADERBOARD = ("--leaderboard", "a leaderboard.json")
@@ -109,7 +108,7 @@ def _run_gallery(command: argparse.Namespace) -> None:
 
     models = parse_section(dict[str, ModelConfig], command.models)
     entries = [
-        Entry(model, Mode(mode), models[model], path) for (model, mode), path in command.predictions
+        Entry(model, mode, models[model], path) for (model, mode), path in command.predictions
     ]
     reward = parse_section(RewardConfig, command.reward)
     write_gallery(command.study, command.slice, entries, reward, command.episodes, command.output)

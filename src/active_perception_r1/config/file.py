@@ -33,7 +33,7 @@ from active_perception_r1.config.model import (
     OpenAIConfig,
     VllmConfig,
 )
-from active_perception_r1.config.section import Name, Section, each_once
+from active_perception_r1.config.section import Name, Section, each_once, known
 from active_perception_r1.config.training import (
     AlarmConfig,
     LocalTraining,
@@ -41,8 +41,7 @@ from active_perception_r1.config.training import (
     VerlTraining,
 )
 from active_perception_r1.errors import ConfigError
-from active_perception_r1.mode_rules import MODES
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import MODES
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.variants import first_view_pixels, variant, without_budget
 
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
 RESULTS = Path("results")
+ModeName = Annotated[str, known(MODES)]
 T = TypeVar("T")
 
 
@@ -65,7 +65,7 @@ class StudyConfig(Section):
     dataset: DatasetConfig
     slice: SliceConfig = SliceConfig()
     models: Annotated[list[Name], Field(min_length=1), AfterValidator(each_once)]
-    modes: Annotated[list[Mode], Field(min_length=1), AfterValidator(each_once)]
+    modes: Annotated[list[ModeName], Field(min_length=1), AfterValidator(each_once)]
     first_views: Annotated[list[PositiveInt], AfterValidator(each_once)] = []
     reward: RewardConfig = RewardConfig()
     repeats: dict[Name, Annotated[list[Name], Field(min_length=2), AfterValidator(each_once)]] = {}

@@ -11,7 +11,11 @@ from pydantic import AfterValidator, Field, model_validator
 from active_perception_r1.config.section import Section, known
 from active_perception_r1.families import FAMILIES, Family
 from active_perception_r1.prompts import PROMPT_SETS
+from active_perception_r1.registry import Registry
 from active_perception_r1.utils.trace_parser import SYNTAXES
+
+# Named, not imported: engines stand above the configuration, and bring what takes long to load.
+BACKENDS: Registry[object] = Registry("active_perception_r1.models.backends", "BACKEND")
 
 
 class FirstView(Section):
@@ -89,7 +93,7 @@ class ModelConfig(Section):
     id: str
     revision: str | None = None
     family: Annotated[str, known(FAMILIES)] | None = None
-    backend: Literal["transformers", "vllm", "openai"] = "transformers"
+    backend: Annotated[str, known(BACKENDS)] = "transformers"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gpus: int = Field(default=1, ge=0)
     tensor_parallel: int | None = Field(default=None, gt=0)

@@ -14,8 +14,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from active_perception_r1.modes import decisive_rules
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import ACTIVE, decisive_rules
 from active_perception_r1.storage.fingerprint import code_fingerprint, fingerprint
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
@@ -24,7 +23,7 @@ if TYPE_CHECKING:  # types only: a change of the configuration's schema changes 
 BACKENDS = ("transformers", "vllm", "openai")
 
 # Modules whose whole effect is in the settings below.
-_AS_DATA = ("prompts", "mode_rules", "models.dependence")
+_AS_DATA = ("prompts", "models.dependence")
 _IN_RULES = ("zoom_syntax", "prompts", "first_view", "crop", "max_zooms", "max_turns")
 # verl imports the last three by name, so the first module does not show them.
 _ENGINES: Mapping[str, tuple[str, ...]] = {
@@ -52,14 +51,14 @@ _REPLACED_IN_TRAINING = ("temperature", "seed")
 _NOT_TRAINING = {"base", "study", "split", "samples", "save_every"}
 
 
-def inference_settings(model: ModelConfig, mode: Mode) -> str:
+def inference_settings(model: ModelConfig, mode: str) -> str:
     """JSON of what the episodes of a model in a mode depend on, code and weights left out."""
     return json.dumps(_model_settings(model, mode), sort_keys=True)
 
 
 def inference_code(model: ModelConfig) -> str:
     """Fingerprint of the code that runs episodes with this model."""
-    others = (f"models.{name}_backend" for name in BACKENDS if name != model.backend)
+    others = (f"models.backends.{name}" for name in BACKENDS if name != model.backend)
     return code_fingerprint("models.infer", without=(*_AS_DATA, *others))
 
 
@@ -67,7 +66,7 @@ def training_settings(run: TrainingConfig, base: ModelConfig) -> str:
     """JSON of what a training run depends on, code, weights and data left out."""
     described = {
         "run": run.model_dump(mode="json", exclude=_NOT_TRAINING, exclude_none=True),
-        "base": _model_settings(base, Mode.ACTIVE, _REPLACED_IN_TRAINING),
+        "base": _model_settings(base, ACTIVE, _REPLACED_IN_TRAINING),
     }
     return json.dumps(described, sort_keys=True)
 
@@ -79,7 +78,7 @@ def training_code(engine: str) -> str:
 
 
 def _model_settings(
-    model: ModelConfig, mode: Mode, replaced: Collection[str] = ()
+    model: ModelConfig, mode: str, replaced: Collection[str] = ()
 ) -> dict[str, object]:
     others = (name for name in BACKENDS if name != model.backend)  # each has a section of its name
     without = {**SPEED, **dict.fromkeys((*_IN_RULES, *replaced, *others), True)}

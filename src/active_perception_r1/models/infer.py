@@ -15,7 +15,7 @@ from active_perception_r1.errors import BackendError
 from active_perception_r1.models.dependence import inference_code, inference_settings
 from active_perception_r1.models.runner import BackendRunner, EpisodeRunner
 from active_perception_r1.models.runner_processes import RunnerProcesses
-from active_perception_r1.records import Episode, Mode, ToolStatus
+from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.storage.files import sha256_of, write_json
 from active_perception_r1.storage.fingerprint import fingerprint
 from active_perception_r1.storage.journal import Journal, ask_for_retry
@@ -32,7 +32,7 @@ def infer(
     slice_path: Path,
     name: str,
     settings: ModelConfig,
-    mode: Mode,
+    mode: str,
     output: Path,
     partial: Path,
     cores: int = 1,
@@ -80,7 +80,7 @@ def infer(
 
 
 def _runner(
-    name: str, settings: ModelConfig, mode: Mode, cores: int
+    name: str, settings: ModelConfig, mode: str, cores: int
 ) -> AbstractContextManager[EpisodeRunner]:
     # Other engines share out the work themselves.
     if cores > 1 and settings.backend == "transformers" and not settings.gpus:
@@ -122,7 +122,7 @@ def _example(failed: Mapping[str, Episode]) -> str:
     )
 
 
-def _resume_key(slice_path: Path, settings: ModelConfig, mode: Mode, revision: str) -> str:
+def _resume_key(slice_path: Path, settings: ModelConfig, mode: str, revision: str) -> str:
     """What must be equal for an episode of an earlier run to be kept."""
     depends_on = inference_settings(settings, mode)
     return fingerprint(inference_code(settings), depends_on, revision, sha256_of(slice_path))

@@ -13,7 +13,7 @@ from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.load import load_backend
 from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Episode, Mode, Sample, ToolStatus
+from active_perception_r1.records import Episode, Sample, ToolStatus
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import Reply
 from active_perception_r1.sim.prefetch import prefetch
@@ -46,12 +46,11 @@ class BackendRunner:
         BackendError: the model cannot be loaded.
     """
 
-    def __init__(self, name: str, settings: ModelConfig, mode: Mode) -> None:
+    def __init__(self, name: str, settings: ModelConfig, mode: str) -> None:
         self._backend = load_backend(settings)
         self.revision = self._backend.revision
         self._name = name
         self._settings = settings
-        self._mode = mode
         self._rules: EpisodeRules = episode_rules(mode, settings)
 
     def run(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
@@ -67,7 +66,7 @@ class BackendRunner:
     def _pairs(self, slice_path: Path) -> Iterator[tuple[Sample, Sample | None]]:
         """The samples, each with a distractor where the mode needs one."""
         samples = read_slice(slice_path)
-        if self._mode is Mode.SHUFFLED_CROP:
+        if self._rules.needs_distractor:
             return with_distractors(samples)
         return ((sample, None) for sample in samples)
 
@@ -77,7 +76,7 @@ class BackendRunner:
     def _start(self, pair: tuple[Sample, Sample | None]) -> LiveEpisode:
         sample, distractor = pair
         try:
-            return start_episode(sample, self._mode, self._rules, distractor)
+            return start_episode(sample, self._rules, distractor)
         except DataError as error:
             nothing = Image.new("RGB", (1, 1))
             episode = LiveEpisode(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from active_perception_r1.errors import BackendError, UserError
 from active_perception_r1.models.runner import BackendRunner
-from active_perception_r1.records import Episode, Mode
+from active_perception_r1.records import Episode
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
@@ -35,7 +35,7 @@ class RunnerProcesses:
         BackendError: the model cannot be loaded.
     """
 
-    def __init__(self, count: int, name: str, settings: ModelConfig, mode: Mode) -> None:
+    def __init__(self, count: int, name: str, settings: ModelConfig, mode: str) -> None:
         spawn = get_context("spawn")  # A fork would take over locks of torch's threads.
         self._processes: dict[Connection, BaseProcess] = {}
         try:
@@ -101,7 +101,7 @@ class RunnerProcesses:
             connection.close()
 
 
-def _work(connection: Connection, name: str, settings: ModelConfig, mode: Mode) -> None:
+def _work(connection: Connection, name: str, settings: ModelConfig, mode: str) -> None:
     """Say the revision; then, for each slice, the episodes and None."""
     _end_with_parent()
     import torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,24 +56,12 @@ def require_family(settings: ModelConfig, model_type: str) -> None:
 
 
 def image_options(settings: ModelConfig, image_processor: Any) -> dict[str, Any]:
-    """Options under which a family's image processor keeps what the budgets have decided.
+    """Options under which the image processor keeps what the entry's budgets have decided.
 
     Args:
         image_processor: as loaded; some options depend on the sizes it was trained with.
     """
+    if settings.family is None:
+        return {}
     largest = max(settings.first_view.max_pixels, settings.crop.max_pixels)
-    match settings.family:
-        case "idefics3":
-            # It enlarges every image to one long side and cuts that into tiles: as many as the
-            # budget fills, where its default takes up to 17 for any thumbnail.
-            tile = int(image_processor.max_image_size["longest_edge"])
-            return {"size": {"longest_edge": tile * math.ceil(math.sqrt(largest) / tile)}}
-        case "llava":
-            # Its default cuts the top and bottom off a page; LLaVA-1.5 was trained on padding.
-            return {"do_pad": True}
-        case "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl":
-            # Sides are multiples of this already: within these bounds nothing is resized again.
-            side = int(image_processor.patch_size * image_processor.merge_size)
-            return {"size": {"shortest_edge": side**2, "longest_edge": largest}}
-        case _:
-            return {}
+    return FAMILIES[settings.family].image_options(image_processor, largest)

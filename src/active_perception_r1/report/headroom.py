@@ -9,12 +9,12 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from active_perception_r1.errors import DataError
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import ACTIVE, BASELINE, ORACLE
 from active_perception_r1.report.figures import COLOURS, figure_in_style, legend_above
 from active_perception_r1.scoring.tables import read_leaderboard
 from active_perception_r1.variants import without_budget
 
-_MARKERS = {Mode.BASELINE: "o", Mode.ACTIVE: "s", Mode.ORACLE: "^"}
+_MARKERS = {BASELINE: "o", ACTIVE: "s", ORACLE: "^"}
 _PANELS = 3  # side by side
 
 

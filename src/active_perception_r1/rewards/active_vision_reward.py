@@ -28,7 +28,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from active_perception_r1.answers import exact_match
 from active_perception_r1.geometry import iou
 from active_perception_r1.records import (
     Episode,
@@ -46,6 +45,7 @@ from active_perception_r1.rewards.payload import (
     read_evidence,
     read_steps,
 )
+from active_perception_r1.tasks.short_answer import exact_match
 from active_perception_r1.utils.trace_parser import parse_answer
 
 

@@ -20,8 +20,7 @@ from verl.utils.profiler import simple_timer
 
 from active_perception_r1.config import ModelConfig, parse_section
 from active_perception_r1.data.samples import SampleFile
-from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.rollout.trajectory import (
     Budget,
     Completion,
@@ -55,7 +54,7 @@ class ActivePerceptionZoomAgentLoop(AgentLoopBase):  # type: ignore[misc]  # ver
         dialogue = _VerlDialogue(self, sampling_params)
         budget = Budget(self._settings.max_new_tokens, self.rollout_config.response_length)
         trajectory = await run_dialogue(
-            start_episode(sample, Mode.ACTIVE, self._rules),
+            start_episode(sample, self._rules),
             dialogue,
             budget,
             self._settings.id,
@@ -172,7 +171,7 @@ def _output(trajectory: Trajectory, metrics: dict[str, float], step: int) -> Age
 @functools.cache
 def _rules(settings: str) -> tuple[ModelConfig, EpisodeRules]:
     model: ModelConfig = parse_section(ModelConfig, settings)
-    return model, episode_rules(Mode.ACTIVE, model)
+    return model, episode_rules(ACTIVE, model)
 
 
 @functools.cache

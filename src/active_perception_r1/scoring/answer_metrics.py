@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 
-from active_perception_r1.answers import exact_match, normalise_answer
+from active_perception_r1.tasks.short_answer import exact_match, normalise_answer
 
 ANLS_THRESHOLD = 0.5
 RELAXED_TOLERANCE = Decimal("0.05")

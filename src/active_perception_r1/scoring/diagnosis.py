@@ -32,8 +32,7 @@ import numpy as np
 import pandas as pd
 
 from active_perception_r1.envs.zoom_simulator import ViewRules
-from active_perception_r1.mode_rules import MODES
-from active_perception_r1.records import CropContent, Mode
+from active_perception_r1.modes import BASELINE, MODES, ORACLE
 from active_perception_r1.scoring.diagnosis_page import as_page
 from active_perception_r1.scoring.score_tables import Entry, Tables, read_tables, was_run
 from active_perception_r1.scoring.statistics import wilson_interval
@@ -109,9 +108,7 @@ def diagnose(
     found = [
         diagnosis(entry, tables, views[entry.model])
         for entry in tables
-        if MODES[entry.mode].tool
-        and MODES[entry.mode].crop_content is CropContent.REAL
-        and Entry(entry.model, Mode.BASELINE) in tables
+        if MODES[entry.mode].zooms_for_real and Entry(entry.model, BASELINE) in tables
     ]
     rows = [asdict(item) for item in found]
     document = {"hit": HIT, "quantiles": QUANTILES, "rows": rows}
@@ -124,14 +121,14 @@ def diagnose(
 
 def diagnosis(entry: Entry, tables: Tables, view: ViewRules) -> Diagnosis:
     """What became of one model's zooms in one mode."""
-    table, baseline = tables[entry], tables[Entry(entry.model, Mode.BASELINE)]
+    table, baseline = tables[entry], tables[Entry(entry.model, BASELINE)]
     both = was_run(table) & was_run(baseline)
     right, before = table["correct"], baseline["correct"]
     zoomed = both & (table["shown_zooms"] > 0)
     judged = zoomed & table["coverage"].notna()
     hit = judged & (table["coverage"] >= HIT)
     miss = judged & ~hit
-    oracle = tables.get(Entry(entry.model, Mode.ORACLE))
+    oracle = tables.get(Entry(entry.model, ORACLE))
     known = table["evidence_height"].notna() if oracle is None else oracle["correct"]
     lost = both & ~before & known
     failed = table["error"] != ""

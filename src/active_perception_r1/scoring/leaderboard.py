@@ -40,8 +40,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from active_perception_r1.mode_rules import MODES
-from active_perception_r1.records import Mode
+from active_perception_r1.modes import BASELINE, MODES, ORACLE
 from active_perception_r1.scoring.score_tables import Entry, Tables, read_tables, was_run
 from active_perception_r1.scoring.statistics import (
     DocumentBootstrap,
@@ -122,10 +121,10 @@ def _row(
     everything, rules = tables[entry], MODES[entry.mode]
     ran = was_run(everything)
     table = everything[ran]
-    baseline = tables.get(Entry(entry.model, Mode.BASELINE))
-    before = None if entry.mode is Mode.BASELINE else baseline
+    baseline = tables.get(Entry(entry.model, BASELINE))
+    before = None if entry.mode == BASELINE else baseline
     base = tables.get(Entry(started_from.get(entry.model, ""), entry.mode))
-    oracle = tables.get(Entry(entry.model, Mode.ORACLE))
+    oracle = tables.get(Entry(entry.model, ORACLE))
     against_baseline, against_base = _against(before, everything), _against(base, everything)
     headroom = None if oracle is None else _against(baseline, oracle)
     accuracy = share_interval(table["correct"], table["doc_id"].cat.codes) if len(table) else None

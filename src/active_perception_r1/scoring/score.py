@@ -35,7 +35,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from active_perception_r1.answers import exact_match
 from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError, UserError
@@ -43,6 +42,7 @@ from active_perception_r1.records import Episode, Sample, ToolStatus
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
 from active_perception_r1.scoring.answer_metrics import anls_batch, relaxed_match
 from active_perception_r1.storage.files import atomic
+from active_perception_r1.tasks.short_answer import exact_match
 
 Row = dict[str, Any]
 

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import pandas as pd
 
 from active_perception_r1.errors import DataError
-from active_perception_r1.records import Mode, ToolStatus
+from active_perception_r1.records import ToolStatus
 
 
 class Entry(NamedTuple):
     """Whose answers a table holds."""
 
     model: str
-    mode: Mode
+    mode: str
 
 
 Tables = Mapping[Entry, pd.DataFrame]
@@ -30,7 +30,7 @@ def read_tables(scores: Mapping[tuple[str, str], Path], columns: Sequence[str]) 
     """
     if not scores:
         raise DataError("there are no scores to compare")
-    paths = {Entry(model, Mode(mode)): path for (model, mode), path in scores.items()}
+    paths = {Entry(model, mode): path for (model, mode), path in scores.items()}
     first, *_ = paths
     tables: dict[Entry, pd.DataFrame] = {}
     for entry, path in paths.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TypeAlias
 
 from PIL import Image
 
@@ -20,9 +21,18 @@ from active_perception_r1.envs.zoom_simulator import (
     zoom,
 )
 from active_perception_r1.geometry import is_redundant
-from active_perception_r1.records import Action, CropContent, Episode, Step, ToolStatus, Turn
+from active_perception_r1.records import Action, Episode, Step, ToolStatus, Turn
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request, request_id
-from active_perception_r1.utils.trace_parser import Frame, Syntax, parse_actions, parse_answer
+from active_perception_r1.tasks import Task
+from active_perception_r1.utils.trace_parser import Frame, Syntax, parse_actions
+
+CropContent: TypeAlias = Callable[[Crop, Image.Image | None], Image.Image]
+"""What is shown for an executed zoom, of the crop's size; the other page is the distractor's."""
+
+
+def real_pixels(crop: Crop, distractor: Image.Image | None) -> Image.Image:
+    """What was asked for."""
+    return crop.image
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,9 @@ class EpisodeRules:
         tool: zoom calls are executed; without it they are text like any other.
         require_zoom: fail-closed: an answer counts only after an executed and shown zoom, and the
             first call that fails ends the episode as that tool failure.
+        crop_content: the pixels put in front of the model for an executed zoom.
+        needs_distractor: `crop_content` takes them from another page.
+        task: what the question asks for, and how an answer is read.
         max_zooms: executed zooms in an episode.
         max_turns: replies of the model in an episode; a zoom in the last one is over the limit,
             since its crop could not be shown.
@@ -68,6 +81,8 @@ class EpisodeRules:
     tool: bool
     require_zoom: bool
     crop_content: CropContent
+    needs_distractor: bool
+    task: Task
     syntax: Syntax
     prompts: Prompts
     first_view: ViewRules
@@ -82,7 +97,8 @@ class LiveEpisode:
     Args:
         page: the page at full resolution, RGB.
         opening: the image shown first; its size is the frame of view-pixel syntaxes.
-        distractor: another page, for `CropContent.SHUFFLED`.
+        question: as the task puts it.
+        distractor: another page, if the rules need one.
     """
 
     def __init__(
@@ -94,12 +110,12 @@ class LiveEpisode:
         rules: EpisodeRules,
         distractor: Image.Image | None = None,
     ) -> None:
-        if rules.crop_content is CropContent.SHUFFLED and distractor is None:
-            raise ValueError("shuffled crops need a distractor page")
+        if rules.needs_distractor and distractor is None:
+            raise ValueError(f"mode {rules.mode} needs a distractor page")
         self.sample_id = sample_id
         self._question = question
         self._page = page
-        self._decoy = distractor
+        self._distractor = distractor
         self._rules = rules
         self._frame = Frame(page.size, opening.size)
         self._messages = [Message("user", (opening, rules.prompts.opening(question)))]
@@ -149,7 +165,7 @@ class LiveEpisode:
         if actions:
             self._zoom(reply.text, actions)
         else:
-            self._take_answer(parse_answer(reply.text))
+            self._take_answer(rules.task.read(reply.text))
 
     def abandon(self, status: ToolStatus, error: str = "") -> None:
         """End the episode without an answer, for a reason that is not the model's."""
@@ -212,23 +228,8 @@ class LiveEpisode:
             return Refusal(ToolStatus.ZOOM_LIMIT_REACHED, "no zoom is left")
         outcome = zoom(self._page, action.box, self._rules.crop)
         if isinstance(outcome, Crop):
-            return replace(outcome, image=self._content(outcome))
+            return replace(outcome, image=self._rules.crop_content(outcome, self._distractor))
         return outcome
-
-    def _content(self, crop: Crop) -> Image.Image:
-        """The pixels put in front of the model, of the same size in every control."""
-        match self._rules.crop_content:
-            case CropContent.REAL:
-                return crop.image
-            case CropContent.BLANK:
-                return Image.new("RGB", crop.image.size, "gray")
-            case CropContent.SHUFFLED:
-                assert self._decoy is not None  # checked at construction
-                (width, height), box = self._decoy.size, crop.box
-                region = (box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height)
-                return self._decoy.resize(
-                    crop.image.size, Image.Resampling.LANCZOS, box=region, reducing_gap=3.0
-                )
 
     def _step(self, action: Action, outcome: Crop | Refusal) -> Step:
         step = Step(

@@ -30,9 +30,10 @@ from tqdm import tqdm
 
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import BackendError, DataError
+from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES
-from active_perception_r1.models.transformers_backend import TransformersBackend
-from active_perception_r1.records import Mode, Sample
+from active_perception_r1.modes import ACTIVE
+from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import (
     Reward,
     curiosity_bonus,
@@ -113,7 +114,7 @@ class GrpoTrainer:
         asked = [sample for sample in questions for _ in range(run.samples_per_prompt)]
         seed = run.seed * 1_000_003 + step
         with self._cheaper_products():
-            rollouts = roll_out(self.policy, asked, Mode.ACTIVE, seed)
+            rollouts = roll_out(self.policy, asked, ACTIVE, seed)
         rewards = [
             episode_reward(episode, sample, run.reward)
             for episode, sample in zip(rollouts.episodes, asked, strict=True)

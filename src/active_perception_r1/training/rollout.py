@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+from active_perception_r1.models.backends.transformers import Generated, TransformersBackend
 from active_perception_r1.models.image_cache import encoder_outputs
-from active_perception_r1.models.transformers_backend import Generated, TransformersBackend
 from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Episode, Mode, Sample
+from active_perception_r1.records import Episode, Sample
 from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import Reply
 
@@ -65,7 +65,7 @@ class Rollouts:
 
 
 def roll_out(
-    policy: TransformersBackend, samples: Sequence[Sample], mode: Mode, seed: int
+    policy: TransformersBackend, samples: Sequence[Sample], mode: str, seed: int
 ) -> Rollouts:
     """Run one episode for each of `samples` (repeats are separate episodes).
 
@@ -74,7 +74,7 @@ def roll_out(
     """
     torch.manual_seed(seed)
     rules = episode_rules(mode, policy.settings)
-    live = [start_episode(sample, mode, rules) for sample in samples]
+    live = [start_episode(sample, rules) for sample in samples]
     index = {id(episode): number for number, episode in enumerate(live)}
     batches: list[Sequences] = []
 

@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from active_perception_r1.data.samples import read_slice
-from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Mode, Sample
+from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
+from active_perception_r1.records import Sample
 from active_perception_r1.storage.files import atomic
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def write_verl_data(samples: Path, study: str, model: ModelConfig, output: Path)
 
 
 def _rows(samples: Path, study: str, model: ModelConfig) -> Iterator[dict[str, Any]]:
-    rules = episode_rules(Mode.ACTIVE, model)
+    rules = episode_rules(ACTIVE, model)
     for index, sample in enumerate(read_slice(samples)):
-        (opening,) = start_episode(sample, Mode.ACTIVE, rules).request
+        (opening,) = start_episode(sample, rules).request
         (view,) = opening.images
         encoded = io.BytesIO()
         view.save(encoded, "PNG")

@@ -20,8 +20,8 @@ from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.envs.zoom_simulator import open_page
 from active_perception_r1.errors import DataError
-from active_perception_r1.modes import episode_rules, start_episode
-from active_perception_r1.records import Episode, Mode, Sample, Step
+from active_perception_r1.modes import MODES, episode_rules, start_episode
+from active_perception_r1.records import Episode, Sample, Step
 from active_perception_r1.report.gallery.images import Pictures
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, request_id
@@ -39,7 +39,7 @@ class Entry:
     """One model in one mode, and where its predictions are."""
 
     model: str
-    mode: Mode
+    mode: str
     settings: ModelConfig
     predictions: Path
 
@@ -58,7 +58,7 @@ def gallery_data(
     """
     total = slice_length(slice_file)
     shown = min(total, max(1, limit // len(entries)))
-    shuffles = any(entry.mode is Mode.SHUFFLED_CROP for entry in entries)
+    shuffles = any(MODES[entry.mode].needs_distractor for entry in entries)
     pictures = Pictures()
     data: Data = {
         "study": study,
@@ -142,7 +142,7 @@ def _replay(
     pictures: Pictures,
 ) -> Data:
     """The turns of an episode with what the model was shown before each."""
-    live = start_episode(sample, Mode(episode.mode), rules, distractor)
+    live = start_episode(sample, rules, distractor)
     turns, exact = [], True
     for turn in episode.turns:
         if live.finished:  # The code has changed since, and ends this episode earlier.

@@ -1,13 +1,16 @@
-"""What is known of families of models before one of them is loaded.
-
-A family fixes how images become tokens, and so which budgets and conversations make sense. An entry
-without a family is run as it is, and nothing of this is checked.
-"""
+"""What a family of models is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+ImageOptions: TypeAlias = Callable[[Any, int], dict[str, Any]]
+
+
+def _as_loaded(image_processor: Any, max_pixels: int) -> dict[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +23,16 @@ class Family:
             would resize what was sized already, and pixel coordinates would mean another image.
         image_tokens: of every image, whatever its size; None where they grow with it.
         context: tokens of a conversation; None where no image budget comes near it.
+        image_options: from the image processor as loaded and the pixels of the largest image that
+            it is given, the options under which it keeps what the budgets have decided.
     """
 
     model_types: tuple[str, ...]
     multiple: int = 1
     image_tokens: int | None = None
     context: int | None = None
+    image_options: ImageOptions = _as_loaded
 
     def tokens(self, max_pixels: int) -> int:
         """Tokens of an image with that many pixels; 0 where only the processor can tell."""
         return self.image_tokens or (max_pixels // self.multiple**2 if self.multiple > 1 else 0)
-
-
-FAMILIES: Mapping[str, Family] = {
-    # SmolVLM: tiles of one size, each of them as many tokens.
-    "idefics3": Family(("idefics3",)),
-    # LLaVA-1.5: 336 x 336 pixels in patches of 14, and Vicuna's context. Several images work, but
-    # were not trained on.
-    "llava": Family(("llava",), image_tokens=576, context=4096),
-    "qwen2_vl": Family(("qwen2_vl",), multiple=28),
-    "qwen2_5_vl": Family(("qwen2_5_vl",), multiple=28),
-    "qwen3_vl": Family(("qwen3_vl",), multiple=32),
-}

@@ -129,3 +129,6 @@ def _described(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError | AttributeError | TypeError | IndexError):
         return f"the server's answer is not a completion ({type(error).__name__})"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+BACKEND = OpenAIBackend

@@ -100,3 +100,6 @@ def _reply(output: Any, seconds: float) -> Reply:
         error = f"vllm ended the request: {completion.finish_reason}"
         return Reply("", FinishReason.ERROR, prompt, written, seconds, error)
     return Reply(completion.text, reasons[completion.finish_reason], prompt, written, seconds)
+
+
+BACKEND = VllmBackend

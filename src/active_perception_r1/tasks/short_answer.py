@@ -1,12 +1,11 @@
-"""When is an answer right: exact match after one documented normalisation.
-
-The single source of truth for correctness, used by the reward and by scoring.
-"""
+"""A word or a short phrase: right if it equals an accepted one, after one normalisation."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from active_perception_r1.tasks._task import Judgement, Task
 
 _TRAILING = " .,;:!?"  # End of a sentence. Not stripped in front: .5 is not 5.
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "„": "“", "«": "»"}
@@ -52,3 +51,20 @@ def exact_match(prediction: str | None, answers: Iterable[str]) -> bool:
     if prediction is None or not (given := normalise_answer(prediction)):
         return False
     return any(given == normalise_answer(answer) for answer in answers)
+
+
+class ShortAnswer(Task):
+    """Exact match: no credit for what is nearly right."""
+
+    instruction = (
+        "Answer with a word or a short phrase from the page, as <answer>your answer</answer>."
+    )
+
+    def judge(
+        self, answer: str | None, answers: Sequence[str], options: Sequence[str] = ()
+    ) -> Judgement:
+        correct = exact_match(answer, answers)
+        return Judgement(float(correct), correct)
+
+
+TASK = ShortAnswer()

@@ -1,0 +1,6 @@
+"""Qwen2.5-VL: patches of 14 pixels, merged by twos."""
+
+from active_perception_r1.families._family import Family
+from active_perception_r1.families._qwen import image_options
+
+FAMILY = Family(("qwen2_5_vl",), multiple=28, image_options=image_options)

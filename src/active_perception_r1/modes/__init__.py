@@ -1,0 +1,33 @@
+"""The modes of evaluation: how a sample becomes an episode in each of them; one file a mode."""
+
+from active_perception_r1.modes._episodes import (
+    EpisodeSettings,
+    decisive_rules,
+    episode_rules,
+    start_episode,
+)
+from active_perception_r1.modes._mode import (
+    ACTIVE,
+    BASELINE,
+    BLANK_CROP,
+    MODES,
+    ORACLE,
+    SHUFFLED_CROP,
+    STRICT_ZOOM,
+    Mode,
+)
+
+__all__ = [
+    "ACTIVE",
+    "BASELINE",
+    "BLANK_CROP",
+    "MODES",
+    "ORACLE",
+    "SHUFFLED_CROP",
+    "STRICT_ZOOM",
+    "EpisodeSettings",
+    "Mode",
+    "decisive_rules",
+    "episode_rules",
+    "start_episode",
+]

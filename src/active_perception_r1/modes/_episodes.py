@@ -1,0 +1,119 @@
+"""From a sample, a mode and a model's settings to an episode."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules, open_page
+from active_perception_r1.modes._mode import MODES
+from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
+from active_perception_r1.records import Sample, ToolStatus
+from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode
+from active_perception_r1.tasks import DEFAULT_TASK, TASKS
+from active_perception_r1.utils.trace_parser import SYNTAXES
+
+
+class _View(Protocol):
+    @property
+    def max_pixels(self) -> int: ...
+    @property
+    def multiple(self) -> int: ...
+
+
+class _Crop(_View, Protocol):
+    @property
+    def max_aspect(self) -> float: ...
+    @property
+    def min_area(self) -> float: ...
+    @property
+    def max_area(self) -> float: ...
+
+
+class EpisodeSettings(Protocol):
+    """What an episode needs to know of a model; `config.ModelConfig` says what each means."""
+
+    @property
+    def zoom_syntax(self) -> str: ...
+    @property
+    def prompts(self) -> str: ...
+    @property
+    def first_view(self) -> _View: ...
+    @property
+    def crop(self) -> _Crop: ...
+    @property
+    def max_zooms(self) -> int: ...
+    @property
+    def max_turns(self) -> int: ...
+
+
+def episode_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) -> EpisodeRules:
+    """The rules of a mode for one model: its call syntax, prompts, budgets and limits."""
+    rules, syntax, asked = MODES[mode], SYNTAXES[model.zoom_syntax], TASKS[task]
+    offer = ZoomOffer(rules.tool, rules.require_zoom, asked.instruction, syntax, model.max_zooms)
+    return EpisodeRules(
+        mode=mode,
+        tool=rules.tool,
+        require_zoom=rules.require_zoom,
+        crop_content=rules.crop_content,
+        needs_distractor=rules.needs_distractor,
+        task=asked,
+        syntax=syntax,
+        prompts=PROMPT_SETS[model.prompts](offer),
+        first_view=ViewRules(model.first_view.max_pixels, model.first_view.multiple),
+        crop=CropRules(
+            view=ViewRules(model.crop.max_pixels, model.crop.multiple),
+            max_aspect=model.crop.max_aspect,
+            min_area=model.crop.min_area,
+            max_area=model.crop.max_area,
+        ),
+        max_zooms=model.max_zooms,
+        max_turns=model.max_turns,
+    )
+
+
+def decisive_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) -> dict[str, Any]:
+    """The part of `episode_rules` that can make a difference in a mode, as plain data.
+
+    Every text that `prompts` and the task's instruction give is in here, as far as the mode uses
+    it. So an edit of a prompt concerns the modes whose value it changes, and no other.
+    """
+    rules, budget = episode_rules(mode, model, task), MODES[mode].opening_budget
+    decisive: dict[str, Any] = {"first": rules.prompts.first}
+    if budget == "first_view":
+        decisive["first_view"] = asdict(rules.first_view)
+    if budget == "crop" or rules.tool:
+        decisive["crop"] = asdict(rules.crop)
+    if rules.tool:
+        decisive |= {
+            "prompts": asdict(rules.prompts),
+            "require_zoom": rules.require_zoom,
+            "syntax": rules.syntax.name,
+            "max_zooms": rules.max_zooms,
+            "max_turns": rules.max_turns,
+        }
+    return decisive
+
+
+def start_episode(
+    sample: Sample, rules: EpisodeRules, distractor: Sample | None = None
+) -> LiveEpisode:
+    """An episode at its first request; one already finished where its opening cannot be made.
+
+    Args:
+        distractor: a sample on another page, for modes that need one.
+
+    Raises:
+        DataError: an image cannot be decoded.
+    """
+    page = open_page(sample.image)
+    opening = MODES[rules.mode].opening(sample, rules)
+    other = None
+    if rules.needs_distractor and distractor is not None:
+        other = open_page(distractor.image)
+    question = rules.task.put(sample.question)
+    shown = page if opening is None else opening
+    episode = LiveEpisode(sample.id, question, page, shown, rules, other)
+    if opening is None:
+        episode.abandon(ToolStatus.NO_EVIDENCE)
+    return episode

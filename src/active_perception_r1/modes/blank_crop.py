@@ -1,0 +1,13 @@
+"""Control: crops are grey. If accuracy does not fall, the crop does not matter."""
+
+from PIL import Image
+
+from active_perception_r1.envs.zoom_simulator import Crop
+from active_perception_r1.modes._mode import Mode
+
+
+def _grey(crop: Crop, distractor: Image.Image | None) -> Image.Image:
+    return Image.new("RGB", crop.image.size, "gray")
+
+
+MODE = Mode("may zoom, but crops are grey", tool=True, crop_content=_grey)

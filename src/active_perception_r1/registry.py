@@ -1,0 +1,54 @@
+"""Things of one kind, found by name: every module of one folder defines one.
+
+A new entry is a new file; nothing else has to know its name. Modules whose name begins with an
+underscore hold what the entries share, and are none.
+"""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T]):
+    """The entries of a package by name, in alphabetical order; each is imported when asked for.
+
+    >>> SYNTAXES: Registry[object] = Registry("active_perception_r1.utils.syntaxes", "SYNTAX")
+    >>> "zoom_roi" in SYNTAXES, "zoom" in SYNTAXES
+    (True, False)
+    """
+
+    def __init__(self, package: str, attribute: str) -> None:
+        """
+        Args:
+            package: full name of the folder's package.
+            attribute: what each of its modules calls the entry that it defines.
+        """
+        self.package = package
+        self._attribute = attribute
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._names:
+            raise KeyError(name)
+        entry: Any = getattr(import_module(f"{self.package}.{name}"), self._attribute)
+        return entry  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:  # without importing it
+        return name in self._names
+
+    @functools.cached_property
+    def _names(self) -> tuple[str, ...]:
+        folder = import_module(self.package).__path__
+        names = (module.name for module in pkgutil.iter_modules(folder))
+        return tuple(sorted(name for name in names if not name.startswith("_")))

@@ -1,0 +1,14 @@
+"""Qwen2.5-VL's tool call, in pixels of the image as it was shown."""
+
+from __future__ import annotations
+
+from active_perception_r1.utils.syntaxes._tool_call import TOOL_CALL, example, tool_call
+from active_perception_r1.utils.trace_parser import Syntax, Unit
+
+SYNTAX = Syntax(
+    "qwen2_5_vl",
+    Unit.VIEW_PIXELS,
+    example("image_zoom_in_tool"),
+    TOOL_CALL,
+    tool_call("image_zoom_in_tool"),
+)
