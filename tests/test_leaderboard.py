@@ -317,6 +317,8 @@ class TestFiles:
         assert rows[1]["accuracy"] == "0.75"
         assert rows[1]["by_layout.table.n"] == "2"
         assert rows[1]["tool_status.answered"] == "4"
+        assert rows[0]["gained"] == ""
+        assert rows[1]["gained"] == "3"
         assert rows[0]["p_value"] == ""
 
     def test_the_markdown_shows_results_layouts_endings_and_notes(

@@ -5,13 +5,12 @@ What each value of a row means is documented in `scoring.leaderboard`.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tabulate import tabulate
 
 from active_perception_r1.errors import DataError
@@ -100,21 +99,9 @@ def as_markdown(rows: Sequence[Row], study: str) -> str:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """One line per row; nested values become columns such as `tool_status.answered`."""
-    flat = [dict(_flattened(row)) for row in rows]
-    columns = list(dict.fromkeys(key for row in flat for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue()
-
-
-def _flattened(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in row.items():
-        if isinstance(value, dict):
-            yield from _flattened(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    # As objects, since a column of integers with a gap would turn into floats.
+    flat = [pd.json_normalize(row).astype(object) for row in rows]
+    return pd.concat(flat).to_csv(index=False, lineterminator="\n")
 
 
 def _results(rows: Sequence[Row]) -> Table:
