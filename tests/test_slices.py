@@ -268,6 +268,7 @@ class TestSliceFiles:
                 evidence=evidence_sets(),
                 requires_zoom=st.booleans(),
                 layout=st.text(max_size=5),
+                options=st.lists(st.text(max_size=5), max_size=3).map(tuple),
             ),
             max_size=20,
         )

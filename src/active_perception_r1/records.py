@@ -85,6 +85,7 @@ class Sample:
         evidence: empty when no evidence is known.
         requires_zoom: the answer cannot be read from the model's first view.
         layout: kind of page, for grouping; empty when unknown.
+        options: to choose from, in the order of their letters; empty where the answer is free.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Sample:
     evidence: tuple[Evidence, ...]
     requires_zoom: bool
     layout: str = ""
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         ("evidence", pa.list_(_EVIDENCE)),
         ("requires_zoom", pa.bool_()),
         ("layout", pa.string()),
+        ("options", pa.list_(pa.string())),
     ]
 )
 
@@ -108,4 +109,5 @@ def _from_row(row: Row) -> Sample:
         Evidence(r["label"], Box(r["x0"], r["y0"], r["x1"], r["y1"]), r["weight"])
         for r in row["evidence"]
     )
-    return Sample(**{**row, "answers": tuple(row["answers"]), "evidence": evidence})
+    texts = {name: tuple(row[name]) for name in ("answers", "options")}
+    return Sample(**{**row, **texts, "evidence": evidence})
