@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from active_perception_r1.modes import episode_rules
+from active_perception_r1.modes import MODES, episode_rules
 from tests.scripted import MODEL
 from tests.workflow import REPOSITORY, Workflow, copy_of_repository
 
@@ -114,7 +114,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("prompts", ["standard", "terse"])
-@pytest.mark.parametrize("mode", str)
+@pytest.mark.parametrize("mode", MODES)
 def test_the_protocol_has_every_prompt_as_it_is(mode: str, prompts: str) -> None:
     page = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
     model = MODEL.model_copy(update={"prompts": prompts, "max_zooms": 3, "max_turns": 4})

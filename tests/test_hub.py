@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from active_perception_r1 import hub
 from active_perception_r1.errors import BackendError, DataError, HubError
+from active_perception_r1.storage import hub
 from active_perception_r1.storage.hub import Kind, resolve_commit
 
 A, B = "a" * 40, "b" * 40
