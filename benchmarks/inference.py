@@ -41,13 +41,8 @@ from active_perception_r1.config import (
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.data.sources import download
-from active_perception_r1.envs.zoom_simulator import (
-    _opened,
-    first_view,
-    open_page,
-    opening_view,
-    zoom,
-)
+from active_perception_r1.envs.encoded_page import _decoded, open_page
+from active_perception_r1.envs.zoom_simulator import first_view, opening_view, zoom
 from active_perception_r1.geometry import Box
 from active_perception_r1.models.backends import Backend
 from active_perception_r1.models.load import load_backend
@@ -170,7 +165,7 @@ def speeds(seconds: dict[str, list[float]], count: int) -> dict[str, float]:
 
 
 def timed(run: Callable[[], object]) -> float:
-    _opened.cache_clear()
+    _decoded.cache_clear()
     opening_view.cache_clear()
     start = time.perf_counter()
     run()

@@ -105,7 +105,7 @@ CODE: dict[str, tuple[str, str, str, Jobs]] = {
         {"sample_slice": 1, **AFTER_SLICE},
     ),
     "how files are read": (
-        "data/pages.py",
+        "envs/encoded_page.py",
         "_SIDEWAYS = {5,",
         "_SIDEWAYS = {4, 5,",
         {"download_dataset": 2, "sample_slice": 1, **AFTER_SLICE},

@@ -25,8 +25,11 @@ from active_perception_r1.data.slices import (
 from active_perception_r1.errors import DataError
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Evidence, Sample
-from tests.docvqa_files import bomb, docvqa_row, png, rotated_jpeg, write_downloaded
+from tests.docvqa_files import bomb, docvqa_row, encoded, png, rotated_jpeg, write_downloaded
 from tests.strategies import evidence_sets
+
+BLANK = Image.new("L", (60, 80), 255)
+TWO_PAGES = encoded(BLANK, "TIFF", save_all=True, append_images=[BLANK])
 
 
 @pytest.fixture
@@ -92,6 +95,7 @@ class TestBadRows:
             ({"image": {"bytes": b"not an image", "path": None}}, "it is of no known format"),
             ({"image": {"bytes": png()[:-30], "path": None}}, "cannot be decoded"),
             ({"image": {"bytes": bomb(), "path": None}}, "pixels"),
+            ({"image": {"bytes": TWO_PAGES, "path": None}}, "several pages or frames"),
             ({"words": ["only", "two"]}, "2 words but 3 boxes"),
             (
                 {"bounding_boxes": [[0.5, 0.5, 0.1, 0.1], [0, 0, 1, 1], [0, 0, 1, 1]]},

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from active_perception_r1.config import HubDataset, ParquetDataset, SyntheticDataset
 from active_perception_r1.data.boxes import BoxSurvey, page_boxes
@@ -24,7 +24,7 @@ from active_perception_r1.data.sources import download
 from active_perception_r1.data.synthetic import LAYOUTS
 from active_perception_r1.errors import DataError
 from active_perception_r1.storage.rows import read_rows
-from tests.docvqa_files import docvqa_row, png, write_rows
+from tests.docvqa_files import ROTATED, docvqa_row, encoded, png, write_rows
 
 SYNTHETIC = SyntheticDataset(source="synthetic", seed=3, questions={"train": 15, "test": 12})
 
@@ -285,6 +285,17 @@ class TestBoxUnit:
     def test_where_both_fit_the_unit_in_which_text_fills_the_page_is_chosen(self) -> None:
         assert self.unit([[100, 100, 950, 980]], size=(1700, 2200)) == "thousand"
         assert self.unit([[10, 10, 580, 770]], size=(600, 790)) == "pixels"
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+    def test_pixels_are_those_of_the_page_as_displayed(self, format: str, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = ROTATED
+        page = encoded(Image.new("RGB", (800, 600), "white"), format, exif=exif)
+        boxes = [[10.0, 10.0, 590.0, 30.0], [10.0, 700.0, 90.0, 790.0], [5.0, 5.0, 9.0, 9.0]]
+        rows = [docvqa_row(image=page, bounding_boxes=boxes)]
+        source = write_rows(tmp_path / "all.parquet", rows)
+        download(parquet(source), "test", tmp_path / "test.parquet")
+        assert about(tmp_path / "test.parquet")["box_unit"] == "pixels"
 
     def test_the_choice_holds_for_the_whole_split_and_not_for_single_boxes(self) -> None:
         speck = [[0.0, 0.0, 1.0, 1.0]] * 50

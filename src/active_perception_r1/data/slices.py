@@ -26,8 +26,8 @@ from tqdm import tqdm
 from active_perception_r1.data.boxes import Size, page_boxes
 from active_perception_r1.data.docvqa import check_columns, normalised
 from active_perception_r1.data.evidence import GivenSpan, locate_evidence
-from active_perception_r1.data.pages import checked_size
 from active_perception_r1.data.samples import read_slice, slice_length, write_samples
+from active_perception_r1.envs.encoded_page import checked_size
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Evidence, Sample
 from active_perception_r1.storage.files import write_json

@@ -21,8 +21,8 @@ from active_perception_r1.data import docvqa
 from active_perception_r1.data.boxes import BoxSurvey
 from active_perception_r1.data.dependence import download_code
 from active_perception_r1.data.docvqa import Source, unknown_split
-from active_perception_r1.data.pages import size_by_head
 from active_perception_r1.data.synthetic import LAYOUTS, render_page
+from active_perception_r1.envs.encoded_page import size_by_head
 from active_perception_r1.errors import DataError
 from active_perception_r1.storage.chunks import ChunkStore
 from active_perception_r1.storage.files import atomic, sha256_of, write_json

@@ -1,25 +1,20 @@
 """Pages and crops: what a model is shown, cut from the original pixels of the page.
 
-All boxes are page coordinates, 0-1 of the page after its EXIF orientation was applied. Nothing here
-knows about answers or evidence, so nothing derived from labels can reach an observation.
+All boxes are page coordinates, 0-1 of the page as it is displayed. Nothing here knows about answers
+or evidence, so nothing derived from labels can reach an observation.
 """
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import Lock
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from active_perception_r1.errors import DataError
+from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import ToolStatus
-
-MAX_PAGE_PIXELS = 89_000_000  # A3 at 600 dpi has 70 million; Pillow warns of bombs from 89.4 on.
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,72 +58,13 @@ class Refusal:
     reason: str
 
 
-_OPENING = tuple(Lock() for _ in range(16))
-
-
-def open_page(encoded: bytes) -> Image.Image:
-    """Decode a page to RGB with its EXIF orientation applied; not to be changed by the caller.
-
-    Raises:
-        DataError: not an image, a damaged one, or one with more than MAX_PAGE_PIXELS.
-    """
-    with _OPENING[hash(encoded) % len(_OPENING)]:  # no page twice at the same time
-        return _opened(encoded)
-
-
-@lru_cache(maxsize=4)  # consecutive episodes share a page: samples of a group, distractors
-def _opened(encoded: bytes) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            if image.width * image.height > MAX_PAGE_PIXELS:
-                raise DataError(
-                    f"image of {image.width} x {image.height} pixels is larger than the limit of"
-                    f" {MAX_PAGE_PIXELS} pixels"
-                )
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return to_rgb(image)
-    except DataError:
-        raise
-    except UnidentifiedImageError:  # its text holds an address, another one in every process
-        raise DataError("image cannot be decoded: it is of no known format") from None
-    except (Image.DecompressionBombError, OSError) as error:
-        raise DataError(f"image cannot be decoded: {error}") from None
-    except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error, ... on bad files
-        raise DataError(f"image cannot be decoded: {type(error).__name__}: {error}") from None
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode to RGB: transparency over white, deep greys scaled to 8 bits."""
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """16-bit greys by their full range; 32-bit and float pixels, which have none, by their own."""
-    if values.dtype.itemsize == 2:
-        return (values.astype(np.uint16) >> 8).astype(np.uint8)
-    finite = np.nan_to_num(values.astype(np.float64))
-    low, high = float(finite.min()), float(finite.max())
-    if low >= 0 and high <= 255 and values.dtype.kind in "iu":
-        return finite.astype(np.uint8)
-    return ((finite - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
-
-
 def first_view(page: Image.Image, rules: ViewRules) -> Image.Image:
     """The whole page, shrunk to the budget; never enlarged beyond rounding to the multiple."""
     scale = min(1.0, math.sqrt(rules.max_pixels / (page.width * page.height)))
     return _resized(page, (0, 0, page.width, page.height), scale, rules)
 
 
-@lru_cache(maxsize=4)  # as for `open_page`
+@lru_cache(maxsize=4)  # consecutive episodes share a page, as in `open_page`
 def opening_view(encoded: bytes, rules: ViewRules) -> Image.Image:
     """The first view of an encoded page; not to be changed by the caller.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules, open_page
+from active_perception_r1.envs.encoded_page import open_page
+from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules
 from active_perception_r1.modes._mode import MODES
 from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
 from active_perception_r1.records import Sample, ToolStatus

@@ -9,7 +9,8 @@ from functools import reduce
 
 from PIL import Image
 
-from active_perception_r1.envs.zoom_simulator import evidence_view, open_page
+from active_perception_r1.envs.encoded_page import open_page
+from active_perception_r1.envs.zoom_simulator import evidence_view
 from active_perception_r1.geometry import Box
 from active_perception_r1.modes._mode import Mode
 from active_perception_r1.records import Evidence, Sample

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from active_perception_r1.data.distractors import with_distractors
 from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice, slice_length
-from active_perception_r1.envs.zoom_simulator import open_page
+from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.errors import DataError
 from active_perception_r1.modes import MODES, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample, Step
