@@ -32,6 +32,21 @@ def tool_call(name: str, **arguments: object) -> str:
     return f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
 
 
+def xml_call(name: str, **arguments: str) -> str:
+    parameters = "".join(
+        f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in arguments.items()
+    )
+    return f"<tool_call>\n<function={name}>\n{parameters}</function>\n</tool_call>"
+
+
+def kimi_call(name: str, **arguments: object) -> str:
+    return (
+        f"<|tool_calls_section_begin|><|tool_call_begin|>functions.{name}:0"
+        f"<|tool_call_argument_begin|>{json.dumps(arguments)}<|tool_call_end|>"
+        "<|tool_calls_section_end|>"
+    )
+
+
 EXPECTED = Box(0.1, 0.2, 0.5, 0.6)
 CALLS = [
     ("zoom_roi", '<zoom_roi x0="0.1" y0="0.2" x1="0.5" y1="0.6"/>'),
@@ -54,6 +69,17 @@ CALLS = [
     ),
     ("internvl", "<ref>total</ref><box>[[100, 200, 500, 600]]</box>"),
     ("internvl", "<box>[100,200,500,600]</box>"),
+    ("qwen3_vl", tool_call("image_zoom_in_tool", bbox_2d="[100, 200, 500, 600]", img_idx="0")),
+    (
+        "qwen3_5",
+        xml_call("image_zoom_in_tool", bbox_2d="[100, 200, 500, 600]", label="total", img_idx="0"),
+    ),
+    (
+        "qwen3_5",
+        "<tool_call><function=image_zoom_in_tool><parameter=bbox_2d>[100,200,500,600]</parameter>"
+        "</function></tool_call>",
+    ),
+    ("kimi", kimi_call("image_zoom_in_tool", bbox_2d=[100, 200, 500, 600], label="total")),
 ]
 
 
@@ -121,8 +147,25 @@ def test_a_near_miss_is_a_fault_with_a_reason(call: str, fault: str, reason: str
         (
             "mini_o3",
             '<grounding>{"bbox_2d": [0,0,1,1], "source": "observation_1"}</grounding>',
+            "no observation_1",
+        ),
+        (
+            "mini_o3",
+            '<grounding>{"bbox_2d": [0,0,1,1], "source": "photo"}</grounding>',
+            "neither original_image nor observation_i",
+        ),
+        ("qwen3_5", xml_call("other", bbox_2d="[1, 2, 3, 4]"), "unknown tool"),
+        ("qwen3_5", xml_call("image_zoom_in_tool"), "missing bbox_2d"),
+        ("qwen3_5", xml_call("image_zoom_in_tool", bbox_2d="[1, 2]"), "four numbers"),
+        ("qwen3_5", xml_call("image_zoom_in_tool", bbox_2d='"[1, 2, 3, 4]"'), "four numbers"),
+        (
+            "qwen3_5",
+            xml_call("image_zoom_in_tool", bbox_2d="[1, 2, 3, 4]", img_idx="1"),
             "only the page",
         ),
+        ("qwen3_5", "<tool_call>image_zoom_in_tool</tool_call>", "not <function=..>"),
+        ("kimi", kimi_call("other", bbox_2d=[1, 2, 3, 4]), "unknown tool"),
+        ("kimi", "<|tool_call_begin|>functions.image_zoom_in_tool:0<|tool_call_end|>", "arguments"),
         ("glm", "<tool_call>image_zoom_in_tool</tool_call>", "arguments"),
         ("glm", "<tool_call>other<arg_key>bbox_2d</arg_key></tool_call>", "unknown tool"),
         ("internvl", "<box>100, 200</box>", "four numbers"),
@@ -132,6 +175,26 @@ def test_near_misses_of_other_syntaxes_are_malformed(syntax: str, call: str, rea
     action = only(call, syntax)
     assert action.fault is ToolStatus.MALFORMED_ZOOM
     assert reason in action.reason
+
+
+@given(boxes(), boxes())
+def test_a_box_in_an_observation_lies_in_what_its_crop_shows(crop: Box, inner: Box) -> None:
+    corners = json.dumps(inner.as_tuple())
+    call = f'<grounding>{{"bbox_2d": {corners}, "source": "observation_1"}}</grounding>'
+    (action,) = parse_actions(call, SYNTAXES["mini_o3"], FRAME, [crop])
+    assert action.box is not None
+    assert action.box.intersection(crop).as_tuple() == pytest.approx(action.box.as_tuple())
+    assert action.box.area == pytest.approx(inner.area * crop.area)
+
+
+@pytest.mark.parametrize("syntax", [name for name in SYNTAXES if SYNTAXES[name].tool])
+def test_a_syntax_that_calls_a_function_says_what_the_function_takes(syntax: str) -> None:
+    tool = SYNTAXES[syntax].tool
+    assert tool is not None
+    schema = tool.schema()["function"]
+    assert schema["name"] in SYNTAXES[syntax].example
+    assert set(schema["parameters"]["required"]) <= schema["parameters"]["properties"].keys()
+    assert all(given["description"] for given in schema["parameters"]["properties"].values())
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "9" * 400])

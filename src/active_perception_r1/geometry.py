@@ -74,6 +74,19 @@ class Box:
             max(self.y1, other.y1),
         )
 
+    def inside(self, outer: Box) -> Box:
+        """This box, whose coordinates are 0-1 of `outer`, in the coordinates of `outer`.
+
+        >>> Box(0.0, 0.5, 0.5, 1.0).inside(Box(0.5, 0.5, 1.0, 1.0))
+        Box(x0=0.5, y0=0.75, x1=0.75, y1=1.0)
+        """
+        return Box(
+            outer.x0 + self.x0 * outer.width,
+            outer.y0 + self.y0 * outer.height,
+            outer.x0 + self.x1 * outer.width,
+            outer.y0 + self.y1 * outer.height,
+        )
+
     def expanded(self, margin: float) -> Box:
         """Grown by `margin` (page units) on every side and cut at the edge of the page."""
         return Box(

@@ -161,7 +161,7 @@ class LiveEpisode:
             self._finish(ToolStatus.TRUNCATED)
             return
         rules = self._rules
-        actions = parse_actions(reply.text, rules.syntax, self._frame) if rules.tool else ()
+        actions = self._calls(reply.text) if rules.tool else ()
         if actions:
             self._zoom(reply.text, actions)
         else:
@@ -220,6 +220,10 @@ class LiveEpisode:
         observation = self._rules.prompts.observation(self._question, faults, zooms_left)
         self._messages.append(Message("assistant", (text,)))
         self._messages.append(Message("user", (*images, observation)))
+
+    def _calls(self, text: str) -> tuple[Action, ...]:
+        crops = [step.executed for step in self._steps if step.executed is not None]
+        return parse_actions(text, self._rules.syntax, self._frame, crops)
 
     def _execute(self, action: Action) -> Crop | Refusal:
         if action.box is None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Action, ToolStatus
@@ -21,6 +22,7 @@ from active_perception_r1.registry import Registry
 
 MAX_CALL_CHARS = 2048  # A longer call is malformed; bounds the work (and nesting) of one call.
 MAX_RAW_CHARS = 256  # How much of a call is kept in the record.
+_WHOLE_PAGE = Box(0.0, 0.0, 1.0, 1.0)
 
 
 class Unit(Enum):
@@ -57,6 +59,39 @@ class MalformedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A zoom tool as a function that a chat template declares.
+
+    Attributes:
+        parameters: name to JSON schema; the first is the box.
+        required: parameters that a call must have.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Mapping[str, Any]]
+    required: tuple[str, ...]
+
+    def schema(self) -> dict[str, Any]:
+        """As `tools=` of chat templates and servers takes it."""
+        parameters = {
+            "type": "object",
+            "properties": {name: dict(schema) for name, schema in self.parameters.items()},
+            "required": list(self.required),
+        }
+        function = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": parameters,
+        }
+        return {"type": "function", "function": function}
+
+
+def _page(body: str) -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
 class Syntax:
     """One way to write a zoom call.
 
@@ -66,6 +101,10 @@ class Syntax:
         pattern: finds calls; group `body` holds what `read` takes, group `end` is empty when the
             call is not closed. Must be linear: no overlap of what two repeats may match.
         read: body to the four raw coordinates x0 y0 x1 y1.
+        observation: body to which image is zoomed into: 0 is the page, i the i-th crop shown, whose
+            corners the coordinates then count from.
+        tool: for native prompts, the function that a call calls; None for a syntax that is no
+            function call.
     """
 
     name: str
@@ -73,17 +112,24 @@ class Syntax:
     example: str
     pattern: re.Pattern[str]
     read: Callable[[str], tuple[float, float, float, float]]
+    observation: Callable[[str], int] = _page
+    tool: Tool | None = None
 
 
-def parse_actions(text: str, syntax: Syntax, frame: Frame) -> tuple[Action, ...]:
+def parse_actions(
+    text: str, syntax: Syntax, frame: Frame, crops: Sequence[Box] = ()
+) -> tuple[Action, ...]:
     """All zoom calls in `text`, wherever they stand, in the order written.
+
+    Args:
+        crops: what the crops shown so far show of the page, for syntaxes that zoom into them.
 
     >>> frame = Frame(page_size=(800, 1000), view_size=(80, 100))
     >>> call = '<think>small</think> <zoom_roi x0="0.1" y0=0.2 x1="0.5" y1="0.6"/>'
     >>> parse_actions(call, SYNTAXES["zoom_roi"], frame)[0].box
     Box(x0=0.1, y0=0.2, x1=0.5, y1=0.6)
     """
-    return tuple(_action(match, syntax, frame) for match in syntax.pattern.finditer(text))
+    return tuple(_action(match, syntax, frame, crops) for match in syntax.pattern.finditer(text))
 
 
 def parse_answer(text: str) -> str | None:
@@ -99,7 +145,7 @@ def parse_answer(text: str) -> str | None:
     return text[start + len("<answer>") : end].strip() or None
 
 
-def _action(match: re.Match[str], syntax: Syntax, frame: Frame) -> Action:
+def _action(match: re.Match[str], syntax: Syntax, frame: Frame, crops: Sequence[Box]) -> Action:
     raw = match.group()[:MAX_RAW_CHARS]
 
     def fault(status: ToolStatus, reason: str) -> Action:
@@ -111,6 +157,9 @@ def _action(match: re.Match[str], syntax: Syntax, frame: Frame) -> Action:
         return fault(ToolStatus.MALFORMED_ZOOM, "the call is too long")
     try:
         numbers = syntax.read(match["body"])
+        shown = (_WHOLE_PAGE, *crops)
+        if (number := syntax.observation(match["body"])) >= len(shown):
+            raise MalformedError(f"there is no observation_{number} to zoom into")
     except MalformedError as error:
         return fault(ToolStatus.MALFORMED_ZOOM, str(error))
     width, height = frame.scale(syntax.unit)
@@ -119,7 +168,7 @@ def _action(match: re.Match[str], syntax: Syntax, frame: Frame) -> Action:
         return fault(ToolStatus.INVALID_BBOX, "a coordinate is not a finite number")
     if x0 >= x1 or y0 >= y1:
         return fault(ToolStatus.INVALID_BBOX, "the box is reversed or has no area")
-    return Action(syntax.name, raw, Box(x0, y0, x1, y1))
+    return Action(syntax.name, raw, Box(x0, y0, x1, y1).inside(shown[number]))
 
 
 SYNTAXES: Registry[Syntax] = Registry("active_perception_r1.utils.syntaxes", "SYNTAX")

@@ -24,6 +24,7 @@ def number(text: str) -> float:
 
 
 def json_object(body: str) -> dict[str, Any]:
+    """The object that the whole body is."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -34,6 +35,9 @@ def json_object(body: str) -> dict[str, Any]:
 
 
 def json_box(value: object) -> Corners:
+    """The corners in a list of four numbers, or in a text that is such a list."""
+    if isinstance(value, str):  # arguments between XML tags are texts, and some models quote lists
+        return read_list(value)
     if not isinstance(value, list) or len(value) != 4:
         raise MalformedError("the box is not a list of four numbers")
     numbers = []
@@ -48,10 +52,13 @@ def json_box(value: object) -> Corners:
 
 
 def read_list(body: str) -> Corners:
+    """The corners in the text of a list, or of a list of one list."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         raise MalformedError("the box is not a list of four numbers") from None
+    if isinstance(value, str):
+        raise MalformedError("the box is not a list of four numbers")
     if isinstance(value, list) and len(value) == 1:  # InternVL writes a list of boxes
         value = value[0]
     return json_box(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from active_perception_r1.utils.syntaxes._reading import Corners, read_list
-from active_perception_r1.utils.syntaxes._tool_call import TOOL_CALL
+from active_perception_r1.utils.syntaxes._tool_call import LABEL, TOOL_CALL, zoom_tool
 from active_perception_r1.utils.trace_parser import MalformedError, Syntax, Unit
 
 _GLM_ARGUMENT = re.compile(
@@ -37,4 +37,5 @@ SYNTAX = Syntax(
     "<arg_value>[x0, y0, x1, y1]</arg_value></tool_call>",
     TOOL_CALL,
     _read_glm,
+    tool=zoom_tool("0 to 1000 over the image", label=LABEL),
 )
