@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from active_perception_r1.data.evidence import MAX_ALTERNATIVES, GivenSpan, locate_evidence
+from active_perception_r1.data.text_pieces import pieces
 from active_perception_r1.geometry import Box, iou
 from tests.strategies import boxes as any_box
 
@@ -94,6 +95,74 @@ class TestWhatIsFound:
     def test_words_and_boxes_must_match(self) -> None:
         with pytest.raises(ValueError, match="2 words but 1 boxes"):
             locate_evidence(["a", "b"], line(["a"]), ["a"])
+
+
+class TestWhatTellsWordsApart:
+    @pytest.mark.parametrize(
+        ("day", "gift"),
+        [
+            ("दिन", "दान"),  # Hindi
+            ("দিন", "দান"),  # Bengali
+            ("மணி", "மணை"),  # Tamil
+            ("గది", "గదా"),  # Telugu
+            ("กิน", "กัน"),  # Thai
+            ("စား", "စီး"),  # Burmese
+            ("ទី", "ទា"),  # Khmer
+            ("kọ́", "kọ"),  # Yoruba: no single character for this o with dot and accent
+            ("été", "ete"),
+        ],
+    )
+    def test_marks_do(self, day: str, gift: str) -> None:
+        assert spans([gift], [day]) == spans([day], [gift]) == []
+        assert spans([gift, day], [day]) == [day]
+        assert spans([gift, day], [gift]) == [gift]
+
+    @pytest.mark.parametrize(
+        ("written", "in_full"),
+        [
+            ("محمد", "مُحَمَّد"),
+            ("محمد", "محـــمد"),
+            ("שלום", "שָׁלוֹם"),
+            ("می‌خواهم", "میخواهم"),
+            ("istanbul", "İSTANBUL"),
+            ("café", "cafe\u0301"),
+            ("が", "か\u3099"),
+        ],
+    )
+    def test_marks_that_daily_writing_leaves_out_do_not(self, written: str, in_full: str) -> None:
+        assert spans(["x", in_full], [written]) == [in_full]
+        assert spans(["x", written], [in_full]) == [written]
+
+    @pytest.mark.parametrize(
+        ("wanted", "other"),
+        [
+            *(("A+", "A-"), ("A+", "A"), ("A-", "A"), ("A*", "A"), ("AB-", "AB+")),
+            *(("C#", "C++"), ("C#", "C"), ("C++", "C"), ("F♯", "F♭")),
+            *(("-5", "5"), ("-5", "+5"), ("−5", "5"), ("-500", "500"), ("-$5", "$5")),
+            *((">5", "<5"), ("5+", "5"), ("5%", "5"), ("±5", "5")),
+            *(("102", "10²"), ("12", "½")),
+        ],
+    )
+    def test_symbols_that_make_a_short_answer_another_one_do(self, wanted: str, other: str) -> None:
+        assert spans(["x", other], [wanted]) == spans(["x", wanted], [other]) == []
+        assert spans([other, wanted], [wanted]) == [wanted]
+        assert spans([other, wanted], [other]) == [other]
+
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [
+            *(("-5", "−5"), ("-5", "(-5)"), ("-$5", "$-5"), ("-5", "-5,-")),
+            *(("$5", "5"), ("5", "€5"), ("1/2", "½"), ("5", "5."), ("A+", "(A+),")),
+            *(("10-20", "10–20"), ("5%-10%", "5%–10%"), ("A-5", "A 5")),
+            *(("information", "infor- mation"), ("15.90", "15.90*"), ("15.90", "15.90¹")),
+        ],
+    )
+    def test_other_symbols_do_not(self, wanted: str, found: str) -> None:
+        assert spans(["x", *found.split()], [wanted]) == [found]
+
+    @given(st.text(st.characters(codec="ascii"), max_size=9))
+    def test_the_short_way_for_ascii_gives_what_the_long_one_does(self, text: str) -> None:
+        assert pieces(f"{text} é") == [*pieces(text), "é"]
 
 
 class TestAlternatives:

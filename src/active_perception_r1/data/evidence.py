@@ -1,10 +1,9 @@
 """From the words and boxes of a page to the evidence of an answer: where the answer can be read.
 
-Texts are compared by their *pieces*: numbers (with the separators inside them), runs of letters and
-per-cent signs, compatibility-normalised and case-folded; other punctuation and all spaces are
-dropped. A span of pieces is compared as one string, so that a word which OCR split in two, or two
-words which it merged, cost nothing. The search has three steps, and the first that finds something
-decides:
+Texts are compared by their pieces (`data.text_pieces`): numbers, words, and symbols that make a
+short answer another one. A span of pieces is compared as one string, so that a word which OCR split
+in two, or two words which it merged, cost nothing. The search has three steps, and the first that
+finds something decides:
 
 1. spans equal to an answer;
 2. spans equal to an answer with digits once look-alikes are unified (`O` and `0`, `l` and `1`);
@@ -22,8 +21,6 @@ from __future__ import annotations
 
 import bisect
 import math
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -31,6 +28,7 @@ from functools import reduce
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
+from active_perception_r1.data.text_pieces import pieces, unified
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Evidence
 
@@ -46,8 +44,6 @@ MAX_ALTERNATIVES = 8
 """Text that stands in more places does not tell where the answer was read: no evidence."""
 
 _LABEL = "answer"
-_PIECE = re.compile(r"\d+(?:[.,:/-]\d+)*|[^\W\d_]+|%")
-_LOOK_ALIKES = str.maketrans("oli|sbz", "0111582")
 # A shorter answer is not looked for inside a word: "4" is not to be found in "A4".
 _MIN_LENGTH_INSIDE_WORD = 3
 
@@ -141,8 +137,8 @@ def _search(words: Sequence[str], answers: Sequence[str]) -> list[_Span]:
     page, aliases = _Page(words), _aliases(answers)
     if spans := _equal_spans(page, aliases):
         return spans
-    numbers = _aliases(_unified(answer) for answer in answers if any(map(str.isdigit, answer)))
-    if numbers and (spans := _equal_spans(_Page(map(_unified, words)), numbers)):
+    numbers = _aliases(unified(answer) for answer in answers if any(map(str.isdigit, answer)))
+    if numbers and (spans := _equal_spans(_Page(map(unified, words)), numbers)):
         return spans
     return _similar_spans(page, aliases)
 
@@ -151,22 +147,22 @@ class _Page:
     """The pieces of a page's words, joined to one text, and the way back from text to words."""
 
     def __init__(self, words: Iterable[str]) -> None:
-        pieces: list[str] = []
+        found: list[str] = []
         self._word_of: list[int] = []  # of each piece
         self._word_start: list[int] = []  # offset in `text` where each word starts
         self._begins: list[int] = []  # offset of each piece, and the end of the last
         offset = 0
         for index, word in enumerate(words):
             self._word_start.append(offset)
-            for piece in _pieces(word):
-                pieces.append(piece)
+            for piece in pieces(word):
+                found.append(piece)
                 self._word_of.append(index)
                 self._begins.append(offset)
                 offset += len(piece)
         self._begins.append(offset)
         self._word_start.append(offset)
         self._piece_at = {begin: index for index, begin in enumerate(self._begins)}
-        self.text = "".join(pieces)
+        self.text = "".join(found)
 
     def span(self, begin: int, end: int, similarity: float = 1.0) -> _Span | None:
         """The words around `text[begin:end]`; None where that is not a run of whole pieces.
@@ -277,13 +273,4 @@ def _aliases(answers: Iterable[str]) -> list[str]:
 
 
 def _normalised(text: str) -> str:
-    return "".join(_pieces(text))
-
-
-def _pieces(text: str) -> list[str]:
-    return _PIECE.findall(unicodedata.normalize("NFKC", text).casefold())
-
-
-def _unified(text: str) -> str:
-    """The text with characters that OCR confuses with digits written as digits."""
-    return text.casefold().translate(_LOOK_ALIKES)
+    return "".join(pieces(text))
