@@ -102,6 +102,10 @@ class ModelConfig(Section):
     openai: OpenAIConfig | None = None
     zoom_syntax: Annotated[str, known(SYNTAXES)] = "zoom_roi"
     prompts: Annotated[str, known(PROMPT_SETS)] = "standard"
+    chat_template_kwargs: dict[str, bool | int | float | str] = Field(
+        default={},
+        description="Options of the model's chat template, such as `enable_thinking: false`.",
+    )
     first_view: FirstView
     crop: CropConfig
     max_images: int | None = Field(default=None, gt=0)
@@ -158,6 +162,16 @@ class ModelConfig(Section):
             raise ValueError("backend openai takes no GPU here, the server has it: set gpus to 0")
         if self.tensor_parallel is not None and self.tensor_parallel > max(self.gpus, 1):
             raise ValueError(f"tensor_parallel ({self.tensor_parallel}) exceeds gpus ({self.gpus})")
+        return self
+
+    @model_validator(mode="after")
+    def _can_ask(self) -> Self:
+        if self.prompts == "native" and SYNTAXES[self.zoom_syntax].tool is None:
+            functions = ", ".join(name for name in SYNTAXES if SYNTAXES[name].tool)
+            raise ValueError(
+                f"prompts native need a zoom_syntax that calls a function ({functions}), and"
+                f" {self.zoom_syntax} does not"
+            )
         return self
 
     @model_validator(mode="after")

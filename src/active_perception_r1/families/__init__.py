@@ -4,9 +4,9 @@ A family fixes how images become tokens, and so which budgets and conversations 
 without a family is run as it is, and nothing of this is checked.
 """
 
-from active_perception_r1.families._family import Family
+from active_perception_r1.families._family import Family, ToolProtocol
 from active_perception_r1.registry import Registry
 
 FAMILIES: Registry[Family] = Registry(__name__, "FAMILY")
 
-__all__ = ["FAMILIES", "Family"]
+__all__ = ["FAMILIES", "Family", "ToolProtocol"]

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 ImageOptions: TypeAlias = Callable[[Any, int], dict[str, Any]]
 
 
 def _as_loaded(image_processor: Any, max_pixels: int) -> dict[str, Any]:
     return {}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProtocol:
+    """How models of a family were trained to call functions, for `prompts: native`.
+
+    Attributes:
+        in_template: the chat template declares functions itself (its `tools=`); otherwise the
+            system message does.
+        role: whose message brings the result.
+        around: text before and after a result, where the template puts none.
+        system: opens the system message; empty where the template needs none.
+    """
+
+    in_template: bool = True
+    role: Literal["user", "tool"] = "tool"
+    around: tuple[str, str] = ("", "")
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,8 @@ class Family:
             would resize what was sized already, and pixel coordinates would mean another image.
         image_tokens: of every image, whatever its size; None where they grow with it.
         context: tokens of a conversation; None where no image budget comes near it.
+        protocol: how it calls functions.
+        marks: special tokens that belong to what a model says, and so are kept in its replies.
         image_options: from the image processor as loaded and the pixels of the largest image that
             it is given, the options under which it keeps what the budgets have decided.
     """
@@ -31,6 +51,8 @@ class Family:
     multiple: int = 1
     image_tokens: int | None = None
     context: int | None = None
+    protocol: ToolProtocol = ToolProtocol()
+    marks: tuple[str, ...] = ()
     image_options: ImageOptions = _as_loaded
 
     def tokens(self, max_pixels: int) -> int:

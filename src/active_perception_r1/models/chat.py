@@ -1,10 +1,14 @@
-"""Requests as the messages that chat templates take."""
+"""Requests as chat templates write them, and replies as tokenizers read them."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from active_perception_r1.sim.messages import Message, Request, request_id
+
+_REPLY = "a reply of the model, which no template changes"
 
 
 def template_message(message: Message, placeholder: str) -> dict[str, Any]:
@@ -13,14 +17,70 @@ def template_message(message: Message, placeholder: str) -> dict[str, Any]:
     >>> template_message(Message("user", ("What is <image>?",)), "<image>")["content"]
     [{'type': 'text', 'text': 'What is < image>?'}]
     """
-    defused = f"{placeholder[0]} {placeholder[1:]}"
     content = [
-        {"type": "text", "text": part.replace(placeholder, defused)}
+        {"type": "text", "text": _defused(part, placeholder)}
         if isinstance(part, str)
         else {"type": "image"}
         for part in message.parts
     ]
     return {"role": message.role, "content": content}
+
+
+def prompt_text(
+    apply_template: Callable[..., str],
+    request: Request,
+    placeholder: str,
+    options: dict[str, Any] | None = None,
+) -> str:
+    """A request as the model reads it.
+
+    Where functions are called, the prompt begins with the last prompt and the reply to it, letter
+    by letter: templates may drop a thought or even out white space when they write a reply again,
+    and then what a model is shown, and trained on, would not be what it said. So a template writes
+    only what comes after a reply.
+
+    Args:
+        apply_template: a processor's `apply_chat_template`.
+        options: of the template, such as `enable_thinking`.
+    """
+    replies = [i for i, message in enumerate(request) if message.role == "assistant"]
+    calls_functions = any(message.tools or message.role == "tool" for message in request)
+
+    def write(messages: Sequence[Message]) -> str:
+        return apply_template(
+            [template_message(m, placeholder) for m in messages if m.parts],
+            add_generation_prompt=True,
+            **functions_of(messages),
+            **(options or {}),
+        )
+
+    if not (replies and calls_functions):
+        return write(request)
+    last = replies[-1]
+    before = prompt_text(apply_template, request[:last], placeholder, options)
+    reply = "".join(map(str, request[last].parts))
+    marked = (*request[:last], Message("assistant", (_REPLY,)), *request[last + 1 :])
+    after = write(marked).rpartition(_REPLY)[2]
+    return before + _defused(reply, placeholder) + after
+
+
+def functions_of(request: Sequence[Message]) -> dict[str, Any]:
+    """What a request declares, as the argument `tools` of chat templates and servers."""
+    tools = [json.loads(tool) for message in request for tool in message.tools]
+    return {"tools": tools} if tools else {}
+
+
+def _defused(text: str, placeholder: str) -> str:
+    return text.replace(placeholder, f"{placeholder[0]} {placeholder[1:]}")
+
+
+def reply_text(tokenizer: Any, tokens: Sequence[int], marks: Collection[str]) -> str:
+    """What a model said: without control tokens, but for `marks`, which belong to its words."""
+    kept = set(tokenizer.convert_tokens_to_ids(list(marks)))
+    added = tokenizer.added_tokens_decoder.items()
+    dropped = {number for number, token in added if token.special} - kept
+    text: str = tokenizer.decode([t for t in tokens if t not in dropped])
+    return text
 
 
 def request_seed(request: Request, seed: int) -> int:

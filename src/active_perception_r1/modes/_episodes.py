@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules
+from active_perception_r1.families import FAMILIES, ToolProtocol
 from active_perception_r1.modes._mode import MODES
 from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
 from active_perception_r1.records import Sample, ToolStatus
@@ -35,6 +36,8 @@ class EpisodeSettings(Protocol):
     """What an episode needs to know of a model; `config.ModelConfig` says what each means."""
 
     @property
+    def family(self) -> str | None: ...
+    @property
     def zoom_syntax(self) -> str: ...
     @property
     def prompts(self) -> str: ...
@@ -51,7 +54,14 @@ class EpisodeSettings(Protocol):
 def episode_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) -> EpisodeRules:
     """The rules of a mode for one model: its call syntax, prompts, budgets and limits."""
     rules, syntax, asked = MODES[mode], SYNTAXES[model.zoom_syntax], TASKS[task]
-    offer = ZoomOffer(rules.tool, rules.require_zoom, asked.instruction, syntax, model.max_zooms)
+    offer = ZoomOffer(
+        tool=rules.tool,
+        require_zoom=rules.require_zoom,
+        instruction=asked.instruction,
+        syntax=syntax,
+        max_zooms=model.max_zooms,
+        protocol=FAMILIES[model.family].protocol if model.family else ToolProtocol(),
+    )
     return EpisodeRules(
         mode=mode,
         tool=rules.tool,
@@ -80,7 +90,7 @@ def decisive_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) 
     it. So an edit of a prompt concerns the modes whose value it changes, and no other.
     """
     rules, budget = episode_rules(mode, model, task), MODES[mode].opening_budget
-    decisive: dict[str, Any] = {"first": rules.prompts.first}
+    decisive: dict[str, Any] = {"first": rules.prompts.first, "system": rules.prompts.system}
     if budget == "first_view":
         decisive["first_view"] = asdict(rules.first_view)
     if budget == "crop" or rules.tool:

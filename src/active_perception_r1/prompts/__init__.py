@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from active_perception_r1.prompts._offer import ZoomOffer
 from active_perception_r1.registry import Registry
-from active_perception_r1.sim.live_reinjection import Prompts
+from active_perception_r1.sim.conversation import Prompts
 
 PROMPT_SETS: Registry[Callable[[ZoomOffer], Prompts]] = Registry(__name__, "prompts")
 

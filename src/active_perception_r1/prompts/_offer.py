@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from active_perception_r1.families import ToolProtocol
 from active_perception_r1.utils.trace_parser import Syntax
 
 
@@ -15,6 +16,7 @@ class ZoomOffer:
         instruction: the task's, on how to answer.
         syntax: in which zoom calls are read.
         max_zooms: executed zooms in an episode.
+        protocol: how the model was trained to call functions.
     """
 
     tool: bool
@@ -22,3 +24,4 @@ class ZoomOffer:
     instruction: str
     syntax: Syntax
     max_zooms: int
+    protocol: ToolProtocol = ToolProtocol()

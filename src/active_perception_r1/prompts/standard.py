@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from active_perception_r1.prompts._offer import ZoomOffer
-from active_perception_r1.sim.live_reinjection import Prompts
+from active_perception_r1.sim.conversation import Prompts
 from active_perception_r1.utils.trace_parser import Unit
 
 _UNITS = {
     Unit.PAGE: "Coordinates are fractions of the page from 0 to 1",
     Unit.THOUSAND: "Coordinates are integers from 0 to 1000 over the page",
     Unit.VIEW_PIXELS: "Coordinates are pixels of the first image",
-    Unit.PAGE_PIXELS: "Coordinates are pixels of the original page",
+    Unit.PAGE_PIXELS: (
+        "Coordinates are pixels of the original page, which is {page_width} wide and {page_height}"
+        " high"
+    ),
 }
 
 

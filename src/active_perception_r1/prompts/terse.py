@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from active_perception_r1.prompts._offer import ZoomOffer
-from active_perception_r1.sim.live_reinjection import Prompts
+from active_perception_r1.sim.conversation import Prompts
 
 
 def prompts(offer: ZoomOffer) -> Prompts:

@@ -22,6 +22,7 @@ from active_perception_r1.envs.zoom_simulator import (
 )
 from active_perception_r1.geometry import is_redundant
 from active_perception_r1.records import Action, Episode, Step, ToolStatus, Turn
+from active_perception_r1.sim.conversation import Prompts
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request, request_id
 from active_perception_r1.tasks import Task
 from active_perception_r1.utils.trace_parser import Frame, Syntax, parse_actions
@@ -33,32 +34,6 @@ CropContent: TypeAlias = Callable[[Crop, Image.Image | None], Image.Image]
 def real_pixels(crop: Crop, distractor: Image.Image | None) -> Image.Image:
     """What was asked for."""
     return crop.image
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """The user's side of the conversation, as texts with gaps `{question}` and `{fault}`.
-
-    They hold every character that a model is told, so that what an episode depends on can be
-    compared as data (`modes.decisive_rules`).
-
-    Attributes:
-        first: under the first image.
-        refused: for each call that gave no crop; `{fault}` is why.
-        later: under the crops that a turn produced, by the number of zooms left, from 0.
-    """
-
-    first: str
-    refused: str
-    later: tuple[str, ...]
-
-    def opening(self, question: str) -> str:
-        return self.first.replace("{question}", question)
-
-    def observation(self, question: str, faults: Sequence[str], zooms_left: int) -> str:
-        """`zooms_left` may be negative: a mode may let a model ask in vain."""
-        refusals = "".join(self.refused.replace("{fault}", fault) for fault in faults)
-        return refusals + self.later[max(0, zooms_left)].replace("{question}", question)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +93,7 @@ class LiveEpisode:
         self._distractor = distractor
         self._rules = rules
         self._frame = Frame(page.size, opening.size)
-        self._messages = [Message("user", (opening, rules.prompts.opening(question)))]
+        self._messages = rules.prompts.opening(opening, question, page.size)
         self._turns: list[Turn] = []
         self._steps: list[Step] = []
         self._answer: str | None = None
@@ -200,15 +175,14 @@ class LiveEpisode:
         return self._rules.max_zooms - executed
 
     def _zoom(self, text: str, actions: Sequence[Action]) -> None:
-        images: list[Image.Image] = []
-        faults: list[str] = []
+        outcomes: list[Image.Image | str] = []
         for action in actions:
             outcome = self._execute(action)
             self._steps.append(self._step(action, outcome))
             if isinstance(outcome, Crop):
-                images.append(outcome.image)
+                outcomes.append(outcome.image)
                 continue
-            faults.append(outcome.reason)
+            outcomes.append(outcome.reason)
             if self._rules.require_zoom:
                 self._finish(outcome.status)
                 return
@@ -217,9 +191,8 @@ class LiveEpisode:
             return
         last_turn_is_next = len(self._turns) + 1 >= self._rules.max_turns
         zooms_left = 0 if last_turn_is_next else self._zooms_left
-        observation = self._rules.prompts.observation(self._question, faults, zooms_left)
         self._messages.append(Message("assistant", (text,)))
-        self._messages.append(Message("user", (*images, observation)))
+        self._messages += self._rules.prompts.observations(outcomes, self._question, zooms_left)
 
     def _calls(self, text: str) -> tuple[Action, ...]:
         crops = [step.executed for step in self._steps if step.executed is not None]

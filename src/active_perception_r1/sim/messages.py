@@ -15,10 +15,15 @@ Part = str | Image.Image
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Message:
-    """One turn of a conversation: text and RGB images in the order the model reads them."""
+    """One turn of a conversation: text and RGB images in the order the model reads them.
 
-    role: Literal["system", "user", "assistant"]
+    Attributes:
+        tools: JSON schemas of the functions that a system message declares.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     parts: tuple[Part, ...]
+    tools: tuple[str, ...] = ()
 
     @property
     def images(self) -> tuple[Image.Image, ...]:
@@ -53,6 +58,8 @@ def request_id(request: Iterable[Message]) -> str:
     digest = hashlib.sha256()
     for message in request:
         digest.update(f"\0message\0{message.role}".encode())
+        for tool in message.tools:
+            digest.update(b"\0tool\0" + tool.encode())
         for part in message.parts:
             if isinstance(part, str):
                 digest.update(b"\0text\0" + part.encode())

@@ -14,7 +14,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils.logging import disable_progress_bar
 
 from active_perception_r1.errors import BackendError
-from active_perception_r1.models.chat import request_seed, template_message
+from active_perception_r1.families import FAMILIES
+from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
 from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES, ImageCache, Inputs
 from active_perception_r1.models.prefix_cache import PrefixCache
 from active_perception_r1.models.weights import find_weights, image_options, require_family
@@ -69,6 +70,7 @@ class TransformersBackend:
             model.to("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
         self.model: Any = model.eval()
         self.device = torch.device(model.device)  # with a device map, where the inputs go
+        self._marks = FAMILIES[settings.family].marks if settings.family else ()
         self._batch_size = settings.batch_size
         self._images = ImageCache(self.processor, self.model, settings.batch_size)
         self._prefixes = PrefixCache(self.model, self.processor.image_token_id)
@@ -130,9 +132,11 @@ class TransformersBackend:
 
     def _texts(self, requests: Sequence[Request]) -> list[str]:
         return [
-            self.processor.apply_chat_template(
-                [template_message(message, self.processor.image_token) for message in request],
-                add_generation_prompt=True,
+            prompt_text(
+                self.processor.apply_chat_template,
+                request,
+                self.processor.image_token,
+                self.settings.chat_template_kwargs,
             )
             for request in requests
         ]
@@ -148,7 +152,7 @@ class TransformersBackend:
         ):
             tokens = row[:length]
             ended = bool(tokens) and tokens[-1] in ends
-            text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
+            text = reply_text(self.processor.tokenizer, tokens, self._marks)
             reason = FinishReason.STOP if ended else FinishReason.LENGTH
             replies.append(Reply(text, reason, prompt, length, seconds / size))
         return replies

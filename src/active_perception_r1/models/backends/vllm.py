@@ -11,7 +11,8 @@ from transformers import AutoConfig, AutoProcessor
 from vllm import LLM, SamplingParams
 
 from active_perception_r1.errors import BackendError
-from active_perception_r1.models.chat import request_seed, template_message
+from active_perception_r1.families import FAMILIES
+from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
 from active_perception_r1.models.weights import find_weights, image_options, require_family
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 
@@ -32,6 +33,7 @@ class VllmBackend:
         self.settings = settings
         weights = find_weights(settings)
         self.revision = weights.revision
+        self._marks = FAMILIES[settings.family].marks if settings.family else ()
         try:
             source: dict[str, Any] = {"revision": weights.commit}
             require_family(settings, AutoConfig.from_pretrained(settings.id, **source).model_type)
@@ -72,13 +74,15 @@ class VllmBackend:
             half = len(requests) // 2
             return self.generate(requests[:half]) + self.generate(requests[half:])
         seconds = (time.perf_counter() - start) / len(requests)
-        return [_reply(output, seconds) for output in outputs]
+        return [self._reply(output, seconds) for output in outputs]
 
     def _prompt(self, request: Request) -> dict[str, Any]:
         """The chat template's text, so that prompts are those of the transformers backend."""
-        text = self.processor.apply_chat_template(
-            [template_message(message, self.processor.image_token) for message in request],
-            add_generation_prompt=True,
+        text = prompt_text(
+            self.processor.apply_chat_template,
+            request,
+            self.processor.image_token,
+            self.settings.chat_template_kwargs,
         )
         images = [image for message in request for image in message.images]
         return {"prompt": text, "multi_modal_data": {"image": images}}
@@ -91,15 +95,15 @@ class VllmBackend:
             logit_bias={self.processor.image_token_id: _NEVER},  # a model cannot write an image
         )
 
-
-def _reply(output: Any, seconds: float) -> Reply:
-    completion = output.outputs[0]
-    reasons = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
-    prompt, written = len(output.prompt_token_ids), len(completion.token_ids)
-    if completion.finish_reason not in reasons:
-        error = f"vllm ended the request: {completion.finish_reason}"
-        return Reply("", FinishReason.ERROR, prompt, written, seconds, error)
-    return Reply(completion.text, reasons[completion.finish_reason], prompt, written, seconds)
+    def _reply(self, output: Any, seconds: float) -> Reply:
+        completion = output.outputs[0]
+        reasons = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+        prompt, written = len(output.prompt_token_ids), len(completion.token_ids)
+        if completion.finish_reason not in reasons:
+            error = f"vllm ended the request: {completion.finish_reason}"
+            return Reply("", FinishReason.ERROR, prompt, written, seconds, error)
+        text = reply_text(self.processor.tokenizer, completion.token_ids, self._marks)
+        return Reply(text, reasons[completion.finish_reason], prompt, written, seconds)
 
 
 BACKEND = VllmBackend

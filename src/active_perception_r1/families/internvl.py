@@ -1,0 +1,5 @@
+"""InternVL3.5: boxes between special tokens."""
+
+from active_perception_r1.families._family import Family
+
+FAMILY = Family(("internvl",), marks=("<box>", "</box>", "<ref>", "</ref>"))
