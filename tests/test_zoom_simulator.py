@@ -65,6 +65,46 @@ def test_a_flat_box_is_grown_to_the_allowed_aspect_where_the_page_has_room(
     )
 
 
+def official(min_pixels: int = 256, min_side: int = 32) -> CropRules:
+    """As Qwen's own tool has it, but for the pixels."""
+    return CropRules(
+        ViewRules(65_536), 8.0, 0.0, 1.0, min_pixels=min_pixels, clamp=True, min_side=min_side
+    )
+
+
+@given(boxes(), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
+def test_a_box_across_the_edge_may_be_cut_there(box: Box, right: float, down: float) -> None:
+    moved = Box(box.x0 + right, box.y0 + down, box.x1 + right, box.y1 + down)
+    found = zoom(PAGE, moved, official(min_side=1))
+    inside = moved.intersection(Box(0, 0, 1, 1))
+    if inside.area == 0:
+        assert isinstance(found, Refusal)
+        assert found.status is ToolStatus.OUT_OF_BOUNDS
+    else:
+        assert isinstance(found, Crop)
+        assert coverage(found.box, inside) > 0.999
+
+
+def test_a_short_side_is_grown_around_its_centre() -> None:
+    crop = zoom(PAGE, Box(0.5, 0.5, 0.51, 0.51), official())
+    assert isinstance(crop, Crop)
+    assert crop.box.width * 640 == pytest.approx(32)
+    assert crop.box.height * 480 == pytest.approx(32)
+    assert coverage(crop.box, Box(0.5, 0.5, 0.51, 0.51)) == 1
+
+
+@pytest.mark.parametrize(
+    ("side", "shown"), [(32, 64), (64, 64), (128, 128), (256, 256), (400, 256)]
+)
+def test_a_crop_keeps_its_own_pixels_between_the_least_and_the_budget(
+    side: int, shown: int
+) -> None:
+    page = Image.new("RGB", (1000, 1000))
+    crop = zoom(page, Box(0, 0, side / 1000, side / 1000), official(min_pixels=64 * 64))
+    assert isinstance(crop, Crop)
+    assert crop.image.size == (shown, shown)
+
+
 def test_regression_crops_are_cut_from_original_pixels_and_enlarged() -> None:
     page = Image.new("RGB", (1000, 1000), "white")
     page.paste("black", (500, 500, 510, 510))

@@ -97,6 +97,9 @@ class Box:
         )
 
 
+WHOLE_PAGE = Box(0.0, 0.0, 1.0, 1.0)
+
+
 def coverage(crop: Box, evidence: Box) -> float:
     """Share of `evidence` that `crop` shows, in [0, 1].
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from PIL import Image
 
 from active_perception_r1.envs.encoded_page import open_page
-from active_perception_r1.geometry import Box
+from active_perception_r1.geometry import WHOLE_PAGE, Box
 from active_perception_r1.records import ToolStatus
 
 
@@ -30,7 +30,11 @@ class CropRules:
     """What may be zoomed into and how large the crop is shown.
 
     Attributes:
-        view: every crop is enlarged or shrunk to this budget.
+        view: the budget of a crop, to which it is enlarged or shrunk.
+        min_pixels: if set, a crop is enlarged only up to this many pixels, and shrunk only where it
+            exceeds the budget; between the two it keeps the page's own pixels.
+        clamp: a box that reaches outside the page is cut at its edge instead of refused.
+        min_side: in pixels of the page; a shorter side of a box is grown around its centre.
         max_aspect: long side over short side in pixels; the short side of a flatter box is grown
             around its centre until it fits.
         min_area, max_area: of the requested box, as a share of the page.
@@ -40,6 +44,9 @@ class CropRules:
     max_aspect: float
     min_area: float
     max_area: float
+    min_pixels: int | None = None
+    clamp: bool = False
+    min_side: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +83,38 @@ def opening_view(encoded: bytes, rules: ViewRules) -> Image.Image:
 
 def zoom(page: Image.Image, box: Box, rules: CropRules) -> Crop | Refusal:
     """Cut `box` out of the page at full resolution and bring it to the crop's pixel budget."""
+    if rules.clamp:
+        box = box.intersection(WHOLE_PAGE)
+        if box.area == 0:
+            return Refusal(ToolStatus.OUT_OF_BOUNDS, "the box is outside the page")
     if not box.inside_page:
         return Refusal(ToolStatus.OUT_OF_BOUNDS, "the box reaches outside the page")
     if box.area < rules.min_area:
         return Refusal(ToolStatus.TOO_SMALL, "the box is too small")
     if box.area > rules.max_area:
         return Refusal(ToolStatus.INVALID_BBOX, "the box is too large")
-    pixels = _pixel_box(box, page.size, rules.max_aspect)
-    return Crop(_page_box(pixels, page.size), _cut(page, pixels, rules.view))
+    return _crop(page, box, rules)
 
 
 def evidence_view(page: Image.Image, box: Box, margin: float, rules: CropRules) -> Crop:
     """The crop that shows `box` with `margin` (page units) around it; always executed."""
-    pixels = _pixel_box(box.expanded(margin), page.size, rules.max_aspect)
-    return Crop(_page_box(pixels, page.size), _cut(page, pixels, rules.view))
+    return _crop(page, box.expanded(margin), rules)
 
 
-def _pixel_box(box: Box, size: tuple[int, int], max_aspect: float) -> tuple[int, int, int, int]:
-    """The pixels that `box` touches, grown to the allowed aspect ratio inside the page."""
+def _crop(page: Image.Image, box: Box, rules: CropRules) -> Crop:
+    pixels = _pixel_box(box, page.size, rules)
+    return Crop(_page_box(pixels, page.size), _cut(page, pixels, rules))
+
+
+def _pixel_box(box: Box, size: tuple[int, int], rules: CropRules) -> tuple[int, int, int, int]:
+    """The pixels that `box` touches, grown to the allowed sides and ratio inside the page."""
     (width, height) = size
     x0, x1 = _whole(box.x0 * width, box.x1 * width, width)
     y0, y1 = _whole(box.y0 * height, box.y1 * height, height)
-    x0, x1 = _grown(x0, x1, math.ceil((y1 - y0) / max_aspect), width)
-    y0, y1 = _grown(y0, y1, math.ceil((x1 - x0) / max_aspect), height)
+    x0, x1 = _grown(x0, x1, rules.min_side, width)
+    y0, y1 = _grown(y0, y1, rules.min_side, height)
+    x0, x1 = _grown(x0, x1, math.ceil((y1 - y0) / rules.max_aspect), width)
+    y0, y1 = _grown(y0, y1, math.ceil((x1 - x0) / rules.max_aspect), height)
     return x0, y0, x1, y1
 
 
@@ -123,9 +139,12 @@ def _page_box(pixels: tuple[int, int, int, int], size: tuple[int, int]) -> Box:
     return Box(x0 / size[0], y0 / size[1], x1 / size[0], y1 / size[1])
 
 
-def _cut(page: Image.Image, pixels: tuple[int, int, int, int], rules: ViewRules) -> Image.Image:
-    width, height = pixels[2] - pixels[0], pixels[3] - pixels[1]
-    return _resized(page, pixels, math.sqrt(rules.max_pixels / (width * height)), rules)
+def _cut(page: Image.Image, pixels: tuple[int, int, int, int], rules: CropRules) -> Image.Image:
+    own = (pixels[2] - pixels[0]) * (pixels[3] - pixels[1])
+    wanted = rules.view.max_pixels
+    if rules.min_pixels is not None:
+        wanted = min(wanted, max(own, rules.min_pixels))
+    return _resized(page, pixels, math.sqrt(wanted / own), rules.view)
 
 
 def _resized(

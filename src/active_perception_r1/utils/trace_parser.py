@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from active_perception_r1.geometry import Box
+from active_perception_r1.geometry import WHOLE_PAGE, Box
 from active_perception_r1.records import Action, ToolStatus
 from active_perception_r1.registry import Registry
 
 MAX_CALL_CHARS = 2048  # A longer call is malformed; bounds the work (and nesting) of one call.
 MAX_RAW_CHARS = 256  # How much of a call is kept in the record.
-_WHOLE_PAGE = Box(0.0, 0.0, 1.0, 1.0)
 
 
 class Unit(Enum):
@@ -157,7 +156,7 @@ def _action(match: re.Match[str], syntax: Syntax, frame: Frame, crops: Sequence[
         return fault(ToolStatus.MALFORMED_ZOOM, "the call is too long")
     try:
         numbers = syntax.read(match["body"])
-        shown = (_WHOLE_PAGE, *crops)
+        shown = (WHOLE_PAGE, *crops)
         if (number := syntax.observation(match["body"])) >= len(shown):
             raise MalformedError(f"there is no observation_{number} to zoom into")
     except MalformedError as error:
