@@ -72,6 +72,10 @@ def get_study(wildcards):
     return settings.studies[wildcards.study]
 
 
+def get_task(wildcards):
+    return get_study(wildcards).task
+
+
 def get_run(wildcards):
     return settings.training[wildcards.run]
 
@@ -134,7 +138,12 @@ def get_base(wildcards):
 
 
 def get_inference_settings(wildcards):
-    return inference_settings(settings.model(wildcards.model), wildcards.mode)
+    model, task = settings.model(wildcards.model), get_task(wildcards)
+    return inference_settings(model, wildcards.mode, task)
+
+
+def get_training_settings(wildcards):
+    return training_settings(get_run(wildcards), get_base(wildcards), get_task(wildcards))
 
 
 def get_training_gpus(wildcards):

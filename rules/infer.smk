@@ -18,11 +18,13 @@ rule infer:
         depends_on=get_inference_settings,
         # As before; `depends_on` decides.
         settings=lambda wildcards, input: as_json(settings.model(wildcards.model)),
+        task=lambda wildcards, input: get_task(wildcards),
         weights=get_weights,
         partial=get_partial,
         retry=get_retry,
     shell:
         "active-perception infer --slice {input.slice} --model {wildcards.model}"
-        " --settings {params.settings:q} --mode {wildcards.mode} --output {output.predictions}"
+        " --settings {params.settings:q} --mode {wildcards.mode} --task {params.task}"
+        " --output {output.predictions}"
         " --partial {params.partial} --cores {threads}"
         " --gpu {params.sharing:q} --granted {resources.gpu} > {log} 2>&1"

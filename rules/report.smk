@@ -88,10 +88,11 @@ rule gallery:
         models=get_study_models,
         predictions=get_prediction_arguments,
         reward=get_reward,
+        task=get_task,
     shell:
         "active-perception gallery --study {wildcards.study} --slice {input.slice}"
         " --models {params.models:q} --predictions {params.predictions:q}"
-        " --reward {params.reward:q} --output {output} > {log} 2>&1"
+        " --reward {params.reward:q} --task {params.task} --output {output} > {log} 2>&1"
 
 
 rule reward_figure:

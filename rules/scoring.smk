@@ -13,10 +13,12 @@ rule score:
     params:
         code=code_fingerprint("scoring.score"),
         reward=get_reward,
+        task=get_task,
         max_error_share=lambda wildcards: get_study(wildcards).max_error_share,
     shell:
         "active-perception score --predictions {input.predictions} --slice {input.slice}"
-        " --reward {params.reward:q} --max-error-share {params.max_error_share} --output {output} > {log} 2>&1"
+        " --task {params.task} --reward {params.reward:q}"
+        " --max-error-share {params.max_error_share} --output {output} > {log} 2>&1"
 
 
 rule leaderboard:

@@ -38,15 +38,16 @@ rule grpo_train:
         code=lambda wildcards: training_code(get_run(wildcards).engine),
         # With `input` as an argument, Snakemake does not rerun for it: it changes no result.
         sharing=lambda wildcards, input: gpu_sharing,
-        depends_on=lambda wildcards: training_settings(get_run(wildcards), get_base(wildcards)),
+        depends_on=get_training_settings,
         # With `input` as an argument, Snakemake does not rerun for it: `depends_on` decides.
         settings=lambda wildcards, input: as_json(get_run(wildcards)),
         base=lambda wildcards, input: as_json(get_base(wildcards)),
+        task=lambda wildcards, input: get_task(wildcards),
         weights=lambda wildcards: local_content(get_base(wildcards).id),
         output=lambda wildcards, output: Path(output.metrics).parent,
     shell:
         "active-perception train --run {wildcards.run} --settings {params.settings:q}"
-        " --model {params.base:q} --data {input} --output {params.output}"
+        " --model {params.base:q} --task {params.task} --data {input} --output {params.output}"
         " --checkpoints results/.checkpoints --gpu {params.sharing:q} --granted {resources.gpu}"
         " > {log} 2>&1"
 

@@ -31,6 +31,7 @@ from active_perception_r1.scoring.leaderboard import leaderboard
 from active_perception_r1.scoring.score import score
 from active_perception_r1.scoring.tables import as_markdown, as_text
 from active_perception_r1.storage.files import atomic, write_json
+from active_perception_r1.tasks import DEFAULT_TASK
 
 MAX_ERROR_SHARE = 0.05  # As a study's default.
 STRATEGIES = {"default": ACTIVE, "strict_zoom": STRICT_ZOOM}
@@ -43,6 +44,7 @@ class BenchmarkSettings:
     Attributes:
         model_id: name of a model in `config`, or a folder, or a hub id.
         strategy: key of `STRATEGIES`.
+        task: what the questions ask for, by name.
         dataset: `synthetic`, a parquet file, a folder of {split}.parquet, or a hub id.
         view_pixels, zoom_syntax: how a model that is not in `config` is shown pages and crops, and
             how it asks for them.
@@ -62,6 +64,7 @@ class BenchmarkSettings:
     allow_busy_gpu: bool
     backend: str | None = None
     base_url: str | None = None
+    task: str = DEFAULT_TASK
 
 
 def benchmark(settings: BenchmarkSettings, output: Path) -> None:
@@ -97,8 +100,9 @@ def _play(
         predictions = stages / "predictions" / f"{mode}.jsonl"
         table = stages / "scores" / f"{mode}.parquet"
         partial = stages / ".partial" / f"{mode}.jsonl"
-        infer(slice_path, settings.model_id, model, mode, predictions, partial)
-        score(predictions, slice_path, RewardConfig(), table, MAX_ERROR_SHARE)
+        task = settings.task
+        infer(slice_path, settings.model_id, model, mode, predictions, partial, task=task)
+        score(predictions, slice_path, RewardConfig(), table, MAX_ERROR_SHARE, task)
         scores[settings.model_id, mode] = table
     return scores
 

@@ -68,6 +68,27 @@ def mode_name(text: str) -> str:
     return text
 
 
+def add_task(parser: argparse.ArgumentParser) -> None:
+    """The study's task, by name."""
+    from active_perception_r1.tasks import DEFAULT_TASK
+
+    parser.add_argument(
+        "--task",
+        type=task_name,
+        default=DEFAULT_TASK,
+        help="what the questions ask for (default: %(default)s)",
+    )
+
+
+def task_name(text: str) -> str:
+    """The name of a task, as the type of an argument."""
+    from active_perception_r1.tasks import TASKS
+
+    if text not in TASKS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no task; known: {', '.join(TASKS)}")
+    return text
+
+
 ENTRY_FILE = "MODEL/MODE=FILE"
 
 

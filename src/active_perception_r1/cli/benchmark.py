@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from active_perception_r1.cli.arguments import Commands, add_command, add_number, add_path, add_text
+from active_perception_r1.cli.arguments import (
+    Commands,
+    add_command,
+    add_number,
+    add_path,
+    add_task,
+    add_text,
+)
 
 
 def add_commands(commands: Commands) -> None:
@@ -27,6 +34,7 @@ def add_commands(commands: Commands) -> None:
     add_text(
         benchmark, "--dataset", "synthetic, a parquet file or folder, or a hub id", "synthetic"
     )
+    add_task(benchmark)
     add_text(benchmark, "--split", "split to draw from", "test")
     add_number(benchmark, "--seed", "seed of the draw", 29)
     add_number(benchmark, "--view-pixels", "first view and crops of a model not configured", 401408)
@@ -69,6 +77,7 @@ def _run_benchmark(command: argparse.Namespace) -> None:
             allow_busy_gpu=command.allow_busy_gpu,
             backend=command.backend,
             base_url=command.base_url,
+            task=command.task,
         ),
         command.output_dir,
     )

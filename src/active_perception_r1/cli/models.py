@@ -17,6 +17,7 @@ from active_perception_r1.cli.arguments import (
     add_gpu_sharing,
     add_number,
     add_path,
+    add_task,
     add_text,
     mode_name,
 )
@@ -28,6 +29,7 @@ def add_commands(commands: Commands) -> None:
     add_text(infer, "--model", "name of the model in the results")
     add_text(infer, "--settings", "JSON of the model's entry in the configuration")
     infer.add_argument("--mode", type=mode_name, required=True)
+    add_task(infer)
     add_path(infer, "--output", "predictions to write, one JSON line a question")
     add_path(infer, "--partial", "where finished episodes wait until all are done")
     add_number(infer, "--cores", "processes for episodes, if transformers has no GPU", default=1)
@@ -43,6 +45,7 @@ def add_commands(commands: Commands) -> None:
     train.add_argument("--run", dest="run_name", required=True, help="name of the training run")
     train.add_argument("--settings", help="JSON of the run's entry in the configuration")
     train.add_argument("--model", help="JSON of the base model's entry")
+    add_task(train)
     train.add_argument(
         "--config",
         type=Path,
@@ -88,6 +91,7 @@ def _run_infer(command: argparse.Namespace) -> None:
             command.output,
             command.partial,
             command.cores,
+            command.task,
         )
 
 
@@ -115,9 +119,11 @@ def _run_train(command: argparse.Namespace) -> None:
 
     if command.settings and command.model:
         run = parse_section(TrainingConfig, command.settings)
-        base = parse_section(ModelConfig, command.model)
+        base, task = parse_section(ModelConfig, command.model), command.task
     else:
-        run, base = load_config(command.config).training_run(command.run_name)
+        config = load_config(command.config)
+        run, base = config.training_run(command.run_name)
+        task = config.studies[run.study].task
     folder = training_folder(run.study, command.run_name)
     job = engines.Job(
         name=command.run_name,
@@ -126,6 +132,7 @@ def _run_train(command: argparse.Namespace) -> None:
         data=command.data or folder / "data.parquet",
         output=command.output or folder,
         checkpoints=command.checkpoints,
+        task=task,
     )
     if command.dry_run:
         print(engines.describe(job))

@@ -16,6 +16,7 @@ from active_perception_r1.cli.arguments import (
     add_files,
     add_number,
     add_path,
+    add_task,
     add_text,
     entry_file,
 )
@@ -77,6 +78,7 @@ def add_commands(commands: Commands) -> None:
     in_order = "what `infer` wrote, in the order to be shown"
     add_files(gallery, "--predictions", entry_file, ENTRY_FILE, in_order)
     add_text(gallery, "--reward", "JSON of the study's reward entry")
+    add_task(gallery)
     add_number(gallery, "--episodes", "how many at most", 1000)
     add_path(gallery, "--output", "HTML file to write")
 
@@ -111,4 +113,12 @@ def _run_gallery(command: argparse.Namespace) -> None:
         Entry(model, mode, models[model], path) for (model, mode), path in command.predictions
     ]
     reward = parse_section(RewardConfig, command.reward)
-    write_gallery(command.study, command.slice, entries, reward, command.episodes, command.output)
+    write_gallery(
+        command.study,
+        command.slice,
+        entries,
+        reward,
+        command.episodes,
+        command.output,
+        command.task,
+    )

@@ -15,6 +15,7 @@ from active_perception_r1.cli.arguments import (
     add_command,
     add_files,
     add_path,
+    add_task,
     add_text,
     entry_file,
 )
@@ -27,6 +28,7 @@ def add_commands(commands: Commands) -> None:
     add_path(score, "--predictions", "what `infer` wrote")
     add_path(score, "--slice", "the slice that was answered")
     add_text(score, "--reward", "JSON of the study's reward entry")
+    add_task(score)
     score.add_argument(
         "--max-error-share",
         type=float,
@@ -69,7 +71,14 @@ def _run_score(command: argparse.Namespace) -> None:
     from active_perception_r1.scoring.score import score
 
     reward = parse_section(RewardConfig, command.reward)
-    score(command.predictions, command.slice, reward, command.output, command.max_error_share)
+    score(
+        command.predictions,
+        command.slice,
+        reward,
+        command.output,
+        command.max_error_share,
+        command.task,
+    )
 
 
 def _run_leaderboard(command: argparse.Namespace) -> None:

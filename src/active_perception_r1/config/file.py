@@ -43,6 +43,7 @@ from active_perception_r1.config.training import (
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.modes import MODES
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
+from active_perception_r1.tasks import DEFAULT_TASK, TASKS
 from active_perception_r1.variants import first_view_pixels, variant, without_budget
 
 if TYPE_CHECKING:
@@ -56,13 +57,15 @@ T = TypeVar("T")
 class StudyConfig(Section):
     """One table of results: a slice of a dataset, the models on it, the modes they run in.
 
-    With `first_views`, pixel budgets, every model runs once with each instead of with its own. The
-    study fails where more than `max_error_share` of the episodes of a model in a mode ended in an
-    error that is not the model's. `repeats` names groups of `models` that differ in their seed
-    only; the leaderboard gives the mean over each group, and the spread in it.
+    `task` says how questions are put and what counts as a right answer. With `first_views`, pixel
+    budgets, every model runs once with each instead of with its own. The study fails where more
+    than `max_error_share` of the episodes of a model in a mode ended in an error that is not the
+    model's. `repeats` names groups of `models` that differ in their seed only; the leaderboard
+    gives the mean over each group, and the spread in it.
     """
 
     dataset: DatasetConfig
+    task: Annotated[str, known(TASKS)] = DEFAULT_TASK
     slice: SliceConfig = SliceConfig()
     models: Annotated[list[Name], Field(min_length=1), AfterValidator(each_once)]
     modes: Annotated[list[ModeName], Field(min_length=1), AfterValidator(each_once)]

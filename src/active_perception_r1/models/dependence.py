@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from active_perception_r1.modes import ACTIVE, decisive_rules
 from active_perception_r1.storage.fingerprint import code_fingerprint, fingerprint
+from active_perception_r1.tasks import DEFAULT_TASK
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig, TrainingConfig
@@ -51,9 +52,9 @@ _REPLACED_IN_TRAINING = ("temperature", "seed")
 _NOT_TRAINING = {"base", "study", "split", "samples", "save_every"}
 
 
-def inference_settings(model: ModelConfig, mode: str) -> str:
+def inference_settings(model: ModelConfig, mode: str, task: str = DEFAULT_TASK) -> str:
     """JSON of what the episodes of a model in a mode depend on, code and weights left out."""
-    return json.dumps(_model_settings(model, mode), sort_keys=True)
+    return json.dumps(_model_settings(model, mode, task), sort_keys=True)
 
 
 def inference_code(model: ModelConfig) -> str:
@@ -62,11 +63,12 @@ def inference_code(model: ModelConfig) -> str:
     return code_fingerprint("models.infer", without=(*_AS_DATA, *others))
 
 
-def training_settings(run: TrainingConfig, base: ModelConfig) -> str:
+def training_settings(run: TrainingConfig, base: ModelConfig, task: str = DEFAULT_TASK) -> str:
     """JSON of what a training run depends on, code, weights and data left out."""
     described = {
         "run": run.model_dump(mode="json", exclude=_NOT_TRAINING, exclude_none=True),
-        "base": _model_settings(base, ACTIVE, _REPLACED_IN_TRAINING),
+        "base": _model_settings(base, ACTIVE, task, _REPLACED_IN_TRAINING),
+        "task": task,
     }
     return json.dumps(described, sort_keys=True)
 
@@ -78,9 +80,9 @@ def training_code(engine: str) -> str:
 
 
 def _model_settings(
-    model: ModelConfig, mode: str, replaced: Collection[str] = ()
+    model: ModelConfig, mode: str, task: str, replaced: Collection[str] = ()
 ) -> dict[str, object]:
     others = (name for name in BACKENDS if name != model.backend)  # each has a section of its name
     without = {**SPEED, **dict.fromkeys((*_IN_RULES, *replaced, *others), True)}
     entry = model.model_dump(mode="json", exclude=without, exclude_none=True)
-    return {"model": entry, "rules": decisive_rules(mode, model)}
+    return {"model": entry, "rules": decisive_rules(mode, model, task)}

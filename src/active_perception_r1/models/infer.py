@@ -19,6 +19,7 @@ from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.storage.files import sha256_of, write_json
 from active_perception_r1.storage.fingerprint import fingerprint
 from active_perception_r1.storage.journal import Journal, ask_for_retry
+from active_perception_r1.tasks import DEFAULT_TASK
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
@@ -36,6 +37,7 @@ def infer(
     output: Path,
     partial: Path,
     cores: int = 1,
+    task: str = DEFAULT_TASK,
 ) -> None:
     """Run every sample of a slice; write the predictions, and beside them what made them.
 
@@ -55,8 +57,8 @@ def infer(
     """
     order = [sample.id for sample in read_slice(slice_path, images=False)]
     with (
-        _runner(name, settings, mode, cores) as runner,
-        Journal(partial, _resume_key(slice_path, settings, mode, runner.revision)) as store,
+        _runner(name, settings, mode, task, cores) as runner,
+        Journal(partial, _resume_key(slice_path, settings, mode, task, runner.revision)) as store,
     ):
         streak = max(settings.max_concurrent_episodes, MIN_STREAK)
         done = len(store)
@@ -80,12 +82,12 @@ def infer(
 
 
 def _runner(
-    name: str, settings: ModelConfig, mode: str, cores: int
+    name: str, settings: ModelConfig, mode: str, task: str, cores: int
 ) -> AbstractContextManager[EpisodeRunner]:
     # Other engines share out the work themselves.
     if cores > 1 and settings.backend == "transformers" and not settings.gpus:
-        return RunnerProcesses(cores, name, settings, mode)
-    return nullcontext(BackendRunner(name, settings, mode))
+        return RunnerProcesses(cores, name, settings, mode, task)
+    return nullcontext(BackendRunner(name, settings, mode, task))
 
 
 def _save(
@@ -122,7 +124,9 @@ def _example(failed: Mapping[str, Episode]) -> str:
     )
 
 
-def _resume_key(slice_path: Path, settings: ModelConfig, mode: str, revision: str) -> str:
+def _resume_key(
+    slice_path: Path, settings: ModelConfig, mode: str, task: str, revision: str
+) -> str:
     """What must be equal for an episode of an earlier run to be kept."""
-    depends_on = inference_settings(settings, mode)
+    depends_on = inference_settings(settings, mode, task)
     return fingerprint(inference_code(settings), depends_on, revision, sha256_of(slice_path))

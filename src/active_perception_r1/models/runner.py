@@ -17,6 +17,7 @@ from active_perception_r1.records import Episode, Sample, ToolStatus
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import Reply
 from active_perception_r1.sim.prefetch import prefetch
+from active_perception_r1.tasks import DEFAULT_TASK
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
@@ -46,12 +47,14 @@ class BackendRunner:
         BackendError: the model cannot be loaded.
     """
 
-    def __init__(self, name: str, settings: ModelConfig, mode: str) -> None:
+    def __init__(
+        self, name: str, settings: ModelConfig, mode: str, task: str = DEFAULT_TASK
+    ) -> None:
         self._backend = load_backend(settings)
         self.revision = self._backend.revision
         self._name = name
         self._settings = settings
-        self._rules: EpisodeRules = episode_rules(mode, settings)
+        self._rules: EpisodeRules = episode_rules(mode, settings, task)
 
     def run(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
         """As `EpisodeRunner.run`."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from active_perception_r1.errors import BackendError, UserError
 from active_perception_r1.models.runner import BackendRunner
 from active_perception_r1.records import Episode
+from active_perception_r1.tasks import DEFAULT_TASK
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
     from active_perception_r1.config import ModelConfig
@@ -35,13 +36,15 @@ class RunnerProcesses:
         BackendError: the model cannot be loaded.
     """
 
-    def __init__(self, count: int, name: str, settings: ModelConfig, mode: str) -> None:
+    def __init__(
+        self, count: int, name: str, settings: ModelConfig, mode: str, task: str = DEFAULT_TASK
+    ) -> None:
         spawn = get_context("spawn")  # A fork would take over locks of torch's threads.
         self._processes: dict[Connection, BaseProcess] = {}
         try:
             for _ in range(count):
                 ours, theirs = spawn.Pipe()
-                arguments = (theirs, name, settings, mode)
+                arguments = (theirs, name, settings, mode, task)
                 process = spawn.Process(target=_work, args=arguments, daemon=True)
                 process.start()
                 theirs.close()  # Ours would hide the end of theirs.
@@ -101,14 +104,14 @@ class RunnerProcesses:
             connection.close()
 
 
-def _work(connection: Connection, name: str, settings: ModelConfig, mode: str) -> None:
+def _work(connection: Connection, name: str, settings: ModelConfig, mode: str, task: str) -> None:
     """Say the revision; then, for each slice, the episodes and None."""
     _end_with_parent()
     import torch
 
     torch.set_num_threads(1)
     try:
-        runner = BackendRunner(name, settings, mode)
+        runner = BackendRunner(name, settings, mode, task)
         connection.send(runner.revision)
         while True:
             for episode in runner.run(*connection.recv()):

@@ -12,7 +12,7 @@ from active_perception_r1.modes._mode import MODES
 from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
 from active_perception_r1.records import Sample, ToolStatus
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode
-from active_perception_r1.tasks import DEFAULT_TASK, TASKS
+from active_perception_r1.tasks import DEFAULT_TASK, TASKS, Task
 from active_perception_r1.utils.trace_parser import SYNTAXES
 
 
@@ -90,7 +90,11 @@ def decisive_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) 
     it. So an edit of a prompt concerns the modes whose value it changes, and no other.
     """
     rules, budget = episode_rules(mode, model, task), MODES[mode].opening_budget
-    decisive: dict[str, Any] = {"first": rules.prompts.first, "system": rules.prompts.system}
+    decisive: dict[str, Any] = {
+        "first": rules.prompts.first,
+        "system": rules.prompts.system,
+        **_exchange(rules.task),
+    }
     if budget == "first_view":
         decisive["first_view"] = asdict(rules.first_view)
     if budget == "crop" or rules.tool:
@@ -104,6 +108,14 @@ def decisive_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) 
             "max_turns": rules.max_turns,
         }
     return decisive
+
+
+def _exchange(task: Task) -> dict[str, str]:
+    """Which code puts a task's questions and reads its answers.
+
+    Tasks that differ only in what they count as right have the same episodes.
+    """
+    return {"put": type(task).put.__qualname__, "read": type(task).read.__qualname__}
 
 
 def start_episode(

@@ -45,8 +45,7 @@ from active_perception_r1.rewards.payload import (
     read_evidence,
     read_steps,
 )
-from active_perception_r1.tasks.short_answer import exact_match
-from active_perception_r1.utils.trace_parser import parse_answer
+from active_perception_r1.tasks import DEFAULT_TASK, TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +113,13 @@ class Reward:
 
 
 def episode_reward(
-    episode: Episode, sample: Sample, config: RewardConfig = RewardConfig()
+    episode: Episode,
+    sample: Sample,
+    config: RewardConfig = RewardConfig(),
+    task: str = DEFAULT_TASK,
 ) -> Reward:
-    """The reward of an episode on its sample."""
-    correct = exact_match(episode.answer, sample.answers)
+    """The reward of an episode on its sample; the task decides whether the answer is correct."""
+    correct = TASKS[task].judge(episode.answer, sample.answers).correct
     return trace_reward(episode.steps, correct, sample.evidence, sample.requires_zoom, config)
 
 
@@ -156,7 +158,8 @@ def compute_score(
             without what chat markup attributes to others.
         ground_truth: a text, a list of aliases, or a mapping with `answers`.
         extra_info: `tool_trace` (executed steps as recorded by the episode) and `final_answer` (the
-            one that counts, or None); `answers`, `evidence`, `requires_zoom`; `zoom_rate`, `step`
+            one that counts, or None); `task`, `answers`, `evidence`, `requires_zoom`; `zoom_rate`,
+            `step`
             for the curiosity bonus; for traces that were not executed also `zoom_syntax`,
             `page_size` and `view_size`. Lists, numpy arrays and JSON strings are all understood.
         constants: fields of `RewardConfig`.
@@ -170,9 +173,10 @@ def compute_score(
     turns = policy_text(solution_str, info)
     executed = info.get("tool_trace") is not None
     steps = read_steps(info["tool_trace"]) if executed else parsed_steps(turns, info)
-    answer = plain(info["final_answer"]) if "final_answer" in info else parse_answer(turns[-1])
+    task = TASKS[str(info.get("task", DEFAULT_TASK))]
+    answer = plain(info["final_answer"]) if "final_answer" in info else task.read(turns[-1])
     config = RewardConfig(**constants)
-    correct = exact_match(answer, read_answers(ground_truth, info))
+    correct = task.judge(answer, read_answers(ground_truth, info)).correct
     needed = bool(plain(info.get("requires_zoom", False)))
     reward = trace_reward(steps, correct, read_evidence(info.get("evidence")), needed, config)
     zoom_rate, step = float(info.get("zoom_rate", 1.0)), int(info.get("step", 0))

@@ -41,11 +41,12 @@ class ActivePerceptionZoomAgentLoop(AgentLoopBase):  # type: ignore[misc]  # ver
         settings: JSON of the base model's entry in the configuration.
         samples: the training questions with their pages, from `grpo-data`. Pages are read from
             there when they are needed, so that they travel through no queue.
+        task: of the study, by name.
     """
 
-    def __init__(self, *args: Any, settings: str, samples: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, settings: str, samples: str, task: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._settings, self._rules = _rules(settings)
+        self._settings, self._rules = _rules(settings, task)
         self._samples = _samples(samples)
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
@@ -169,9 +170,9 @@ def _output(trajectory: Trajectory, metrics: dict[str, float], step: int) -> Age
 
 
 @functools.cache
-def _rules(settings: str) -> tuple[ModelConfig, EpisodeRules]:
+def _rules(settings: str, task: str) -> tuple[ModelConfig, EpisodeRules]:
     model: ModelConfig = parse_section(ModelConfig, settings)
-    return model, episode_rules(ACTIVE, model)
+    return model, episode_rules(ACTIVE, model, task)
 
 
 @functools.cache

@@ -7,8 +7,9 @@ Columns of the table (boxes and areas in page coordinates; a value that does not
     evidence_height                                          of the part of the evidence that is
                                                              hardest to read, as a share of the
                                                              page's height; null if none is known
-    em, correct, anls, anls_lmms, relaxed                    answer metrics; `correct` is what
-                                                             accuracy counts and equals `em`
+    score, correct                                           by the task: in [0, 1], and what
+                                                             accuracy counts
+    em, anls, anls_lmms, relaxed                             answer metrics, whatever the task
     answer, tool_status, error                               `error`: of the engine or the sample's
                                                              data, in words; empty without
     zoom_calls, shown_zooms, distinct_zooms, relevant_zooms,
@@ -42,6 +43,7 @@ from active_perception_r1.records import Episode, Sample, ToolStatus
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
 from active_perception_r1.scoring.answer_metrics import anls_batch, relaxed_match
 from active_perception_r1.storage.files import atomic
+from active_perception_r1.tasks import DEFAULT_TASK, TASKS
 from active_perception_r1.tasks.short_answer import exact_match
 
 Row = dict[str, Any]
@@ -69,6 +71,7 @@ def score(
     settings: RewardConfig,
     output: Path,
     max_error_share: float = 1.0,
+    task: str = DEFAULT_TASK,
 ) -> None:
     """Write the table of scores (parquet) of a predictions file, a part at a time.
 
@@ -78,7 +81,7 @@ def score(
             no sample of the slice.
     """
     pairs = _pairs(predictions, slice_file)
-    rows = score_table(islice(pairs, ROWS_IN_MEMORY), settings)
+    rows = score_table(islice(pairs, ROWS_IN_MEMORY), settings, task)
     schema = pa.Schema.from_pandas(rows, preserve_index=False)
     total, failed = 0, rows.iloc[:0]
     with atomic(output) as part:
@@ -87,7 +90,7 @@ def score(
                 writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
                 total += len(rows)
                 failed = pd.concat([failed, rows[rows["error"] != ""]])
-                rows = score_table(islice(pairs, ROWS_IN_MEMORY), settings)
+                rows = score_table(islice(pairs, ROWS_IN_MEMORY), settings, task)
         _require_few_errors(failed, total, max_error_share, predictions)
 
 
@@ -103,12 +106,14 @@ def _require_few_errors(
         )
 
 
-def score_table(pairs: Iterable[tuple[Sample, Episode]], settings: RewardConfig) -> pd.DataFrame:
+def score_table(
+    pairs: Iterable[tuple[Sample, Episode]], settings: RewardConfig, task: str = DEFAULT_TASK
+) -> pd.DataFrame:
     """The table described above, in the order of the pairs; empty without any."""
     rows: list[Row] = []
     accepted: list[tuple[str, ...]] = []
     for sample, episode in pairs:
-        rows.append(_row(sample, episode, settings))
+        rows.append(_row(sample, episode, settings, task))
         accepted.append(sample.answers)
     if not rows:
         return pd.DataFrame()
@@ -159,11 +164,11 @@ def _pairs(predictions: Path, slice_file: Path) -> Iterator[tuple[Sample, Episod
         )
 
 
-def _row(sample: Sample, episode: Episode, settings: RewardConfig) -> Row:
+def _row(sample: Sample, episode: Episode, settings: RewardConfig, task: str) -> Row:
     failed = episode.tool_status.is_failure
     answer = None if failed else episode.answer
-    reward = episode_reward(episode, sample, settings)
-    correct = exact_match(answer, sample.answers)
+    reward = episode_reward(episode, sample, settings, task)
+    judgement = TASKS[task].judge(answer, sample.answers)
     areas = [step.executed.area for step in episode.shown_crops if step.executed is not None]
     judged = bool(sample.evidence) and not failed
     over_limit = sum(step.status is ToolStatus.ZOOM_LIMIT_REACHED for step in episode.steps)
@@ -176,8 +181,9 @@ def _row(sample: Sample, episode: Episode, settings: RewardConfig) -> Row:
         "page_width": sample.width,
         "page_height": sample.height,
         "evidence_height": _evidence_height(sample),
-        "em": correct,
-        "correct": correct,
+        "score": judgement.score,
+        "correct": judgement.correct,
+        "em": exact_match(answer, sample.answers),
         "relaxed": relaxed_match(answer, sample.answers),
         "answer": answer,
         "tool_status": str(episode.tool_status),

@@ -12,6 +12,7 @@ from active_perception_r1.errors import ConfigError
 from active_perception_r1.models.dependence import training_code, training_settings
 from active_perception_r1.storage.files import sha256_of
 from active_perception_r1.storage.fingerprint import fingerprint, local_content
+from active_perception_r1.tasks import DEFAULT_TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Job:
         data: training questions, from `grpo-data`.
         output: folder for the trained checkpoint and the metrics.
         checkpoints: folder in which the state of every run has a folder of its own.
+        task: of the study whose questions it trains on.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Job:
     data: Path
     output: Path
     checkpoints: Path
+    task: str = DEFAULT_TASK
 
 
 def local_gpus(job: Job) -> int:
@@ -50,13 +53,14 @@ def train(job: Job) -> None:
         from active_perception_r1.training import grpo
 
         state = _state(job, job.run, job.base)
-        grpo.train(job.name, job.run, job.base, job.data, job.output, state)
+        grpo.train(job.name, job.run, job.base, job.data, job.output, state, job.task)
         return
     from active_perception_r1.training import verl
     from active_perception_r1.training.verl_launch import switched
 
     run, base = switched(job.run, job.base)
-    verl.train(job.name, run, base, job.data, job.output, _state(job, run, base))
+    state = _state(job, run, base)
+    verl.train(job.name, run, base, job.data, job.output, state, job.task)
 
 
 def describe(job: Job) -> str:
@@ -75,14 +79,14 @@ def describe(job: Job) -> str:
     files = verl_launch.RunFiles(job.data.resolve(), state.resolve(), "001")
     questions = slice_length(job.data) if drawn else run.samples
     settings = verl_launch.overrides(job.name, run, base, files, questions)
-    return verl_launch.describe(settings, verl_launch.agent_loops(base, files))
+    return verl_launch.describe(settings, verl_launch.agent_loops(base, files, job.task))
 
 
 def _state(job: Job, run: TrainingConfig, base: ModelConfig) -> Path:
     """The state of a run with other code, settings or data must not be taken up."""
     key = fingerprint(
         training_code(run.engine),
-        training_settings(run, base),
+        training_settings(run, base, job.task),
         local_content(base.id),
         sha256_of(job.data),
     )

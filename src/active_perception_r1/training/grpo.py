@@ -40,6 +40,7 @@ from active_perception_r1.rewards.active_vision_reward import (
     episode_reward,
 )
 from active_perception_r1.runtime.precision import fast_in_bfloat16
+from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
 from active_perception_r1.training.metrics import StepMetrics
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
@@ -55,6 +56,7 @@ def train(
     data: Path,
     output: Path,
     checkpoints: Path,
+    task: str = DEFAULT_TASK,
 ) -> None:
     """Train `base` on the samples of `data`; resume from `checkpoints` when a run was cut off.
 
@@ -69,7 +71,7 @@ def train(
         raise DataError(
             f"{data}: {len(samples)} samples, but a step of {name} takes {run.prompts_per_step}"
         )
-    trainer = GrpoTrainer(run, base, samples)
+    trainer = GrpoTrainer(run, base, samples, task)
     store = CheckpointStore(checkpoints)
     done = store.restore(trainer.policy.model, trainer.optimiser)
     with tqdm(total=run.steps, initial=done, desc=name, unit="step") as bar:
@@ -88,7 +90,13 @@ def train(
 class GrpoTrainer:
     """The policy, its starting point and the optimiser; `step` is one round of all of it."""
 
-    def __init__(self, run: TrainingConfig, base: ModelConfig, samples: Sequence[Sample]) -> None:
+    def __init__(
+        self,
+        run: TrainingConfig,
+        base: ModelConfig,
+        samples: Sequence[Sample],
+        task: str = DEFAULT_TASK,
+    ) -> None:
         if not TAKES_ENCODED_IMAGES:
             raise BackendError("the local engine needs transformers 5.23 or later; update it")
         self.run = run
@@ -102,6 +110,7 @@ class GrpoTrainer:
             self.trainable, lr=run.learning_rate, betas=(0.9, 0.95), weight_decay=0
         )
         self._samples = samples
+        self._task = task
 
     def step(self, step: int) -> StepMetrics:
         """Sample episodes, reward them, update the policy. Steps count from 1.
@@ -114,9 +123,9 @@ class GrpoTrainer:
         asked = [sample for sample in questions for _ in range(run.samples_per_prompt)]
         seed = run.seed * 1_000_003 + step
         with self._cheaper_products():
-            rollouts = roll_out(self.policy, asked, ACTIVE, seed)
+            rollouts = roll_out(self.policy, asked, ACTIVE, seed, self._task)
         rewards = [
-            episode_reward(episode, sample, run.reward)
+            episode_reward(episode, sample, run.reward, self._task)
             for episode, sample in zip(rollouts.episodes, asked, strict=True)
         ]
         scores = torch.tensor(self._scores(asked, rewards, step))

@@ -14,6 +14,7 @@ from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample
 from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
 from active_perception_r1.sim.messages import Reply
+from active_perception_r1.tasks import DEFAULT_TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,11 @@ class Rollouts:
 
 
 def roll_out(
-    policy: TransformersBackend, samples: Sequence[Sample], mode: str, seed: int
+    policy: TransformersBackend,
+    samples: Sequence[Sample],
+    mode: str,
+    seed: int,
+    task: str = DEFAULT_TASK,
 ) -> Rollouts:
     """Run one episode for each of `samples` (repeats are separate episodes).
 
@@ -73,7 +78,7 @@ def roll_out(
         Whatever the model raises: an episode that ended in an engine error teaches nothing.
     """
     torch.manual_seed(seed)
-    rules = episode_rules(mode, policy.settings)
+    rules = episode_rules(mode, policy.settings, task)
     live = [start_episode(sample, rules) for sample in samples]
     index = {id(episode): number for number, episode in enumerate(live)}
     batches: list[Sequences] = []

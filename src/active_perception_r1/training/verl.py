@@ -28,6 +28,7 @@ from active_perception_r1.data.samples import slice_length
 from active_perception_r1.errors import DataError, TrainingError
 from active_perception_r1.models.weights import find_weights
 from active_perception_r1.storage.files import atomic, write_json
+from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.checkpoints import MetricsLog, Trained, publish
 from active_perception_r1.training.verl_data import write_verl_data
 from active_perception_r1.training.verl_launch import RunFiles, agent_loops, command, overrides
@@ -46,6 +47,7 @@ def train(
     data: Path,
     output: Path,
     checkpoints: Path,
+    task: str = DEFAULT_TASK,
 ) -> None:
     """Train `base` on the samples of `data`; resume from `checkpoints` when a run was cut off.
 
@@ -70,9 +72,9 @@ def train(
     files = progress.files(data.resolve())
     if done < run.steps:
         if not files.data.exists():
-            write_verl_data(data, run.study, local, files.data)
+            write_verl_data(data, run.study, local, files.data, task)
         with atomic(files.agents) as part:
-            part.write_text(agent_loops(local, files), encoding="utf-8")
+            part.write_text(agent_loops(local, files, task), encoding="utf-8")
         settings = overrides(name, run, local, files, questions)
         output_of_verl = files.verl_log.with_suffix(".log")
         print(f"verl writes to {output_of_verl}", file=sys.stderr)

@@ -8,6 +8,7 @@ One row for each sample of the `grpo-data` file, in its order:
     reward_model  style, ground_truth    "rule", and the first accepted answer
     extra_info    index                  place of the sample in the `grpo-data` file, from 0
                   id, doc_id             of the sample
+                  task                   of the study, by name
                   answers                all accepted answers
                   evidence               JSON: [{label, box: [x0, y0, x1, y1] of the page, weight}]
                   requires_zoom          whether the first view cannot hold the answer
@@ -32,6 +33,7 @@ from active_perception_r1.data.samples import read_slice
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.records import Sample
 from active_perception_r1.storage.files import atomic
+from active_perception_r1.tasks import DEFAULT_TASK
 
 if TYPE_CHECKING:
     from active_perception_r1.config import ModelConfig
@@ -49,6 +51,7 @@ SCHEMA = pa.schema(
                     ("index", pa.int64()),
                     ("id", pa.string()),
                     ("doc_id", pa.string()),
+                    ("task", pa.string()),
                     ("answers", pa.list_(pa.string())),
                     ("evidence", pa.string()),
                     ("requires_zoom", pa.bool_()),
@@ -60,19 +63,21 @@ SCHEMA = pa.schema(
 )
 
 
-def write_verl_data(samples: Path, study: str, model: ModelConfig, output: Path) -> None:
+def write_verl_data(
+    samples: Path, study: str, model: ModelConfig, output: Path, task: str = DEFAULT_TASK
+) -> None:
     """Write `output` from a `grpo-data` file, one row in memory at a time.
 
     Raises:
         DataError: the file cannot be read, or a page in it.
     """
     with atomic(output) as part, pq.ParquetWriter(part, SCHEMA) as writer:
-        for row in _rows(samples, study, model):
+        for row in _rows(samples, study, model, task):
             writer.write_table(pa.Table.from_pylist([row], SCHEMA))
 
 
-def _rows(samples: Path, study: str, model: ModelConfig) -> Iterator[dict[str, Any]]:
-    rules = episode_rules(ACTIVE, model)
+def _rows(samples: Path, study: str, model: ModelConfig, task: str) -> Iterator[dict[str, Any]]:
+    rules = episode_rules(ACTIVE, model, task)
     for index, sample in enumerate(read_slice(samples)):
         (opening,) = start_episode(sample, rules).request
         (view,) = opening.images
@@ -84,11 +89,11 @@ def _rows(samples: Path, study: str, model: ModelConfig) -> Iterator[dict[str, A
             "prompt": [{"role": opening.role, "content": text}],
             "images": [{"bytes": encoded.getvalue()}],
             "reward_model": {"style": "rule", "ground_truth": sample.answers[0]},
-            "extra_info": _extra_info(index, sample),
+            "extra_info": _extra_info(index, sample, task),
         }
 
 
-def _extra_info(index: int, sample: Sample) -> dict[str, Any]:
+def _extra_info(index: int, sample: Sample, task: str) -> dict[str, Any]:
     evidence = [
         {"label": region.label, "box": astuple(region.box), "weight": region.weight}
         for region in sample.evidence
@@ -97,6 +102,7 @@ def _extra_info(index: int, sample: Sample) -> dict[str, Any]:
         "index": index,
         "id": sample.id,
         "doc_id": sample.doc_id,
+        "task": task,
         "answers": list(sample.answers),
         "evidence": json.dumps(evidence),
         "requires_zoom": sample.requires_zoom,

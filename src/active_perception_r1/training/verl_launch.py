@@ -21,6 +21,7 @@ import yaml
 
 from active_perception_r1.config import ModelConfig, VerlTraining
 from active_perception_r1.errors import ConfigError
+from active_perception_r1.tasks import DEFAULT_TASK
 
 AGENT = "active_perception_zoom"
 AGENT_CLASS = "active_perception_r1.rollout.active_perception_agent.ActivePerceptionZoomAgentLoop"
@@ -140,13 +141,14 @@ def command(settings: Overrides) -> list[str]:
     return [sys.executable, "-m", "verl.trainer.main_ppo", *arguments]
 
 
-def agent_loops(base: ModelConfig, files: RunFiles) -> str:
+def agent_loops(base: ModelConfig, files: RunFiles, task: str = DEFAULT_TASK) -> str:
     """YAML that tells verl of our agent loop."""
     loop = {
         "name": AGENT,
         "_target_": AGENT_CLASS,
         "settings": base.model_dump_json(),
         "samples": str(files.samples),
+        "task": task,
     }
     return yaml.safe_dump([loop], sort_keys=False)
 

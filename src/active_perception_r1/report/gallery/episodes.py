@@ -25,6 +25,7 @@ from active_perception_r1.records import Episode, Sample, Step
 from active_perception_r1.report.gallery.images import Pictures
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, request_id
+from active_perception_r1.tasks import DEFAULT_TASK
 
 if TYPE_CHECKING:
     from active_perception_r1.config import ModelConfig
@@ -45,7 +46,12 @@ class Entry:
 
 
 def gallery_data(
-    study: str, slice_file: Path, entries: list[Entry], reward: RewardConfig, limit: int
+    study: str,
+    slice_file: Path,
+    entries: list[Entry],
+    reward: RewardConfig,
+    limit: int,
+    task: str = DEFAULT_TASK,
 ) -> Data:
     """Everything on the page: entries, samples, episodes, and the pictures they refer to by index.
 
@@ -68,7 +74,7 @@ def gallery_data(
         "episodes": [],
     }
     predictions = [read_predictions(entry.predictions) for entry in entries]
-    rules = [episode_rules(entry.mode, entry.settings) for entry in entries]
+    rules = [episode_rules(entry.mode, entry.settings, task) for entry in entries]
     pairs = islice(_pairs(slice_file, shuffles), shown)
     for number, (sample, distractor) in enumerate(tqdm(pairs, total=shown, unit="question")):
         data["samples"].append(_sample(sample, pictures))
@@ -83,7 +89,7 @@ def gallery_data(
                 {
                     "sample": number,
                     "entry": index,
-                    **_episode(episode, sample, reward),
+                    **_episode(episode, sample, reward, task),
                     **shown_to_model,
                 }
             )
@@ -107,8 +113,8 @@ def _sample(sample: Sample, pictures: Pictures) -> Data:
     }
 
 
-def _episode(episode: Episode, sample: Sample, config: RewardConfig) -> Data:
-    reward = asdict(episode_reward(episode, sample, config))
+def _episode(episode: Episode, sample: Sample, config: RewardConfig, task: str) -> Data:
+    reward = asdict(episode_reward(episode, sample, config, task))
     kept = ("score", "process", "relevance", "faults", "coverage")
     return {
         "right": reward["correct"] and not episode.error,
