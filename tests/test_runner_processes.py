@@ -110,6 +110,7 @@ import time
 from pathlib import Path
 from active_perception_r1.config import ModelConfig, parse_section
 from active_perception_r1.models.runner_processes import RunnerProcesses
+from active_perception_r1.modes import ACTIVE
 if __name__ == "__main__":
     model = parse_section(ModelConfig, {untrained_model.model_dump_json(exclude_none=True)!r})
     with RunnerProcesses(2, "tiny", model, ACTIVE) as processes:
