@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from active_perception_r1.config import SliceConfig
+from active_perception_r1.data.docvqa import normalised
 from active_perception_r1.data.slices import (
     grpo_data,
     read_slice,
@@ -127,6 +128,24 @@ class TestBadRows:
         assert reason in left_out["reason"]
         warning = capsys.readouterr().err.splitlines()[-1]
         assert f"1 rows left out, first '{order[0]}'" in warning
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"query": {"en": "\ud83d"}},
+            {"answers": ["9.00", "\ud83d"]},
+            {"words": ["\ud83d", "total:", "9.00"]},
+            {"doc_id": "\udcff"},
+        ],
+    )
+    def test_text_that_no_file_can_hold_costs_its_row_only(
+        self, folder: Path, changes: dict[str, Any]
+    ) -> None:
+        rows = [normalised(docvqa_row("good")), normalised(docvqa_row("bad", **changes))]
+        assert ids(draw(folder, rows)) == ["good"]
+        (left_out,) = record(folder)["left_out"]
+        assert left_out["id"] == "bad"
+        assert f"its {next(iter(changes))} holds half of a surrogate pair" in left_out["reason"]
 
     def test_an_id_that_occurs_twice_is_used_once(self, folder: Path) -> None:
         samples = draw(folder, [docvqa_row("q"), docvqa_row("q", answers=["other"])])

@@ -123,6 +123,14 @@ class TestParquetFiles:
         for start in range(22):
             assert list(read_rows(tmp_path / "all.parquet", SCHEMA.names, start)) == rows[start:]
 
+    def test_text_that_is_not_utf_8_is_named(self, tmp_path: Path) -> None:
+        table = pa.Table.from_pylist([docvqa_row()])
+        latin_1 = pa.array(["Größe".encode("latin-1")]).view(pa.string())
+        path = tmp_path / "all.parquet"
+        pq.write_table(table.set_column(table.column_names.index("id"), "id", latin_1), path)
+        with pytest.raises(DataError, match=r"all.parquet: a text is not UTF-8"):
+            download(parquet(path), "test", tmp_path / "test.parquet")
+
     def test_one_file_serves_every_split_and_a_folder_holds_one_for_each(
         self, tmp_path: Path
     ) -> None:

@@ -2,13 +2,15 @@
 
 `doc_id` tells which page a row shows, `layout` what kind of page it is, `requires_zoom` whether the
 answer can be read only by zooming, and `exact_span` that `answer` is where the answer really
-stands and not merely where its text was found first.
+stands and not merely where its text was found first. `unusable` tells why a row cannot be used, if
+that was seen when it was brought to disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -38,9 +40,11 @@ SCHEMA = pa.schema(
         ("layout", pa.string()),
         ("requires_zoom", pa.bool_()),
         ("exact_span", pa.bool_()),
+        ("unusable", pa.string()),
     ]
 )
-OPTIONAL = ("doc_id", "layout", "requires_zoom", "exact_span")
+OPTIONAL = ("doc_id", "layout", "requires_zoom", "exact_span", "unusable")
+_TEXTS = ("id", "query", "answers", "words", "answer", "doc_id", "layout")
 REQUIRED = tuple(name for name in SCHEMA.names if name not in OPTIONAL)
 
 
@@ -102,10 +106,27 @@ _KINDS: tuple[tuple[str, Callable[[pa.DataType], bool], str], ...] = (
 def normalised(row: Row) -> Row:
     """The row as `SCHEMA` has it; columns it lacks become None.
 
-    Images come as plain bytes or as the `datasets` library stores them, with a path beside.
+    Images come as plain bytes or as the `datasets` library stores them, with a path beside. Text
+    that no file can hold (half of a surrogate pair, from JSON) makes a row unusable, and no other.
     """
     row = {name: row.get(name) for name in SCHEMA.names}
     if isinstance(row["image"], dict):
         row["image"] = row["image"]["bytes"]
     row["id"] = None if row["id"] is None else str(row["id"])
+    for name in _TEXTS:
+        if (storable := _storable(row[name])) != row[name]:
+            row[name] = storable
+            row["unusable"] = f"its {name} holds half of a surrogate pair, which no file can hold"
     return row
+
+
+def _storable(value: Any) -> Any:
+    """The value with such halves in its texts, however deep, replaced by question marks."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case list():
+            return [_storable(item) for item in value]
+        case dict():
+            return {key: _storable(item) for key, item in value.items()}
+    return value

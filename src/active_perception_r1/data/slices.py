@@ -181,6 +181,8 @@ def _as_sample(row: Row, unit: BoxUnit | None) -> Sample:
     Raises:
         DataError: why the row cannot be used.
     """
+    if row["unusable"]:
+        raise DataError(row["unusable"])
     question = ((row["query"] or {}).get("en") or "").strip()
     answers = tuple(answer for answer in row["answers"] or () if answer and answer.strip())
     for present, name in (

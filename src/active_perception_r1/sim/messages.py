@@ -43,7 +43,14 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the model wrote, without control tokens; `error` is set when the engine failed."""
+    """What the model wrote, without control tokens; `error` is set when the engine failed.
+
+    Servers may send halves of surrogate pairs, which UTF-8, and so no file and no next request, can
+    hold. They are repaired here, where every reply enters:
+
+    >>> Reply("A smile: \\ud83d\\ude00, half of one: \\ud83d", FinishReason.STOP).text
+    'A smile: 😀, half of one: �'
+    """
 
     text: str
     finish_reason: FinishReason
@@ -51,6 +58,10 @@ class Reply:
     completion_tokens: int = 0
     seconds: float = 0.0
     error: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", _storable(self.text))
+        object.__setattr__(self, "error", _storable(self.error))
 
 
 def request_id(request: Iterable[Message]) -> str:
@@ -66,3 +77,8 @@ def request_id(request: Iterable[Message]) -> str:
             else:
                 digest.update(f"\0image\0{part.mode}{part.size}".encode() + part.tobytes())
     return digest.hexdigest()
+
+
+def _storable(text: str) -> str:
+    """Surrogates joined to the character that a pair of them means, others replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -87,4 +87,7 @@ def read_rows(path: Path, names: Collection[str], start: int = 0) -> Iterator[Ro
         groups = range(group, file.num_row_groups)
         batches = file.iter_batches(ROWS_PER_GROUP, row_groups=groups, columns=columns)
         rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-        yield from islice(rows, start - starts[group], None)
+        try:
+            yield from islice(rows, start - starts[group], None)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: a text is not UTF-8 ({error}); write the file anew") from None
