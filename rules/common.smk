@@ -17,6 +17,7 @@ from active_perception_r1.models.dependence import (
     training_code,
     training_settings,
 )
+from active_perception_r1.scoring.metrics import METRICS
 from active_perception_r1.storage.fingerprint import (
     SOURCE,
     code_fingerprint,

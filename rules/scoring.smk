@@ -1,3 +1,7 @@
+# The metrics are found by their names, so the code of scoring does not show them.
+metrics_code = [code_fingerprint(f"scoring.metrics.{name}") for name in METRICS]
+
+
 rule score:
     input:
         predictions=rules.infer.output.predictions,
@@ -11,7 +15,7 @@ rule score:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("scoring.score"),
+        code=[code_fingerprint("scoring.score"), *metrics_code],
         reward=get_reward,
         task=get_task,
         max_error_share=lambda wildcards: get_study(wildcards).max_error_share,
@@ -35,7 +39,7 @@ rule leaderboard:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("scoring.leaderboard"),
+        code=[code_fingerprint("scoring.leaderboard"), *metrics_code],
         scores=get_score_arguments,
         started_from=get_started_from,
         repeats=get_repeats,

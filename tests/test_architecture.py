@@ -17,7 +17,7 @@ ROOT = Path(active_perception_r1.__file__).parent
 
 # From the ground up; a room may import what lies below it.
 FLOORS = (
-    ("errors", "geometry", "registry"),
+    ("columns", "errors", "geometry", "registry"),
     ("records",),
     ("envs", "utils"),
     ("tasks",),

@@ -1,4 +1,4 @@
-"""The diagnosis and the derivation: where zooming helps, and where each number comes from."""
+"""The diagnosis and the explanation: where zooming helps, where each number comes from."""
 
 from __future__ import annotations
 
@@ -13,38 +13,26 @@ import pytest
 from active_perception_r1.cli import main
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.scoring.diagnosis import Diagnosis, diagnose
-from active_perception_r1.scoring.explain import derivation
+from active_perception_r1.scoring.explain import explain
+from tests.score_tables import score_table
 
 VIEW = ViewRules(max_pixels=10_000)  # a page of 1000 x 1000 is shown at a tenth of its size
 
 
-def outcomes(correct: str, zooms: str = "", **columns: Any) -> pd.DataFrame:
+def a_table(correct: str, zooms: str = "", **columns: Any) -> pd.DataFrame:
     """One sample a letter: `+` right, `-` wrong; zooms `h` that hit, `m` that missed, `.` none."""
-    n = len(correct)
-    zooms = zooms or "." * n
+    zooms = zooms or "." * len(correct)
     values = {
-        "sample_id": [f"s{i}" for i in range(n)],
-        "doc_id": [f"page{i}" for i in range(n)],
-        "layout": [""] * n,
-        "correct": [letter == "+" for letter in correct],
-        "relaxed": [letter == "+" for letter in correct],
-        "anls": [float(letter == "+") for letter in correct],
-        "anls_lmms": [float(letter == "+") for letter in correct],
-        "answer": ["x"] * n,
-        "reward": [1.0] * n,
-        "iou": [0.1] * n,
-        "tool_status": ["answered"] * n,
-        "error": [""] * n,
-        "zoom_calls": [int(zoom != ".") for zoom in zooms],
-        "shown_zooms": [int(zoom != ".") for zoom in zooms],
-        "redundant_zooms": [0] * n,
+        "calls": [int(zoom != ".") for zoom in zooms],
+        "shown": [int(zoom != ".") for zoom in zooms],
+        "redundant": 0,
         "coverage": [{"h": 0.9, "m": 0.2, ".": 0.0}[zoom] for zoom in zooms],
         "smallest_area": [None if zoom == "." else 0.04 for zoom in zooms],
-        "page_width": [1000] * n,
-        "page_height": [1000] * n,
-        "evidence_height": [0.05] * n,
+        "page_width": 1000,
+        "page_height": 1000,
+        "evidence_height": 0.05,
     }
-    return pd.DataFrame(values | columns).astype({"smallest_area": "float64"})
+    return score_table([letter == "+" for letter in correct], **(values | columns))
 
 
 def write(folder: Path, tables: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str], Path]:
@@ -67,7 +55,7 @@ class TestDiagnosis:
     def test_changes_are_split_into_gain_and_harm_with_and_without_a_zoom(
         self, tmp_path: Path
     ) -> None:
-        baseline, active = outcomes("---+++-+"), outcomes("++--+--+", "hm.hm...")
+        baseline, active = a_table("---+++-+"), a_table("++--+--+", "hm.hm...")
         (found,) = diagnosed(tmp_path, baseline=baseline, active=active)
         assert counts(found.effects) == {
             "call_gain": (2, 8),
@@ -77,7 +65,7 @@ class TestDiagnosis:
         }
 
     def test_gains_minus_harms_are_the_difference_to_the_baseline(self, tmp_path: Path) -> None:
-        baseline, active = outcomes("-+-+-++-"), outcomes("+-+--+++", "hmh..m..")
+        baseline, active = a_table("-+-+-++-"), a_table("+-+--+++", "hmh..m..")
         (found,) = diagnosed(tmp_path, baseline=baseline, active=active)
         effect = {name: share.count for name, share in found.effects.items()}
         gains = effect["call_gain"] + effect["schema_gain"]
@@ -85,9 +73,7 @@ class TestDiagnosis:
         assert gains - harms == active["correct"].sum() - baseline["correct"].sum()
 
     def test_accuracy_is_told_by_hit_and_miss(self, tmp_path: Path) -> None:
-        (found,) = diagnosed(
-            tmp_path, baseline=outcomes("-----"), active=outcomes("++-+-", "hhmm.")
-        )
+        (found,) = diagnosed(tmp_path, baseline=a_table("-----"), active=a_table("++-+-", "hhmm."))
         assert counts(found.accuracy) == {"no_zoom": (0, 1), "miss": (1, 2), "hit": (2, 2)}
         assert found.coverage[2] == pytest.approx(0.55)
 
@@ -96,9 +82,9 @@ class TestDiagnosis:
     ) -> None:
         (found,) = diagnosed(
             tmp_path,
-            baseline=outcomes("------+"),
-            oracle=outcomes("+++++-+"),
-            active=outcomes("+----+-", "hhm.hh."),
+            baseline=a_table("------+"),
+            oracle=a_table("+++++-+"),
+            active=a_table("+----+-", "hhm.hh."),
         )
         assert found.headroom_by == "oracle"
         assert counts(found.headroom) == {
@@ -113,19 +99,19 @@ class TestDiagnosis:
         heights = [0.05, 0.05, 0.30, 0.30]  # 5 and 30 pixels after shrinking
         (found,) = diagnosed(
             tmp_path,
-            baseline=outcomes("--++", evidence_height=heights),
-            active=outcomes("+-++", "hm..", evidence_height=heights),
+            baseline=a_table("--++", evidence_height=heights),
+            active=a_table("+-++", "hm..", evidence_height=heights),
         )
         small, large = found.text_size
         assert (small.low, small.high, small.baseline.count, small.mode.count) == (4, 6, 0, 1)
         assert (large.low, large.high, large.zoomed.share) == (24, None, 0.0)
 
     def test_controls_and_models_without_a_baseline_are_not_diagnosed(self, tmp_path: Path) -> None:
-        assert not diagnosed(tmp_path, active=outcomes("+-"), blank_crop=outcomes("+-"))
+        assert not diagnosed(tmp_path, active=a_table("+-"), blank_crop=a_table("+-"))
         assert "No mode with a zoom" in (tmp_path / "diagnosis.md").read_text(encoding="utf-8")
 
     def test_the_page_gives_every_share_with_its_counts(self, tmp_path: Path) -> None:
-        diagnosed(tmp_path, baseline=outcomes("----"), active=outcomes("+---", "hhm."))
+        diagnosed(tmp_path, baseline=a_table("----"), active=a_table("+---", "hhm."))
         page = (tmp_path / "diagnosis.md").read_text(encoding="utf-8")
         assert "0.250 (1 / 4, 0.046 to 0.699)" in page
         assert "whose evidence is known" in page
@@ -133,14 +119,14 @@ class TestDiagnosis:
         assert rows[0]["effects"]["call_gain"]["share"] == 0.25
 
 
-class TestDerivation:
+class TestExplanation:
     def test_counts_and_formulas_of_each_number_are_told(self, tmp_path: Path) -> None:
-        tables = {"baseline": outcomes("-" * 9 + "+"), "active": outcomes("+" * 8 + "--")}
-        text = derivation(write(tmp_path, tables), {})
+        tables = {"baseline": a_table("-" * 9 + "+"), "active": a_table("+" * 8 + "--")}
+        text = explain(write(tmp_path, tables), {})
         assert "accuracy 0.8000 = 8 / 10, Wilson [0.4902, 0.9433]" in text
         assert "+0.7000: 8 gained, 1 harmed; exact McNemar p = 0.0391" in text
 
     def test_it_is_one_command(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        paths = write(tmp_path, {"active": outcomes("+-")})
+        paths = write(tmp_path, {"active": a_table("+-")})
         assert main(["stats", "--scores", f"m/active={paths['m', 'active']}"]) == 0
         assert "accuracy 0.5000 = 1 / 2" in capsys.readouterr().out

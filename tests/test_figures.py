@@ -13,6 +13,7 @@ from active_perception_r1.report.accuracy import accuracy_by_mode
 from active_perception_r1.report.figures import figure_in_style, legend_above, look
 from active_perception_r1.report.headroom import headroom
 from active_perception_r1.report.learning_curve import learning_curve
+from tests.leaderboard_rows import a_row, write_rows
 
 
 def write_metrics(path: Path, *steps: dict[str, Any]) -> Path:
@@ -32,16 +33,10 @@ def metrics(tmp_path: Path) -> Path:
 @pytest.fixture
 def leaderboard(tmp_path: Path) -> Path:
     rows = [
-        {"model": model, "mode": mode, "n": 10, "accuracy": 0.5, "ci_low": 0.3, "ci_high": 0.7}
-        for model in ("m", "m+grpo")
-        for mode in ("baseline", "active", "oracle")
+        a_row(model, mode) for model in ("m", "m+grpo") for mode in ("baseline", "active", "oracle")
     ]
-    rows.append(
-        {"model": "m", "mode": "x", "n": 0, "accuracy": None, "ci_low": None, "ci_high": None}
-    )
-    path = tmp_path / "leaderboard.json"
-    path.write_text(json.dumps(rows), encoding="utf-8")
-    return path
+    nothing = a_row("m", "x", n=0, accuracy=None, ci_low=None, ci_high=None)
+    return write_rows(tmp_path / "leaderboard.json", [*rows, nothing])
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
@@ -117,21 +112,12 @@ class TestHeadroom:
     @staticmethod
     def board(path: Path, budgets: tuple[int | None, ...]) -> Path:
         rows = [
-            {
-                "model": f"{model}@{pixels}" if pixels else model,
-                "mode": mode,
-                "first_view_pixels": pixels,
-                "n": 10,
-                "accuracy": 0.5,
-                "ci_low": 0.3,
-                "ci_high": 0.7,
-            }
+            a_row(f"{model}@{pixels}" if pixels else model, mode, first_view_pixels=pixels)
             for model in ("m", "m+grpo")
             for pixels in budgets
             for mode in ("baseline", "active", "oracle", "strict_zoom")
         ]
-        path.write_text(json.dumps(rows), encoding="utf-8")
-        return path
+        return write_rows(path, rows)
 
     def test_it_has_a_panel_for_each_model_and_a_line_for_each_mode(self, tmp_path: Path) -> None:
         board = self.board(tmp_path / "leaderboard.json", (50176, 100352, 401408))

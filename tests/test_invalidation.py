@@ -42,9 +42,9 @@ AFTER_SLICE: Jobs = {"grpo_data": 1, **TRAINING, **episodes(6)}
 # In the code: file, a text in it and its replacement, and what is to run.
 CODE: dict[str, tuple[str, str, str, Jobs]] = {
     "scoring": (
-        "scoring/score.py",
-        '"relaxed": relaxed',
-        '"relaxed": not relaxed',
+        "scoring/metrics/relaxed.py",
+        "float(relaxed",
+        "float(not relaxed",
         {"score": 6, **BOARD},
     ),
     "an answer metric": (

@@ -9,39 +9,39 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from active_perception_r1.columns import columns
 from active_perception_r1.errors import DataError
 from active_perception_r1.scoring.leaderboard import leaderboard
+from active_perception_r1.scoring.leaderboard_row import (
+    Estimate,
+    Layout,
+    LeaderboardRow,
+    as_json,
+    read_leaderboard,
+)
+from active_perception_r1.scoring.measures import measures
 from active_perception_r1.scoring.statistics import wilson_interval
 from active_perception_r1.scoring.tables import print_leaderboard
+from tests.score_tables import score_table
 
-REQUIRED_KEYS = [
-    *("model", "mode", "n", "accuracy", "ci_low", "ci_high", "delta_baseline", "p_value"),
-    *("anls", "crop_usage", "strict_satisfied", "mean_coverage", "reward", "tool_status"),
-]
-Rows = dict[tuple[str, str], dict[str, Any]]
+FIRST_KEYS = ["model", "mode", "n", "accuracy", "ci_low", "ci_high", "delta_baseline", "p_value"]
+PROMISED_KEYS = {
+    *FIRST_KEYS,
+    *("score", "anls", "zoom_rate", "strict_satisfied", "coverage", "reward", "tool_status"),
+}
+Rows = dict[tuple[str, str], LeaderboardRow]
 
 
 def a_table(correct: Sequence[bool], **columns: Any) -> pd.DataFrame:
     """A table of scores with one sample for each value of `correct`, two to a page."""
     n = len(correct)
     values = {
-        "sample_id": [f"s{i}" for i in range(n)],
         "doc_id": [f"page{i // 2}" for i in range(n)],
         "layout": ["form" if i % 2 else "table" for i in range(n)],
-        "correct": list(correct),
-        "relaxed": list(correct),
-        "anls": [float(right) for right in correct],
-        "anls_lmms": [float(right) for right in correct],
-        "answer": ["x"] * n,
-        "tool_status": ["answered"] * n,
-        "error": [""] * n,
-        "zoom_calls": [1] * n,
-        "shown_zooms": [1] * n,
+        "shown": [1] * n,
         "coverage": [0.5] * n,
-        "iou": [0.25] * n,
-        "reward": [1.0] * n,
     }
-    return pd.DataFrame(values | columns).astype({"coverage": "float64", "answer": "str"})
+    return score_table(correct, **(values | columns))
 
 
 def write(folder: Path, tables: Mapping[tuple[str, str], pd.DataFrame]) -> dict[Any, Path]:
@@ -58,7 +58,7 @@ def rows_of(
     started_from: Mapping[str, str] | None = None,
 ) -> Rows:
     rows = leaderboard(write(folder, tables), folder, "demo", started_from or {})
-    return {(row["model"], row["mode"]): row for row in rows}
+    return {(row.model, row.mode): row for row in rows}
 
 
 class TestNumbers:
@@ -66,15 +66,15 @@ class TestNumbers:
         correct, pages = [True] * 3 + [False] * 7, [f"page{i}" for i in range(10)]
         rows = rows_of(tmp_path, {("m", "baseline"): a_table(correct, doc_id=pages)})
         row = rows["m", "baseline"]
-        assert (row["n"], row["documents"], row["accuracy"]) == (10, 10, 0.3)
-        assert (row["ci_low"], row["ci_high"]) == pytest.approx(wilson_interval(3, 10), rel=1e-5)
+        assert (row.n, row.documents, row.accuracy) == (10, 10, 0.3)
+        assert (row.ci_low, row.ci_high) == pytest.approx(wilson_interval(3, 10), rel=1e-5)
 
     def test_it_is_wider_where_questions_share_documents(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, {("m", "baseline"): a_table([True] * 20 + [False] * 20)})
         row = rows["m", "baseline"]
-        assert (row["n"], row["documents"]) == (40, 20)
+        assert (row.n, row.documents) == (40, 20)
         plain = wilson_interval(20, 40)
-        assert row["ci_high"] - row["ci_low"] > 1.3 * (plain.high - plain.low)
+        assert row.ci_high - row.ci_low > 1.3 * (plain.high - plain.low)
 
     def test_modes_are_compared_with_the_baseline_of_the_same_model(self, tmp_path: Path) -> None:
         tables = {
@@ -84,17 +84,17 @@ class TestNumbers:
         }
         rows = rows_of(tmp_path, tables)
         active = rows["m", "active"]
-        assert active["delta_baseline"] == pytest.approx(0.7)
-        assert (active["gained"], active["harmed"]) == (8, 1)
-        assert active["p_value"] == pytest.approx(20 / 512, rel=1e-5)
+        assert active.delta_baseline == pytest.approx(0.7)
+        assert (active.gained, active.harmed) == (8, 1)
+        assert active.p_value == pytest.approx(20 / 512, rel=1e-5)
         for model in ("m", "other"):
             baseline = rows[model, "baseline"]
-            assert baseline["delta_baseline"] is baseline["p_value"] is baseline["gained"] is None
+            assert baseline.delta_baseline is baseline.p_value is baseline.gained is None
 
     def test_samples_are_paired_by_id_and_not_by_place(self, tmp_path: Path) -> None:
         table = a_table([True, False, False, False])
         rows = rows_of(tmp_path, {("m", "baseline"): table, ("m", "active"): table.iloc[::-1]})
-        assert (rows["m", "active"]["gained"], rows["m", "active"]["harmed"]) == (0, 0)
+        assert (rows["m", "active"].gained, rows["m", "active"].harmed) == (0, 0)
 
     def test_headroom_is_oracle_minus_baseline(self, tmp_path: Path) -> None:
         tables = {
@@ -103,8 +103,8 @@ class TestNumbers:
             ("other", "baseline"): a_table([True] * 4),
         }
         rows = rows_of(tmp_path, tables)
-        assert rows["m", "baseline"]["headroom"] == rows["m", "oracle"]["headroom"] == 0.75
-        assert rows["other", "baseline"]["headroom"] is None
+        assert rows["m", "baseline"].headroom == rows["m", "oracle"].headroom == 0.75
+        assert rows["other", "baseline"].headroom is None
 
     def test_a_trained_model_is_compared_with_its_base_in_the_same_mode(
         self, tmp_path: Path
@@ -115,10 +115,10 @@ class TestNumbers:
             ("m+grpo", "baseline"): a_table([False] * 12),
         }
         rows = rows_of(tmp_path, tables, {"m+grpo": "m"})
-        assert rows["m+grpo", "active"]["delta_vs_start"] == 1.0
-        assert rows["m+grpo", "active"]["p_vs_start"] == pytest.approx(2 / 2**12, rel=1e-5)
-        assert rows["m+grpo", "baseline"]["delta_vs_start"] is None  # the base has no such row
-        assert rows["m", "active"]["delta_vs_start"] is None
+        assert rows["m+grpo", "active"].delta_vs_start == 1.0
+        assert rows["m+grpo", "active"].p_vs_start == pytest.approx(2 / 2**12, rel=1e-5)
+        assert rows["m+grpo", "baseline"].delta_vs_start is None  # the base has no such row
+        assert rows["m", "active"].delta_vs_start is None
 
     def test_p_values_are_adjusted_for_all_tests_of_the_leaderboard(self, tmp_path: Path) -> None:
         tables = {
@@ -127,9 +127,9 @@ class TestNumbers:
             ("m", "oracle"): a_table([True] * 6 + [False] * 6),
         }
         rows = rows_of(tmp_path, tables)
-        assert rows["m", "active"]["p_holm"] == pytest.approx(2 * rows["m", "active"]["p_value"])
-        assert rows["m", "oracle"]["p_holm"] == pytest.approx(rows["m", "oracle"]["p_value"])
-        assert rows["m", "baseline"]["p_holm"] is None
+        assert rows["m", "active"].p_holm == pytest.approx(2 * rows["m", "active"].p_value)
+        assert rows["m", "oracle"].p_holm == pytest.approx(rows["m", "oracle"].p_value)
+        assert rows["m", "baseline"].p_holm is None
 
     def test_the_difference_in_anls_has_a_paired_interval(self, tmp_path: Path) -> None:
         anls = [0.1 * (i % 7) for i in range(40)]
@@ -139,9 +139,35 @@ class TestNumbers:
             ("m", "active"): a_table([True] * 40, anls=better),
         }
         row = rows_of(tmp_path, tables)["m", "active"]
-        assert row["anls_ci_high"] - row["anls_ci_low"] > 0.05
-        found = (row["delta_anls_ci_low"], row["delta_anls"], row["delta_anls_ci_high"])
-        assert found == pytest.approx((0.25, 0.25, 0.25))
+        anls, gain = row.means["anls"], row.means["delta_anls"]
+        assert anls.ci_high - anls.ci_low > 0.05
+        assert (gain.ci_low, gain.mean, gain.ci_high) == pytest.approx((0.25, 0.25, 0.25))
+
+    def test_every_measure_has_its_mean_and_interval(self, tmp_path: Path) -> None:
+        values = [0.0, 0.0, 1.0, 1.0] * 10
+        measured = dict.fromkeys(measures(), values)
+        rows = rows_of(tmp_path, {("m", "active"): a_table([True] * 40, **measured)})
+        means = rows["m", "active"].means
+        assert means.keys() >= measures().keys()
+        assert {means[name].mean for name in measures()} == {0.5}
+        assert all(means[name].ci_low < 0.5 < means[name].ci_high for name in measures())
+
+    def test_what_is_compared_has_its_difference_to_baseline_and_start(
+        self, tmp_path: Path
+    ) -> None:
+        tables = {
+            ("m", "baseline"): a_table([False] * 40, score=0.25),
+            ("m+grpo", "baseline"): a_table([False] * 40, score=0.5),
+            ("m+grpo", "active"): a_table([False] * 40, score=0.75),
+            ("m", "active"): a_table([False] * 40, score=0.625),
+        }
+        rows = rows_of(tmp_path, tables, {"m+grpo": "m"})
+        trained, nothing = rows["m+grpo", "active"], Estimate(None, None, None)
+        assert trained.means["delta_score"] == Estimate(0.25, 0.25, 0.25)
+        assert trained.means["delta_score_vs_start"] == Estimate(0.125, 0.125, 0.125)
+        assert rows["m", "baseline"].means["delta_score"] == nothing
+        assert rows["m", "active"].means["delta_score_vs_start"] == nothing
+        assert "delta_coverage" not in trained.means
 
     def test_seeds_are_averaged_and_their_spread_is_given(self, tmp_path: Path) -> None:
         tables = {
@@ -150,9 +176,9 @@ class TestNumbers:
             ("other", "active"): a_table([True] * 4),
         }
         rows = leaderboard(write(tmp_path, tables), tmp_path, "demo", {}, {"m": ["m-0", "m-1"]})
-        assert [row["seeds"] for row in rows] == [2, 2, None]
-        assert rows[0]["seeds_mean"] == 0.625
-        assert rows[0]["seeds_sd"] == pytest.approx(0.25 / 2**0.5, rel=1e-5)
+        assert [row.seeds for row in rows] == [2, 2, None]
+        assert rows[0].seeds_mean == 0.625
+        assert rows[0].seeds_sd == pytest.approx(0.25 / 2**0.5, rel=1e-5)
         assert "## Accuracy over seeds" in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
 
     def test_very_small_p_values_are_not_rounded_to_0(self, tmp_path: Path) -> None:
@@ -160,7 +186,7 @@ class TestNumbers:
             ("m", "baseline"): a_table([False] * 200),
             ("m", "active"): a_table([True] * 200),
         }
-        assert 0 < rows_of(tmp_path, tables)["m", "active"]["p_value"] < 1e-50
+        assert 0 < rows_of(tmp_path, tables)["m", "active"].p_value < 1e-50
 
     def test_coverage_skips_samples_without_evidence_and_modes_without_zoom(
         self, tmp_path: Path
@@ -171,27 +197,27 @@ class TestNumbers:
             for mode in ("baseline", "oracle", "active")
         }
         rows = rows_of(tmp_path, tables)
-        assert rows["m", "active"]["mean_coverage"] == 0.5
-        assert rows["m", "baseline"]["mean_coverage"] is None
-        assert rows["m", "oracle"]["mean_coverage"] is None
+        assert rows["m", "active"].mean("coverage") == 0.5
+        assert rows["m", "baseline"].mean("coverage") is None
+        assert rows["m", "oracle"].mean("coverage") is None
 
     def test_strict_is_satisfied_by_a_crop_and_then_an_answer(self, tmp_path: Path) -> None:
-        table = a_table([False] * 4, shown_zooms=[1, 1, 0, 0], answer=["x", None, "x", None])
+        table = a_table([False] * 4, shown=[1, 1, 0, 0], answer=["x", None, "x", None])
         rows = rows_of(tmp_path, {("m", "strict_zoom"): table, ("m", "active"): table})
-        assert rows["m", "strict_zoom"]["strict_satisfied"] == 0.25
-        assert rows["m", "active"]["strict_satisfied"] is None
-        assert rows["m", "active"]["crop_usage"] == 0.5
+        assert rows["m", "strict_zoom"].strict_satisfied == 0.25
+        assert rows["m", "active"].strict_satisfied is None
+        assert rows["m", "active"].zoom_rate == 0.5
 
     def test_accuracy_is_given_by_layout(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, {("m", "active"): a_table([True, True, True, False])})
-        assert rows["m", "active"]["by_layout"] == {
-            "form": {"n": 2, "accuracy": 0.5},
-            "table": {"n": 2, "accuracy": 1.0},
+        assert rows["m", "active"].by_layout == {
+            "form": Layout(n=2, accuracy=0.5),
+            "table": Layout(n=2, accuracy=1.0),
         }
 
     def test_a_dataset_without_layouts_has_none(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, {("m", "active"): a_table([True, True], layout="")})
-        assert rows["m", "active"]["by_layout"] == {}
+        assert rows["m", "active"].by_layout == {}
 
 
 class TestHonesty:
@@ -205,9 +231,9 @@ class TestHonesty:
             reward=[1.0, 1.0, 1.0, None],
         )
         row = rows_of(tmp_path, {("m", "active"): table})["m", "active"]
-        assert (row["n"], row["accuracy"], row["n_errors"]) == (4, 0.75, 1)
-        assert row["reward"] == 1.0
-        assert row["tool_status"] == {"answered": 3, "backend_error": 1}
+        assert (row.n, row.accuracy, row.n_errors) == (4, 0.75, 1)
+        assert row.mean("reward") == 1.0
+        assert row.tool_status == {"answered": 3, "backend_error": 1}
         (footnote,) = [
             line
             for line in (tmp_path / "leaderboard.md").read_text(encoding="utf-8").splitlines()
@@ -244,8 +270,8 @@ class TestHonesty:
             ),
         }
         row = rows_of(tmp_path, tables)["m", "oracle"]
-        assert (row["n"], row["n_no_evidence"], row["accuracy"]) == (3, 1, 1.0)
-        assert row["delta_baseline"] == row["headroom"] == pytest.approx(2 / 3, rel=1e-5)
+        assert (row.n, row.n_no_evidence, row.accuracy) == (3, 1, 1.0)
+        assert row.delta_baseline == row.headroom == pytest.approx(2 / 3, rel=1e-5)
         assert "no evidence is known for 1 of 4 samples" in (tmp_path / "leaderboard.md").read_text(
             encoding="utf-8"
         )
@@ -256,8 +282,8 @@ class TestHonesty:
             ("m", "oracle"): a_table([False, False], tool_status="no_evidence"),
         }
         row = rows_of(tmp_path, tables)["m", "oracle"]
-        assert row["n"] == 0
-        assert row["accuracy"] is row["ci_low"] is row["delta_baseline"] is row["headroom"] is None
+        assert row.n == 0
+        assert row.accuracy is row.ci_low is row.delta_baseline is row.headroom is None
 
     def test_tables_about_different_samples_are_refused(self, tmp_path: Path) -> None:
         paths = write(
@@ -297,7 +323,28 @@ class TestFiles:
         rows_of(tmp_path, tables, {"m+grpo": "m"})
         rows = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
         assert [(row["model"], row["mode"]) for row in rows] == list(tables)
-        assert all(list(row)[: len(REQUIRED_KEYS)] == REQUIRED_KEYS for row in rows)
+        assert all(list(row)[: len(FIRST_KEYS)] == FIRST_KEYS for row in rows)
+        assert all(row.keys() >= PROMISED_KEYS for row in rows)
+        assert all(row.keys() >= columns(LeaderboardRow).keys() for row in rows)
+
+    def test_rows_are_read_as_they_were_written(
+        self, tmp_path: Path, tables: dict[tuple[str, str], pd.DataFrame]
+    ) -> None:
+        rows = rows_of(tmp_path, tables, {"m+grpo": "m"})
+        assert read_leaderboard(tmp_path / "leaderboard.json") == list(rows.values())
+
+    def test_a_leaderboard_of_another_version_is_refused(
+        self, tmp_path: Path, tables: dict[tuple[str, str], pd.DataFrame]
+    ) -> None:
+        row = as_json(rows_of(tmp_path, tables)["m", "baseline"])
+        path = tmp_path / "old.json"
+        path.write_text(json.dumps([{**row, "n": "many"}]), encoding="utf-8")
+        with pytest.raises(DataError, match=r"old\.json: n: .* run leaderboard again"):
+            read_leaderboard(path)
+        del row["zoom_rate"]
+        path.write_text(json.dumps([row]), encoding="utf-8")
+        with pytest.raises(DataError, match=r"old\.json: zoom_rate: .*required"):
+            read_leaderboard(path)
 
     def test_the_same_scores_give_the_same_bytes(
         self, tmp_path: Path, tables: dict[tuple[str, str], pd.DataFrame]
@@ -317,11 +364,11 @@ class TestFiles:
         assert rows[1]["accuracy"] == "0.75"
         assert rows[1]["by_layout.table.n"] == "2"
         assert rows[1]["tool_status.answered"] == "4"
-        assert rows[0]["gained"] == ""
+        assert rows[0]["p_value"] == ""
         assert rows[1]["gained"] == "3"
         assert rows[0]["p_value"] == ""
 
-    def test_the_markdown_shows_results_layouts_endings_and_notes(
+    def test_the_markdown_shows_results_layouts_statuses_and_notes(
         self, tmp_path: Path, tables: dict[tuple[str, str], pd.DataFrame]
     ) -> None:
         rows_of(tmp_path, tables, {"m+grpo": "m"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,31 +11,22 @@ import pytest
 
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
-from active_perception_r1.records import Evidence
+from active_perception_r1.records import Evidence, ToolStatus
+from active_perception_r1.report import termination_status
 from active_perception_r1.report.leaderboard_page import leaderboard_page
 from active_perception_r1.report.reward_terms import reward_parts
 from active_perception_r1.report.termination_status import endings
 from active_perception_r1.report.zoom_map import shares, zoom_map
+from tests.leaderboard_rows import a_row, write_rows
 from tests.scripted import AWAY, EVIDENCE, ZOOM, make_sample, run
 
 ANSWER = "<answer>42</answer>"
 
 
-def row(model: str, **others: Any) -> dict[str, Any]:
-    numbers = dict.fromkeys(
-        "ci_low ci_high delta_baseline p_holm delta_vs_start p_vs_start_holm anls crop_usage"
-        " mean_coverage reward".split()
-    )
-    status = {"answered": 8, "no_answer": 2}
-    about = {"model": model, "mode": "active", "n": 10, "accuracy": 0.5, "n_errors": 0}
-    return {**numbers, **about, "tool_status": status, **others}
-
-
 @pytest.fixture(params=[1, 8])
 def leaderboard(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    path = tmp_path / "leaderboard.json"
-    path.write_text(json.dumps([row(f"model-{i}") for i in range(request.param)]))
-    return path
+    rows = [a_row(f"model-{i}") for i in range(request.param)]
+    return write_rows(tmp_path / "leaderboard.json", rows)
 
 
 def texts(svg: Path) -> set[str]:
@@ -55,9 +45,17 @@ def test_every_row_has_its_bar_and_only_what_happened_a_legend(leaderboard: Path
     assert "truncated" not in texts(output)
 
 
+def test_every_status_is_drawn_and_looks_different_from_the_others(tmp_path: Path) -> None:
+    source, output = tmp_path / "leaderboard.json", tmp_path / "statuses.svg"
+    write_rows(source, [a_row(tool_status={str(status): 1 for status in ToolStatus})])
+    endings(source, output)
+    assert {str(status).replace("_", " ") for status in ToolStatus} <= texts(output)
+    assert len(set(termination_status._LOOKS.values())) == len(ToolStatus)
+
+
 def test_the_table_shows_hostile_names_as_text(tmp_path: Path) -> None:
     source, output = tmp_path / "leaderboard.json", tmp_path / "page.html"
-    source.write_text(json.dumps([row("<script>alert(1)</script>", n=0, accuracy=None)]))
+    write_rows(source, [a_row("<script>alert(1)</script>", n=0, accuracy=None)])
     leaderboard_page(source, output)
     assert "<script" not in output.read_text()
     assert "&lt;script&gt;" in output.read_text()
@@ -69,7 +67,7 @@ def test_the_table_says_how_sure_a_difference_is(tmp_path: Path) -> None:
         {"delta_baseline": 0.5, "p_holm": 1e-9},
         {"delta_vs_start": -0.1, "p_vs_start_holm": 0.4},
     )
-    source.write_text(json.dumps([row("m", **sure, **unsure)]))
+    write_rows(source, [a_row("m", **sure, **unsure)])
     leaderboard_page(source, output)
     cells = output.read_text()
     assert "+0.500 <small>p &lt; .001</small>" in cells

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from active_perception_r1.data.samples import write_samples
@@ -11,8 +13,10 @@ from active_perception_r1.errors import DataError, UserError
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Episode, Evidence, Sample, Step, ToolStatus
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
-from active_perception_r1.scoring.score import score, score_table
+from active_perception_r1.scoring.score import score, score_rows
+from active_perception_r1.scoring.score_row import ScoreRow, as_table, score_columns
 
+NUMBERS = (pa.int64(), pa.float64())
 WORD = Box(0.1, 0.1, 0.2, 0.2)
 AROUND_WORD = Box(0.1, 0.1, 0.3, 0.2)
 FAR_AWAY = Box(0.6, 0.6, 0.9, 0.9)
@@ -59,8 +63,15 @@ def an_episode(
     )
 
 
-def scored(episode: Episode, sample: Sample | None = None) -> pd.Series:
-    return score_table([(sample or a_sample(), episode)], RewardConfig()).iloc[0]
+def scored(episode: Episode, sample: Sample | None = None) -> ScoreRow:
+    (row,) = score_rows([(sample or a_sample(), episode)], RewardConfig())
+    return row
+
+
+def written(row: ScoreRow) -> dict[str, Any]:
+    """Its columns in a table."""
+    (columns,) = as_table([row]).to_pylist()
+    return dict(columns)
 
 
 def write_predictions(path: Path, *episodes: Episode) -> Path:
@@ -71,45 +82,50 @@ def write_predictions(path: Path, *episodes: Episode) -> Path:
 class TestAnswers:
     def test_a_right_answer(self) -> None:
         row = scored(an_episode(answer="12.50."))
-        assert row[["em", "correct", "relaxed"]].all()
-        assert row["anls"] == row["anls_lmms"] == pytest.approx(5 / 6)
+        assert row.correct
+        assert row.score == row.metrics["exact_match"] == row.metrics["relaxed"] == 1
+        assert row.metrics["anls"] == row.metrics["anls_lmms"] == pytest.approx(5 / 6)
 
     def test_a_wrong_answer_within_5_percent_is_wrong_but_relaxed(self) -> None:
         row = scored(an_episode(answer="12.60"))
-        assert not row["correct"]
-        assert row["relaxed"]
+        assert not row.correct
+        assert row.score == row.metrics["exact_match"] == 0
+        assert row.metrics["relaxed"] == 1
 
     @pytest.mark.parametrize("status", [ToolStatus.BACKEND_ERROR, ToolStatus.DATA_ERROR])
     def test_an_infrastructure_error_is_no_answer_and_has_no_reward(
         self, status: ToolStatus
     ) -> None:
         row = scored(an_episode(answer="12.50", status=status))
-        assert row["error"] == "unknown"
-        assert not row["correct"]
-        assert row["anls"] == 0
-        assert row[["answer", "coverage", "reward"]].isna().all()
+        assert row.error == "unknown"
+        assert not row.correct
+        assert row.metrics["anls"] == 0
+        assert row.answer is row.reward is None
+        columns = written(row)
+        assert columns["coverage"] is columns["reward"] is columns["calls"] is None
 
 
 class TestZooms:
     def test_only_crops_that_were_shown_cover_evidence(self) -> None:
         unseen = a_step(WORD, shown=False)
-        row = scored(an_episode(a_step(FAR_AWAY), unseen))
-        assert (row["zoom_calls"], row["shown_zooms"]) == (2, 1)
+        row = written(scored(an_episode(a_step(FAR_AWAY), unseen)))
+        assert (row["calls"], row["shown"]) == (2, 1)
         assert row["coverage"] == row["iou"] == 0
 
     def test_the_best_crop_counts(self) -> None:
-        row = scored(an_episode(a_step(FAR_AWAY), a_step(AROUND_WORD)))
+        row = written(scored(an_episode(a_step(FAR_AWAY), a_step(AROUND_WORD))))
         assert row["coverage"] == 1
         assert row["iou"] == pytest.approx(0.5)
 
     def test_repeats_are_not_distinct(self) -> None:
-        row = scored(an_episode(a_step(WORD), a_step(WORD, redundant=True), a_step(FAR_AWAY)))
-        assert (row["shown_zooms"], row["distinct_zooms"], row["redundant_zooms"]) == (3, 2, 1)
+        zooms = (a_step(WORD), a_step(WORD, redundant=True), a_step(FAR_AWAY))
+        row = written(scored(an_episode(*zooms)))
+        assert (row["shown"], row["distinct"], row["redundant"]) == (3, 2, 1)
 
     def test_areas_are_of_the_first_and_the_smallest_crop(self) -> None:
         row = scored(an_episode(a_step(FAR_AWAY), a_step(WORD), a_step(AROUND_WORD)))
-        assert row["first_area"] == pytest.approx(0.09)
-        assert row["smallest_area"] == pytest.approx(0.01)
+        assert row.metrics["first_area"] == pytest.approx(0.09)
+        assert row.metrics["smallest_area"] == pytest.approx(0.01)
 
     def test_failed_calls_are_counted_by_kind(self) -> None:
         kinds = (
@@ -119,24 +135,38 @@ class TestZooms:
             ToolStatus.OUT_OF_BOUNDS,
             ToolStatus.ZOOM_LIMIT_REACHED,
         )
-        row = scored(an_episode(*(a_step(None, kind) for kind in kinds)))
-        assert row["zoom_calls"] == 5
-        assert row["malformed_zooms"] == 1
-        assert row["invalid_zooms"] == 2
-        assert row["out_of_bounds_zooms"] == 1
-        assert row["over_limit_zooms"] == 1
+        row = written(scored(an_episode(*(a_step(None, kind) for kind in kinds))))
+        assert row["calls"] == 5
+        assert row["malformed"] == 1
+        assert row["invalid"] == 2
+        assert row["out_of_bounds"] == 1
+        assert row["over_limit"] == 1
 
     def test_without_known_evidence_there_is_no_coverage(self) -> None:
-        row = scored(an_episode(a_step(WORD)), a_sample(evidence=()))
-        assert row[["coverage", "iou"]].isna().all()
+        row = written(scored(an_episode(a_step(WORD)), a_sample(evidence=())))
+        assert row["coverage"] is row["iou"] is None
         assert not row["has_evidence"]
 
-    def test_reward_and_parts_are_those_of_the_reward_function(self) -> None:
+    def test_reward_and_terms_are_those_of_the_reward_function(self) -> None:
         episode = an_episode(a_step(AROUND_WORD), a_step(None, ToolStatus.MALFORMED_ZOOM))
         row, reward = scored(episode), episode_reward(episode, a_sample())
-        assert row["reward"] == reward.score
-        assert row["process"] == reward.process
-        assert (row["relevance"], row["faults"]) == (reward.relevance, reward.faults)
+        assert row.reward == reward
+        columns = written(row)
+        assert columns["reward"] == reward.score
+        assert columns["process"] == reward.process
+        assert (columns["relevance"], columns["faults"]) == (reward.relevance, reward.faults)
+
+
+class TestColumns:
+    def test_every_column_is_described(self) -> None:
+        described = score_columns()
+        assert list(written(scored(an_episode()))) == list(described)
+        assert all(column.description for column in described.values())
+
+    def test_a_measure_that_is_a_number_has_a_unit(self) -> None:
+        units = {name: column.unit for name, column in score_columns().items()}
+        types = {field.name: field.type for field in as_table([]).schema}
+        assert [name for name in types if types[name] in NUMBERS and not units[name]] == []
 
 
 class TestFiles:

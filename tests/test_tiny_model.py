@@ -201,4 +201,4 @@ def test_the_shipped_model_zooms_and_reads(tmp_path: Path) -> None:
     by_mode = {row["mode"]: row for row in rows}
     for layout in LAYOUTS:
         assert by_mode["oracle"]["by_layout"][layout]["accuracy"] >= 0.85
-    assert by_mode["active"]["crop_usage"] == 1
+    assert by_mode["active"]["zoom_rate"] == 1

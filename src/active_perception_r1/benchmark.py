@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.runtime.gpu import usable_devices
 from active_perception_r1.runtime.lease import lease
 from active_perception_r1.scoring.leaderboard import leaderboard
+from active_perception_r1.scoring.leaderboard_row import LeaderboardRow, as_json
 from active_perception_r1.scoring.score import score
 from active_perception_r1.scoring.tables import as_markdown, as_text
 from active_perception_r1.storage.files import atomic, write_json
@@ -82,10 +84,10 @@ def benchmark(settings: BenchmarkSettings, output: Path) -> None:
         scores = _play(settings, model, slice_path, stages)
     rows = leaderboard(scores, stages, settings.model_id, started_from={})
     run = {**asdict(settings), "config": str(settings.config)}
-    report = {"run": run, "model": model.model_dump(mode="json"), "rows": rows}
-    write_json(output / "benchmark.json", report)
+    about = {"run": run, "model": model.model_dump(mode="json")}
+    write_json(output / "benchmark.json", {**about, "rows": [as_json(row) for row in rows]})
     with atomic(output / "benchmark.md") as part:
-        part.write_text(_page(report), encoding="utf-8")
+        part.write_text(_page(about, rows), encoding="utf-8")
     print(as_text(rows))
 
 
@@ -177,7 +179,7 @@ def _draw(settings: BenchmarkSettings, stages: Path) -> Path:
     return slice_path
 
 
-def _page(report: dict[str, Any]) -> str:
-    run, model = (json.dumps(report[key], indent=2) for key in ("run", "model"))
-    table = as_markdown(report["rows"], f"benchmark of {report['run']['model_id']}")
+def _page(about: Mapping[str, Any], rows: Sequence[LeaderboardRow]) -> str:
+    run, model = (json.dumps(about[key], indent=2) for key in ("run", "model"))
+    table = as_markdown(rows, f"benchmark of {about['run']['model_id']}")
     return f"{table}\n## How it was run\n\n```json\n{run}\n```\n\n```json\n{model}\n```\n"

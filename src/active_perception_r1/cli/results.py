@@ -44,7 +44,7 @@ def add_commands(commands: Commands) -> None:
     add_text(board, "--repeats", "JSON object: groups of models that differ in their seed", "{}")
     add_path(board, "--output", "folder to write leaderboard.json, .csv and .md into")
 
-    stats = add_command(commands, "stats", _run_stats, "derive a leaderboard's numbers in words")
+    stats = add_command(commands, "stats", _run_stats, "explain a leaderboard's numbers in words")
     _add_scores(stats)
     add_text(
         stats, "--started-from", "JSON object: trained model to the model it started from", "{}"
@@ -94,9 +94,9 @@ def _run_leaderboard(command: argparse.Namespace) -> None:
 
 
 def _run_stats(command: argparse.Namespace) -> None:
-    from active_perception_r1.scoring.explain import derivation
+    from active_perception_r1.scoring.explain import explain
 
-    print(derivation(dict(command.scores), json.loads(command.started_from)))
+    print(explain(dict(command.scores), json.loads(command.started_from)))
 
 
 def _run_diagnose(command: argparse.Namespace) -> None:

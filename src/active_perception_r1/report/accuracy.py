@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from active_perception_r1.report.figures import figure_in_style, legend_above, look
-from active_perception_r1.scoring.tables import read_leaderboard
+from active_perception_r1.scoring.leaderboard_row import LeaderboardRow, read_leaderboard
 
 
 def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
@@ -19,16 +18,16 @@ def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
     Raises:
         DataError: the leaderboard is missing or damaged.
     """
-    rows = [row for row in read_leaderboard(leaderboard) if row["n"]]
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    modes = list(dict.fromkeys(row["mode"] for row in rows))
+    rows = [row for row in read_leaderboard(leaderboard) if row.n]
+    models = list(dict.fromkeys(row.model for row in rows))
+    modes = list(dict.fromkeys(row.mode for row in rows))
     width = 0.8 / max(1, len(models))
     with figure_in_style(
         output, (max(6.0, len(modes) * max(1.2, 0.25 * len(models))), 3.4)
     ) as figure:
         axes = figure.subplots()
         for i, model in enumerate(models):
-            own = {row["mode"]: row for row in rows if row["model"] == model}
+            own = {row.mode: row for row in rows if row.model == model}
             places = [
                 k + (i - (len(models) - 1) / 2) * width for k, m in enumerate(modes) if m in own
             ]
@@ -45,15 +44,15 @@ def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
 def _draw_bars(
     axes: Axes,
     places: Sequence[float],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[LeaderboardRow],
     width: float,
     label: str,
     colour: str,
     hatch: str,
 ) -> None:
-    heights = np.array([row["accuracy"] for row in rows])
-    below = heights - [row["ci_low"] for row in rows]
-    above = np.array([row["ci_high"] for row in rows]) - heights
+    heights = np.array([row.accuracy for row in rows])
+    below = heights - [row.ci_low for row in rows]
+    above = np.array([row.ci_high for row in rows]) - heights
     # Rounding may leave an end of the interval a hair inside the bar.
     errors = np.maximum([below, above], 0.0)
     axes.bar(places, heights, width, label=label, color=colour, hatch=hatch, edgecolor="white")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment
 
-from active_perception_r1.scoring.tables import chance, read_leaderboard, share
+from active_perception_r1.scoring.formats import MISSING, chance, share
+from active_perception_r1.scoring.leaderboard_row import read_leaderboard
 from active_perception_r1.storage.files import atomic
 
 _PAGE = """\
@@ -39,15 +39,16 @@ small { opacity: .75; }
 <small>[{{ row.ci_low | share }}, {{ row.ci_high | share }}]</small></td>
 <td>{{ row.delta_baseline | change }} <small>{{ row.p_holm | chance }}</small></td>
 <td>{{ row.delta_vs_start | change }} <small>{{ row.p_vs_start_holm | chance }}</small></td>
-<td>{{ row.anls | share }}</td><td>{{ row.crop_usage | share }}</td>
-<td>{{ row.mean_coverage | share }}</td><td>{{ row.reward | share }}</td><td>{{ row.n_errors }}</td>
+<td>{{ row.mean('anls') | share }}</td><td>{{ row.zoom_rate | share }}</td>
+<td>{{ row.mean('coverage') | share }}</td><td>{{ row.mean('reward') | share }}</td>
+<td>{{ row.n_errors }}</td>
 </tr>
 {% endfor %}</tbody>
 </table>
 """
 _COLUMNS = (
     *("Model", "Mode", "n", "Accuracy [95 %]", "vs baseline", "vs base", "ANLS"),
-    *("Crop used", "Coverage", "Reward", "Errors"),
+    *("Zoom rate", "Coverage", "Reward", "Errors"),
 )
 
 
@@ -65,5 +66,5 @@ def leaderboard_page(leaderboard: Path, output: Path) -> None:
         part.write_text(page, encoding="utf-8")
 
 
-def _change(value: Any) -> str:
-    return "–" if value is None else f"{value:+.3f}"
+def _change(value: float | None) -> str:
+    return MISSING if value is None else f"{value:+.3f}"

@@ -6,27 +6,13 @@ from pathlib import Path
 
 from active_perception_r1.records import ToolStatus
 from active_perception_r1.report.figures import figure_in_style, legend_above, look
-from active_perception_r1.scoring.tables import read_leaderboard
+from active_perception_r1.scoring.leaderboard_row import read_leaderboard
 
-# A status keeps its look in every study.
+_FIRST = list(ToolStatus).index(ToolStatus.ANSWERED)
+# Every status keeps its look in every study. Most episodes end with an answer, so bars begin there.
 _LOOKS = {
-    str(status): look(i)
-    for i, status in enumerate(
-        [
-            ToolStatus.ANSWERED,
-            ToolStatus.ANSWERED_WITHOUT_ZOOM,
-            ToolStatus.NO_ANSWER,
-            ToolStatus.TRUNCATED,
-            ToolStatus.ZOOM_LIMIT_REACHED,
-            ToolStatus.MALFORMED_ZOOM,
-            ToolStatus.INVALID_BBOX,
-            ToolStatus.BACKEND_ERROR,
-            ToolStatus.OUT_OF_BOUNDS,
-            ToolStatus.TOO_SMALL,
-            ToolStatus.NO_EVIDENCE,
-            ToolStatus.ZOOM_EXECUTED,
-        ]
-    )
+    status: look(place)
+    for place, status in enumerate([*list(ToolStatus)[_FIRST:], *list(ToolStatus)[:_FIRST]])
 }
 
 
@@ -37,16 +23,18 @@ def endings(leaderboard: Path, output: Path) -> None:
         DataError: the leaderboard is missing or damaged.
     """
     rows = read_leaderboard(leaderboard)
-    models = list(dict.fromkeys(row["model"] for row in rows))
+    models = list(dict.fromkeys(row.model for row in rows))
     # A gap between models.
-    places = [i + 0.5 * models.index(row["model"]) for i, row in enumerate(rows)]
-    totals = [max(1, sum(row["tool_status"].values())) for row in rows]
-    with figure_in_style(output, (8.0, 1.0 + 0.24 * (len(rows) + 0.5 * len(models)))) as figure:
+    places = [i + 0.5 * models.index(row.model) for i, row in enumerate(rows)]
+    totals = [max(1, sum(row.tool_status.values())) for row in rows]
+    drawn = {status for row in rows for status in row.tool_status}
+    height = 0.9 + 0.05 * len(drawn) + 0.24 * (len(rows) + 0.5 * len(models))
+    with figure_in_style(output, (8.0, height)) as figure:
         axes = figure.subplots()
         left = [0.0] * len(rows)
         for status, (colour, hatch) in _LOOKS.items():
             shares = [
-                row["tool_status"].get(status, 0) / n for row, n in zip(rows, totals, strict=True)
+                row.tool_status.get(status, 0) / n for row, n in zip(rows, totals, strict=True)
             ]
             if any(shares):
                 axes.barh(
@@ -57,10 +45,10 @@ def endings(leaderboard: Path, output: Path) -> None:
                     color=colour,
                     hatch=hatch,
                     edgecolor="white",
-                    label=status.replace("_", " "),
+                    label=str(status).replace("_", " "),
                 )
                 left = [start + share for start, share in zip(left, shares, strict=True)]
-        axes.set_yticks(places, [f"{row['model']}  {row['mode']}" for row in rows])
+        axes.set_yticks(places, [f"{row.model}  {row.mode}" for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.grid(visible=False)

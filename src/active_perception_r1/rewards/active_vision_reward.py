@@ -26,8 +26,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from active_perception_r1.columns import Column
 from active_perception_r1.geometry import iou
 from active_perception_r1.records import (
     Episode,
@@ -94,22 +95,25 @@ class RewardConfig:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """A score and what it is made of; counts are of zoom calls."""
+    """A score and what it is made of."""
 
-    score: float
-    correct: bool
-    process: float
-    relevance: float
-    faults: float
-    coverage: float
-    iou: float
-    calls: int
-    shown: int
-    relevant: int
-    malformed: int
-    invalid: int
-    out_of_bounds: int
-    redundant: int
+    score: Annotated[
+        float, Column("what the episode is paid, by the formula of the reward", "reward")
+    ]
+    correct: Annotated[bool, Column("the answer is right")]
+    process: Annotated[float, Column("how well the model looked: relevance less faults", "-1 to 1")]
+    relevance: Annotated[float, Column("best coverage of a crop that is tight", "share")]
+    faults: Annotated[float, Column("what faulty zoom calls cost", "share")]
+    coverage: Annotated[float, Column("most of the evidence that one crop showed", "share")]
+    iou: Annotated[float, Column("best overlap of a crop with the evidence, as IoU", "share")]
+    calls: Annotated[int, Column("all of them", "zoom calls")]
+    shown: Annotated[int, Column("executed, and the model saw the crop", "zoom calls")]
+    relevant: Annotated[int, Column("shown, with some of the evidence", "zoom calls")]
+    malformed: Annotated[int, Column("could not be read", "zoom calls")]
+    invalid: Annotated[int, Column("asked for a box that is invalid or too small", "zoom calls")]
+    out_of_bounds: Annotated[int, Column("reached outside the page", "zoom calls")]
+    over_limit: Annotated[int, Column("came when no zoom was left", "zoom calls")]
+    redundant: Annotated[int, Column("repeated what an earlier crop had shown", "zoom calls")]
 
 
 def episode_reward(
@@ -221,12 +225,13 @@ def trace_reward(
     malformed = _count(steps, ToolStatus.MALFORMED_ZOOM)
     out_of_bounds = _count(steps, ToolStatus.OUT_OF_BOUNDS)
     invalid = _count(steps, ToolStatus.INVALID_BBOX) + _count(steps, ToolStatus.TOO_SMALL)
+    over_limit = _count(steps, ToolStatus.ZOOM_LIMIT_REACHED)
     redundant = sum(step.redundant for step in steps)
     faults = min(
         config.max_faults,
         config.malformed * malformed
         + config.invalid * (invalid + out_of_bounds)
-        + config.redundant * (redundant + _count(steps, ToolStatus.ZOOM_LIMIT_REACHED)),
+        + config.redundant * (redundant + over_limit),
     )
     coverages = [evidence_coverage(box, evidence) for box in shown]
     relevance = max(
@@ -249,6 +254,7 @@ def trace_reward(
         malformed=malformed,
         invalid=invalid,
         out_of_bounds=out_of_bounds,
+        over_limit=over_limit,
         redundant=redundant,
     )
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,59 +34,19 @@ import pandas as pd
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.modes import BASELINE, MODES, ORACLE
 from active_perception_r1.scoring.diagnosis_page import as_page
+from active_perception_r1.scoring.diagnosis_row import HIT, QUANTILES, Diagnosis, Share, TextSize
 from active_perception_r1.scoring.score_tables import Entry, Tables, read_tables, was_run
 from active_perception_r1.scoring.statistics import wilson_interval
 from active_perception_r1.storage.files import atomic
 
-HIT = 0.5  # As InSight-doc's evidence-coverage hit.
 HEIGHTS = (0, 4, 6, 8, 12, 16, 24, np.inf)
 """Pixels of the first view; below about 8 printed letters cannot be told apart."""
-QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 _COLUMNS = (
-    *("correct", "tool_status", "error", "zoom_calls", "shown_zooms", "redundant_zooms"),
+    *("correct", "tool_status", "error", "calls", "shown", "redundant"),
     *("coverage", "smallest_area", "page_width", "page_height", "evidence_height"),
 )
 Mask = Any  # pandas.Series of bool
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """`count` of `of`, with Wilson's 95 % interval; the share is None of nothing."""
-
-    count: int
-    of: int
-    share: float | None
-    ci_low: float
-    ci_high: float
-
-
-@dataclass(frozen=True, slots=True)
-class TextSize:
-    """Samples whose evidence is `low` to below `high` pixels high in the first view."""
-
-    low: float
-    high: float | None
-    baseline: Share
-    mode: Share
-    zoomed: Share
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """One model in one mode; the values of `coverage` and `area` are at `QUANTILES`."""
-
-    model: str
-    mode: str
-    n: int
-    effects: Mapping[str, Share]
-    accuracy: Mapping[str, Share]
-    coverage: list[float]
-    area: list[float]
-    redundant: Share
-    text_size: list[TextSize]
-    headroom_by: str
-    headroom: Mapping[str, Share]
 
 
 def diagnose(
@@ -110,12 +70,11 @@ def diagnose(
         for entry in tables
         if MODES[entry.mode].zooms_for_real and Entry(entry.model, BASELINE) in tables
     ]
-    rows = [asdict(item) for item in found]
-    document = {"hit": HIT, "quantiles": QUANTILES, "rows": rows}
+    document = {"hit": HIT, "quantiles": QUANTILES, "rows": [asdict(row) for row in found]}
     with atomic(output / "diagnosis.json") as part:
         part.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     with atomic(output / "diagnosis.md") as part:
-        part.write_text(as_page(rows, study, HIT, QUANTILES), encoding="utf-8")
+        part.write_text(as_page(found, study), encoding="utf-8")
     return found
 
 
@@ -124,7 +83,7 @@ def diagnosis(entry: Entry, tables: Tables, view: ViewRules) -> Diagnosis:
     table, baseline = tables[entry], tables[Entry(entry.model, BASELINE)]
     both = was_run(table) & was_run(baseline)
     right, before = table["correct"], baseline["correct"]
-    zoomed = both & (table["shown_zooms"] > 0)
+    zoomed = both & (table["shown"] > 0)
     judged = zoomed & table["coverage"].notna()
     hit = judged & (table["coverage"] >= HIT)
     miss = judged & ~hit
@@ -149,9 +108,7 @@ def diagnosis(entry: Entry, tables: Tables, view: ViewRules) -> Diagnosis:
         },
         coverage=_quantiles(table["coverage"][judged]),
         area=_quantiles(table["smallest_area"][zoomed]),
-        redundant=_share_of(
-            int(table["redundant_zooms"][both].sum()), int(table["zoom_calls"][both].sum())
-        ),
+        redundant=_share_of(int(table["redundant"][both].sum()), int(table["calls"][both].sum())),
         text_size=_by_text_size(table, before, both, zoomed, view),
         headroom_by="evidence" if oracle is None else "oracle",
         headroom={

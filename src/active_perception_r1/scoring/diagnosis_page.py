@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tabulate import tabulate
 
-Row = Mapping[str, Any]
+from active_perception_r1.scoring.diagnosis_row import HIT, QUANTILES, Diagnosis, Share, TextSize
+from active_perception_r1.scoring.formats import MISSING
 
 _EFFECTS = """\
 Shares of all questions. The difference to the baseline is call gain + schema gain - call harm -
@@ -29,65 +29,66 @@ _KNOWN = {"oracle": "the oracle right", "evidence": "whose evidence is known"}
 _SIDES = "In brackets: count / of how many, 95 % interval (Wilson)."
 
 
-def as_page(rows: Sequence[Row], study: str, hit: float, quantiles: Sequence[float]) -> str:
+def as_page(rows: Sequence[Diagnosis], study: str) -> str:
     """Markdown with a table for each question of the diagnosis."""
     parts = [f"# Diagnosis of study {study}"]
     if not rows:
         return f"{parts[0]}\n\nNo mode with a zoom beside its model's baseline.\n"
-    parts += [_SIDES, "## What zooming changed", _EFFECTS, _table(rows, "effects")]
-    parts += ["## Accuracy by zoom", _ACCURACY.format(hit=hit), _table(rows, "accuracy")]
-    shown = ", ".join(f"{quantile:g}" for quantile in quantiles)
+    parts += [
+        _SIDES,
+        "## What zooming changed",
+        _EFFECTS,
+        _table(rows, [row.effects for row in rows]),
+    ]
+    parts += [
+        "## Accuracy by zoom",
+        _ACCURACY.format(hit=HIT),
+        _table(rows, [row.accuracy for row in rows]),
+    ]
+    shown = ", ".join(f"{quantile:g}" for quantile in QUANTILES)
     parts += ["## Coverage and tightness", _DISTRIBUTIONS.format(quantiles=shown)]
     parts.append(_formatted([_name(row) | _distribution(row) for row in rows]))
-    sizes = [_name(row) | _size(size) for row in rows for size in row["text_size"]]
+    sizes = [_name(row) | _size(size) for row in rows for size in row.text_size]
     if sizes:
         parts += ["## Need for zoom by text size", _SIZES, _formatted(sizes)]
     parts.append("## Where headroom is lost")
     for by, known in _KNOWN.items():
-        if some := [row for row in rows if row["headroom_by"] == by]:
-            parts += [_HEADROOM.format(known=known), _table(some, "headroom")]
+        if some := [row for row in rows if row.headroom_by == by]:
+            parts += [_HEADROOM.format(known=known), _table(some, [row.headroom for row in some])]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows: Sequence[Row], key: str) -> str:
-    return _formatted(
-        [
-            _name(row) | {name.replace("_", " "): _cell(share) for name, share in row[key].items()}
-            for row in rows
-        ]
-    )
+def _table(rows: Sequence[Diagnosis], shares: Sequence[Mapping[str, Share]]) -> str:
+    cells = [{name.replace("_", " "): _cell(each[name]) for name in each} for each in shares]
+    return _formatted([_name(row) | cell for row, cell in zip(rows, cells, strict=True)])
 
 
-def _name(row: Row) -> dict[str, str]:
-    return {"Model": row["model"], "Mode": row["mode"]}
+def _name(row: Diagnosis) -> dict[str, str]:
+    return {"Model": row.model, "Mode": row.mode}
 
 
-def _distribution(row: Row) -> dict[str, str]:
+def _distribution(row: Diagnosis) -> dict[str, str]:
     return {
-        "Coverage": " / ".join(f"{value:.2f}" for value in row["coverage"]) or "–",
-        "Smallest crop": " / ".join(f"{value:.3f}" for value in row["area"]) or "–",
-        "Repeats": _cell(row["redundant"]),
+        "Coverage": " / ".join(f"{value:.2f}" for value in row.coverage) or MISSING,
+        "Smallest crop": " / ".join(f"{value:.3f}" for value in row.area) or MISSING,
+        "Repeats": _cell(row.redundant),
     }
 
 
-def _size(size: Row) -> dict[str, str]:
-    limits = (
-        f"{size['low']:g} up" if size["high"] is None else f"{size['low']:g} to {size['high']:g}"
-    )
+def _size(size: TextSize) -> dict[str, str]:
     return {
-        "Pixels": limits,
-        "baseline": _cell(size["baseline"]),
-        "this mode": _cell(size["mode"]),
-        "zoomed": _cell(size["zoomed"]),
+        "Pixels": f"{size.low:g} up" if size.high is None else f"{size.low:g} to {size.high:g}",
+        "baseline": _cell(size.baseline),
+        "this mode": _cell(size.mode),
+        "zoomed": _cell(size.zoomed),
     }
 
 
-def _cell(share: Row) -> str:
-    if share["share"] is None:
-        return "– (0 / 0)"
+def _cell(share: Share) -> str:
+    if share.share is None:
+        return f"{MISSING} (0 / 0)"
     return (
-        f"{share['share']:.3f} ({share['count']} / {share['of']},"
-        f" {share['ci_low']:.3f} to {share['ci_high']:.3f})"
+        f"{share.share:.3f} ({share.count} / {share.of}, {share.ci_low:.3f} to {share.ci_high:.3f})"
     )
 
 

@@ -4,57 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from active_perception_r1.scoring.leaderboard import read_rows
+from active_perception_r1.scoring.leaderboard_row import Estimate, LeaderboardRow
 from active_perception_r1.scoring.statistics import DISCORDANCE, RESAMPLES
 
-Row = Mapping[str, Any]
 
-
-def derivation(scores: Mapping[tuple[str, str], Path], started_from: Mapping[str, str]) -> str:
+def explain(scores: Mapping[tuple[str, str], Path], started_from: Mapping[str, str]) -> str:
     """For each score table, its numbers in words, as `leaderboard` computes them.
 
     Raises:
         DataError: a table cannot be read, or the tables are not about the same samples.
     """
     rows = read_rows(scores, started_from, {})
-    family = sum(row[key] is not None for row in rows for key in ("p_value", "p_vs_start"))
+    family = sum(p is not None for row in rows for p in (row.p_value, row.p_vs_start))
     paths = [str(path) for path in scores.values()]
     return "\n\n".join(
-        "\n  ".join([f"{row['model']}, {row['mode']} ({path})", *_lines(row, family)])
+        "\n  ".join([f"{row.model}, {row.mode} ({path})", *_lines(row, family)])
         for row, path in zip(rows, paths, strict=True)
     )
 
 
-def _lines(row: Row, family: int) -> Iterator[str]:
-    n = row["n"]
+def _lines(row: LeaderboardRow, family: int) -> Iterator[str]:
+    n = row.n
     if not n:
         yield "no sample was run"
         return
-    shared = f" for {n} questions on {row['documents']} documents" if row["documents"] < n else ""
+    shared = f" for {n} questions on {row.documents} documents" if row.documents < n else ""
     yield (
-        f"accuracy {row['accuracy']:.4f} = {round(row['accuracy'] * n)} / {n},"
-        f" Wilson{shared} [{row['ci_low']:.4f}, {row['ci_high']:.4f}]"
+        f"accuracy {row.accuracy:.4f} = {round((row.accuracy or 0.0) * n)} / {n},"
+        f" Wilson{shared} [{row.ci_low:.4f}, {row.ci_high:.4f}]"
     )
-    draws = f"{RESAMPLES} draws of {row['documents']} documents, seed 0"
-    yield f"ANLS {row['anls']:.4f}{_range(row, 'anls')}: mean of {n}; {draws}"
-    if row["mean_coverage"] is not None:
-        yield f"coverage {row['mean_coverage']:.4f}{_range(row, 'coverage')}: {draws}"
-    if row["p_value"] is not None:
+    draws = f"{RESAMPLES} draws of {row.documents} documents, seed 0"
+    yield f"ANLS {_told(row.means['anls'])}: mean of {n}; {draws}"
+    if row.mean("coverage") is not None:
+        yield f"coverage {_told(row.means['coverage'])}: {draws}"
+    if row.p_value is not None:
         yield (
-            f"against the baseline {row['delta_baseline']:+.4f}: {row['gained']} gained,"
-            f" {row['harmed']} harmed; exact McNemar p = {row['p_value']:.3g},"
-            f" by Holm for {family} tests {row['p_holm']:.3g}"
+            f"against the baseline {row.delta_baseline:+.4f}: {row.gained} gained,"
+            f" {row.harmed} harmed; exact McNemar p = {row.p_value:.3g},"
+            f" by Holm for {family} tests {row.p_holm:.3g}"
         )
-        gain = f"{row['delta_anls']:+.4f}{_range(row, 'delta_anls')}"
+        gain = _told(row.means["delta_anls"], "+")
         yield f"ANLS against the baseline {gain}: {draws}, the same on both sides"
-    if row["p_vs_start"] is not None:
+    if row.p_vs_start is not None:
         yield (
-            f"against the base model {row['delta_vs_start']:+.4f}: exact McNemar p ="
-            f" {row['p_vs_start']:.3g}, by Holm {row['p_vs_start_holm']:.3g}"
+            f"against the base model {row.delta_vs_start:+.4f}: exact McNemar p ="
+            f" {row.p_vs_start:.3g}, by Holm {row.p_vs_start_holm:.3g}"
         )
-    smallest = row["min_detectable"]
+    smallest = row.min_detectable
     yield (
         f"smallest difference that n = {n} shows with 80 % power:"
         f" {'none' if smallest is None else f'{smallest:.4f}'}"
@@ -62,6 +60,8 @@ def _lines(row: Row, family: int) -> Iterator[str]:
     )
 
 
-def _range(row: Row, name: str) -> str:
-    low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
-    return "" if low is None else f" [{low:.4f}, {high:.4f}]"
+def _told(estimate: Estimate, sign: str = "") -> str:
+    mean = f"{estimate.mean:{sign}.4f}"
+    if estimate.ci_low is None:
+        return mean
+    return f"{mean} [{estimate.ci_low:.4f}, {estimate.ci_high:.4f}]"

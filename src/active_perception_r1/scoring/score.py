@@ -1,68 +1,24 @@
-"""Score the predictions of one model in one mode: one row per sample, in slice order.
-
-Columns of the table (boxes and areas in page coordinates; a value that does not exist is null):
-
-    sample_id, doc_id, layout, requires_zoom, has_evidence   from the slice
-    page_width, page_height                                  of the page, in pixels
-    evidence_height                                          of the part of the evidence that is
-                                                             hardest to read, as a share of the
-                                                             page's height; null if none is known
-    score, correct                                           by the task: in [0, 1], and what
-                                                             accuracy counts
-    em, anls, anls_lmms, relaxed                             answer metrics, whatever the task
-    answer, tool_status, error                               `error`: of the engine or the sample's
-                                                             data, in words; empty without
-    zoom_calls, shown_zooms, distinct_zooms, relevant_zooms,
-    redundant_zooms, malformed_zooms, invalid_zooms,
-    out_of_bounds_zooms, over_limit_zooms                    counts; invalid includes too small,
-                                                             distinct leaves out repeats
-    coverage, iou                                            best over the crops that were shown;
-                                                             null without known evidence
-    first_area, smallest_area                                of the crops that were shown
-    reward, process, relevance, faults                       see rewards.active_vision_reward
-
-An episode with an error keeps its row and counts as not correct, whatever text it left behind; it
-has no coverage and no reward.
-"""
+"""Score the predictions of one model in one mode: one row per sample, in slice order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError, UserError
-from active_perception_r1.records import Episode, Sample, ToolStatus
+from active_perception_r1.records import Episode, Sample
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
-from active_perception_r1.scoring.answer_metrics import anls_batch, relaxed_match
+from active_perception_r1.scoring.metrics import METRICS, Judged
+from active_perception_r1.scoring.score_row import ScoreRow, as_table
 from active_perception_r1.storage.files import atomic
 from active_perception_r1.tasks import DEFAULT_TASK, TASKS
-from active_perception_r1.tasks.short_answer import exact_match
-
-Row = dict[str, Any]
 
 ROWS_IN_MEMORY = 2000
-
-# Typed by hand, because a column may hold nothing but nulls.
-_NULLABLE = {
-    "answer": "str",
-    "evidence_height": "float64",
-    "coverage": "float64",
-    "iou": "float64",
-    "first_area": "float64",
-    "smallest_area": "float64",
-    "reward": "float64",
-    "process": "float64",
-    "relevance": "float64",
-    "faults": "float64",
-}
 
 
 def score(
@@ -81,45 +37,39 @@ def score(
             no sample of the slice.
     """
     pairs = _pairs(predictions, slice_file)
-    rows = score_table(islice(pairs, ROWS_IN_MEMORY), settings, task)
-    schema = pa.Schema.from_pandas(rows, preserve_index=False)
-    total, failed = 0, rows.iloc[:0]
+    rows = score_rows(islice(pairs, ROWS_IN_MEMORY), settings, task)
+    total, failed = 0, list[ScoreRow]()
     with atomic(output) as part:
-        with pq.ParquetWriter(part, schema) as writer:
-            while len(rows):
-                writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
+        with pq.ParquetWriter(part, as_table([]).schema) as writer:
+            while rows:
+                writer.write_table(as_table(rows))
                 total += len(rows)
-                failed = pd.concat([failed, rows[rows["error"] != ""]])
-                rows = score_table(islice(pairs, ROWS_IN_MEMORY), settings, task)
+                failed += (row for row in rows if row.error)
+                rows = score_rows(islice(pairs, ROWS_IN_MEMORY), settings, task)
         _require_few_errors(failed, total, max_error_share, predictions)
 
 
 def _require_few_errors(
-    failed: pd.DataFrame, total: int, max_error_share: float, predictions: Path
+    failed: Sequence[ScoreRow], total: int, max_error_share: float, predictions: Path
 ) -> None:
     if len(failed) > max_error_share * total:
-        first = failed.iloc[0]
         raise UserError(
             f"{predictions}: {len(failed)} of {total} episodes ended in an error, more than"
             f" max_error_share {max_error_share} of the study allows; for example sample"
-            f" {first['sample_id']}: {first['error']}. Run again to retry those of the engine."
+            f" {failed[0].sample_id}: {failed[0].error}. Run again to retry those of the engine."
         )
 
 
-def score_table(
+def score_rows(
     pairs: Iterable[tuple[Sample, Episode]], settings: RewardConfig, task: str = DEFAULT_TASK
-) -> pd.DataFrame:
-    """The table described above, in the order of the pairs; empty without any."""
-    rows: list[Row] = []
-    accepted: list[tuple[str, ...]] = []
-    for sample, episode in pairs:
-        rows.append(_row(sample, episode, settings, task))
-        accepted.append(sample.answers)
-    if not rows:
-        return pd.DataFrame()
-    similarity = anls_batch([row["answer"] for row in rows], accepted)
-    table = pd.DataFrame(rows).astype(_NULLABLE)
-    return table.assign(anls=similarity.paper, anls_lmms=similarity.lmms)
+) -> list[ScoreRow]:
+    """How each episode did, in the order of the pairs."""
+    judged = [_judged(sample, episode, settings, task) for sample, episode in pairs]
+    measured = {name: metric.values(judged) for name, metric in METRICS.items()}
+    return [
+        _row(one, {name: values[place] for name, values in measured.items()})
+        for place, one in enumerate(judged)
+    ]
 
 
 def _pairs(predictions: Path, slice_file: Path) -> Iterator[tuple[Sample, Episode]]:
@@ -164,48 +114,38 @@ def _pairs(predictions: Path, slice_file: Path) -> Iterator[tuple[Sample, Episod
         )
 
 
-def _row(sample: Sample, episode: Episode, settings: RewardConfig, task: str) -> Row:
+def _judged(sample: Sample, episode: Episode, settings: RewardConfig, task: str) -> Judged:
     failed = episode.tool_status.is_failure
     answer = None if failed else episode.answer
-    reward = episode_reward(episode, sample, settings, task)
-    judgement = TASKS[task].judge(answer, sample.answers)
-    areas = [step.executed.area for step in episode.shown_crops if step.executed is not None]
-    judged = bool(sample.evidence) and not failed
-    over_limit = sum(step.status is ToolStatus.ZOOM_LIMIT_REACHED for step in episode.steps)
-    return {
-        "sample_id": sample.id,
-        "doc_id": sample.doc_id,
-        "layout": sample.layout,
-        "requires_zoom": sample.requires_zoom,
-        "has_evidence": bool(sample.evidence),
-        "page_width": sample.width,
-        "page_height": sample.height,
-        "evidence_height": _evidence_height(sample),
-        "score": judgement.score,
-        "correct": judgement.correct,
-        "em": exact_match(answer, sample.answers),
-        "relaxed": relaxed_match(answer, sample.answers),
-        "answer": answer,
-        "tool_status": str(episode.tool_status),
-        "error": " ".join(episode.error.split()) or "unknown" if failed else "",
-        "zoom_calls": reward.calls,
-        "shown_zooms": reward.shown,
-        "distinct_zooms": sum(not step.redundant for step in episode.shown_crops),
-        "relevant_zooms": reward.relevant,
-        "redundant_zooms": reward.redundant,
-        "malformed_zooms": reward.malformed,
-        "invalid_zooms": reward.invalid,
-        "out_of_bounds_zooms": reward.out_of_bounds,
-        "over_limit_zooms": over_limit,
-        "coverage": reward.coverage if judged else None,
-        "iou": reward.iou if judged else None,
-        "first_area": areas[0] if areas else None,
-        "smallest_area": min(areas, default=None),
-        "reward": None if failed else reward.score,
-        "process": None if failed else reward.process,
-        "relevance": None if failed else reward.relevance,
-        "faults": None if failed else reward.faults,
-    }
+    return Judged(
+        sample=sample,
+        episode=episode,
+        answer=answer,
+        judgement=TASKS[task].judge(answer, sample.answers, sample.options),
+        reward=None if failed else episode_reward(episode, sample, settings, task),
+    )
+
+
+def _row(judged: Judged, metrics: Mapping[str, float | None]) -> ScoreRow:
+    sample, episode = judged.sample, judged.episode
+    failed = episode.tool_status.is_failure
+    return ScoreRow(
+        sample_id=sample.id,
+        doc_id=sample.doc_id,
+        layout=sample.layout,
+        requires_zoom=sample.requires_zoom,
+        has_evidence=bool(sample.evidence),
+        page_width=sample.width,
+        page_height=sample.height,
+        evidence_height=_evidence_height(sample),
+        answer=judged.answer,
+        tool_status=str(episode.tool_status),
+        error=" ".join(episode.error.split()) or "unknown" if failed else "",
+        score=judged.judgement.score,
+        correct=judged.judgement.correct,
+        reward=judged.reward,
+        metrics=metrics,
+    )
 
 
 def _evidence_height(sample: Sample) -> float | None:

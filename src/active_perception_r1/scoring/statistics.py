@@ -9,11 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+
+Values: TypeAlias = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 _UPPER = (1 + CONFIDENCE) / 2
@@ -199,25 +201,33 @@ class DocumentBootstrap:
         Raises:
             ValueError: not one value a question.
         """
+        return self.intervals(np.asarray(values, dtype=np.float64)[:, None])[0]
+
+    def intervals(self, values: npt.ArrayLike) -> list[Interval | None]:
+        """The same for each column of `values`, (questions, columns), in one go."""
         given = np.asarray(values, dtype=np.float64)
         if len(given) != len(self._member):
             raise ValueError(f"{len(given)} values for {len(self._member)} questions")
         counted = ~np.isnan(given)
-        sizes = np.bincount(self._member, weights=counted, minlength=self._documents)
-        effective = effective_number(sizes)
-        if effective < MIN_DOCUMENTS:
-            return None
-        sums = np.bincount(
-            self._member, weights=np.where(counted, given, 0.0), minlength=self._documents
-        )
+        sizes = self._by_document(counted)
+        sums = self._by_document(np.where(counted, given, 0.0))
         # By blocks, so that the small integers of all draws need not become large floats at once.
         totals = np.concatenate(
-            [block.astype(np.float64) @ np.stack([sums, sizes], 1) for block in self._draws]
+            [block.astype(np.float64) @ np.hstack([sums, sizes]) for block in self._draws]
         )
-        means = totals[totals[:, 1] > 0]
-        tail = _widened_tail(effective)
-        low, high = np.quantile(means[:, 0] / means[:, 1], [tail, 1 - tail])
-        return Interval(float(low), float(high))
+        drawn_sums, drawn_sizes = np.hsplit(totals, 2)
+        return [
+            _percentiles(*column)
+            for column in zip(drawn_sums.T, drawn_sizes.T, sizes.T, strict=True)
+        ]
+
+    def _by_document(self, values: npt.NDArray[Any]) -> Values:
+        """(documents, columns) the sum over each document's questions."""
+        sums = [
+            np.bincount(self._member, weights=column, minlength=self._documents)
+            for column in values.T
+        ]
+        return np.stack(sums, axis=1)
 
     @cached_property
     def _draws(self) -> list[npt.NDArray[np.uint8]]:
@@ -229,6 +239,22 @@ class DocumentBootstrap:
             drawn = generator.integers(count, size=count)
             row[:] = np.minimum(255, np.bincount(drawn, minlength=count))
         return np.array_split(draws, max(1, draws.size // 4_000_000))
+
+
+def _percentiles(sums: Values, counts: Values, sizes: Values) -> Interval | None:
+    """Of the means of all draws.
+
+    Args:
+        sums, counts: of the values that count, and their number, in each draw.
+        sizes: how many values count of each document.
+    """
+    effective = effective_number(sizes)
+    if effective < MIN_DOCUMENTS:
+        return None
+    drawn = counts > 0
+    tail = _widened_tail(effective)
+    low, high = np.quantile(sums[drawn] / counts[drawn], [tail, 1 - tail])
+    return Interval(float(low), float(high))
 
 
 def _widened_tail(count: float) -> float:

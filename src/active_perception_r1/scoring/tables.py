@@ -1,32 +1,34 @@
 """The leaderboard for people: Markdown with footnotes, tables for the terminal, flat CSV.
 
-What each value of a row means is documented in `scoring.leaderboard`.
+What each value of a row means is documented in `leaderboard_row`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
 
-from active_perception_r1.errors import DataError
+from active_perception_r1.scoring.formats import MISSING, chance, share
+from active_perception_r1.scoring.leaderboard_row import (
+    Estimate,
+    Layout,
+    LeaderboardRow,
+    as_json,
+    read_leaderboard,
+)
 from active_perception_r1.scoring.statistics import (
     DISCORDANCE,
     MIN_DOCUMENTS,
     detectable_difference,
 )
 
-Row = dict[str, Any]
 Table = list[dict[str, str]]
 
 SMALL_ENOUGH = 0.1
 """Slices that cannot show a difference of ten points are called too small."""
-
-_MISSING = "–"
 
 _NOTES = """\
 - **Accuracy**: exact match after normalisation, with Wilson's 95 % interval, wider where questions
@@ -38,7 +40,7 @@ _NOTES = """\
   many share a document it is somewhat too sure.
 - **ANLS**: the published form, where a similarity of exactly 0.5 scores 0; its difference to the
   baseline, with a 95 % bootstrap interval over documents.
-- **Crop used**: share of episodes in which the model saw a crop it had asked for. **Strict**: share
+- **Zoom rate**: share of episodes in which the model saw a crop it had asked for. **Strict**: share
   with a crop and then an answer, in fail-closed modes.
 - **Coverage**: best share of the evidence in one crop, 0 without a zoom; samples without known
   evidence do not count.
@@ -51,25 +53,10 @@ def print_leaderboard(path: Path) -> None:
     print(as_text(read_leaderboard(path)))
 
 
-def read_leaderboard(path: Path) -> list[Row]:
-    """The rows of a `leaderboard.json`.
-
-    Raises:
-        DataError: the file is missing or damaged.
-    """
-    try:
-        rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); run leaderboard") from None
-    except ValueError:
-        raise DataError(f"{path}: not valid JSON; run leaderboard again") from None
-    return rows
-
-
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[LeaderboardRow]) -> str:
     """The main results and the accuracy by layout, narrow enough for a terminal."""
     left_out = {"+/-", "ANLS", "ANLS vs baseline", "Strict", "Reward"}
-    if not any(row["n_errors"] for row in rows):
+    if not any(row.n_errors for row in rows):
         left_out.add("Errors")
     results = [
         {name: cell for name, cell in cells.items() if name not in left_out}
@@ -83,7 +70,7 @@ def as_text(rows: Sequence[Row]) -> str:
     return "\n\n".join(parts)
 
 
-def as_markdown(rows: Sequence[Row], study: str) -> str:
+def as_markdown(rows: Sequence[LeaderboardRow], study: str) -> str:
     """A page with all tables and what their numbers mean."""
     parts = [f"# Leaderboard of study {study}", _formatted(_results(rows), "github")]
     parts += _claims(rows)
@@ -92,51 +79,51 @@ def as_markdown(rows: Sequence[Row], study: str) -> str:
         parts.append(_power(_smallest_layout(rows)))
     if seeds := _seeds(rows):
         parts += ["## Accuracy over seeds", _formatted(seeds, "github")]
-    parts += ["## How episodes ended", _formatted(_endings(rows), "github")]
+    parts += ["## How episodes ended", _formatted(_statuses(rows), "github")]
     parts += ["## Notes", "\n".join([_NOTES, *_warnings(rows)])]
     return "\n\n".join(parts) + "\n"
 
 
-def as_csv(rows: Sequence[Row]) -> str:
+def as_csv(rows: Sequence[LeaderboardRow]) -> str:
     """One line per row; nested values become columns such as `tool_status.answered`."""
     # As objects, since a column of integers with a gap would turn into floats.
-    flat = [pd.json_normalize(row).astype(object) for row in rows]
+    flat = [pd.json_normalize(as_json(row)).astype(object) for row in rows]
     return pd.concat(flat).to_csv(index=False, lineterminator="\n")
 
 
-def _results(rows: Sequence[Row]) -> Table:
-    trained = any(row["delta_vs_start"] is not None for row in rows)
+def _results(rows: Sequence[LeaderboardRow]) -> Table:
+    trained = any(row.delta_vs_start is not None for row in rows)
     return [_result(row, trained) for row in rows]
 
 
-def _result(row: Row, trained: bool) -> dict[str, str]:
-    interval = f" [{share(row['ci_low'])}, {share(row['ci_high'])}]" if row["n"] else ""
-    changed = _MISSING if row["gained"] is None else f"+{row['gained']}/-{row['harmed']}"
+def _result(row: LeaderboardRow, trained: bool) -> dict[str, str]:
+    interval = f" [{share(row.ci_low)}, {share(row.ci_high)}]" if row.n else ""
+    changed = MISSING if row.gained is None else f"+{row.gained}/-{row.harmed}"
     versus_base = (
-        {"vs base": _difference(row["delta_vs_start"], row["p_vs_start_holm"])} if trained else {}
+        {"vs base": _difference(row.delta_vs_start, row.p_vs_start_holm)} if trained else {}
     )
     return {
-        "Model": row["model"],
-        "Mode": row["mode"],
-        "n": str(row["n"]),
-        "Accuracy": share(row["accuracy"]) + interval,
-        "vs baseline": _difference(row["delta_baseline"], row["p_holm"]),
+        "Model": row.model,
+        "Mode": row.mode,
+        "n": str(row.n),
+        "Accuracy": share(row.accuracy) + interval,
+        "vs baseline": _difference(row.delta_baseline, row.p_holm),
         "+/-": changed,
         **versus_base,
-        "ANLS": share(row["anls"]),
-        "ANLS vs baseline": _gain(row, "delta_anls"),
-        "Crop used": share(row["crop_usage"]),
-        "Strict": share(row["strict_satisfied"]),
-        "Coverage": share(row["mean_coverage"]),
-        "Reward": share(row["reward"]),
-        "Errors": str(row["n_errors"]),
+        "ANLS": share(row.mean("anls")),
+        "ANLS vs baseline": _gain(row.means["delta_anls"]),
+        "Zoom rate": share(row.zoom_rate),
+        "Strict": share(row.strict_satisfied),
+        "Coverage": share(row.mean("coverage")),
+        "Reward": share(row.mean("reward")),
+        "Errors": str(row.n_errors),
     }
 
 
-def _claims(rows: Sequence[Row]) -> Iterator[str]:
+def _claims(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
     """What the main table can and cannot show, in words."""
-    yield _power(max(row["n"] for row in rows))
-    if any(row["n"] and row["anls_ci_low"] is None for row in rows):
+    yield _power(max(row.n for row in rows))
+    if any(row.n and row.means["anls"].ci_low is None for row in rows):
         yield (
             f"Too few documents for an interval: where fewer than {MIN_DOCUMENTS} count alike, ANLS"
             " and coverage\nhave none, and that of accuracy is a hint."
@@ -155,102 +142,91 @@ def _power(n: int) -> str:
     return f"The smallest {found}."
 
 
-def _smallest_layout(rows: Sequence[Row]) -> int:
-    return min(int(layout["n"]) for row in rows for layout in row["by_layout"].values())
+def _smallest_layout(rows: Sequence[LeaderboardRow]) -> int:
+    return min(layout.n for row in rows for layout in row.by_layout.values())
 
 
-def _seeds(rows: Sequence[Row]) -> Table:
+def _seeds(rows: Sequence[LeaderboardRow]) -> Table:
     """Models that are repeats of one another share their numbers, and are told apart by name."""
     return [
         {
-            "Model": row["model"],
-            "Mode": row["mode"],
-            "This seed": share(row["accuracy"]),
-            "Seeds": str(row["seeds"]),
-            "Mean": f"{share(row['seeds_mean'])} {_range(row, 'seeds')}",
-            "Between seeds (sd)": share(row["seeds_sd"]),
+            "Model": row.model,
+            "Mode": row.mode,
+            "This seed": share(row.accuracy),
+            "Seeds": str(row.seeds),
+            "Mean": f"{share(row.seeds_mean)} {_range(row.seeds_ci_low, row.seeds_ci_high)}",
+            "Between seeds (sd)": share(row.seeds_sd),
         }
         for row in rows
-        if row["seeds"]
+        if row.seeds
     ]
 
 
-def _layouts(rows: Sequence[Row]) -> Table:
-    names = sorted({layout for row in rows for layout in row["by_layout"]})
+def _layouts(rows: Sequence[LeaderboardRow]) -> Table:
+    names = sorted({layout for row in rows for layout in row.by_layout})
     if not names:
         return []
     return [
         {
-            "Model": row["model"],
-            "Mode": row["mode"],
-            **{name: _layout(row["by_layout"].get(name)) for name in names},
+            "Model": row.model,
+            "Mode": row.mode,
+            **{name: _layout(row.by_layout.get(name)) for name in names},
         }
         for row in rows
     ]
 
 
-def _layout(result: Row | None) -> str:
-    return f"{share(result['accuracy'])} (n={result['n']})" if result else _MISSING
+def _layout(result: Layout | None) -> str:
+    return f"{share(result.accuracy)} (n={result.n})" if result else MISSING
 
 
-def _endings(rows: Sequence[Row]) -> Table:
-    statuses = sorted({status for row in rows for status in row["tool_status"]})
+def _statuses(rows: Sequence[LeaderboardRow]) -> Table:
+    statuses = sorted({status for row in rows for status in row.tool_status})
     return [
         {
-            "Model": row["model"],
-            "Mode": row["mode"],
-            **{status: str(row["tool_status"].get(status, 0)) for status in statuses},
+            "Model": row.model,
+            "Mode": row.mode,
+            **{status: str(row.tool_status.get(status, 0)) for status in statuses},
         }
         for row in rows
     ]
 
 
-def _warnings(rows: Sequence[Row]) -> Iterator[str]:
-    unclear = [row for row in rows if row["p_holm"] is not None and row["p_holm"] >= 0.05]
+def _warnings(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
+    unclear = [row for row in rows if row.p_holm is not None and row.p_holm >= 0.05]
     if unclear:
-        names = "; ".join(f"{row['model']}, {row['mode']}" for row in unclear)
+        names = "; ".join(f"{row.model}, {row.mode}" for row in unclear)
         yield f"- **No difference shown** to their baseline (adjusted p not below .05): {names}."
     for row in rows:
-        name = f"{row['model']}, {row['mode']}"
-        if row["n_errors"]:
+        name = f"{row.model}, {row.mode}"
+        if row.n_errors:
             yield (
-                f"- **{name}**: {row['n_errors']} of {row['n']} episodes ended in an error that is"
+                f"- **{name}**: {row.n_errors} of {row.n} episodes ended in an error that is"
                 " not the model's; the next run retries those of the engine."
-                f" {row['errors']}"
+                f" {row.errors}"
             )
-        if row["n_no_evidence"]:
+        if row.n_no_evidence:
             yield (
-                f"- **{name}**: no evidence is known for {row['n_no_evidence']} of"
-                f" {row['n'] + row['n_no_evidence']} samples; they are left out, and the baseline"
+                f"- **{name}**: no evidence is known for {row.n_no_evidence} of"
+                f" {row.n + row.n_no_evidence} samples; they are left out, and the baseline"
                 " it is compared with is that of the others."
             )
 
 
-def share(value: float | None) -> str:
-    """Three digits of a share or a mean; a dash where there is none."""
-    return _MISSING if value is None else f"{value:.3f}"
+def _gain(difference: Estimate) -> str:
+    if difference.mean is None:
+        return MISSING
+    return f"{difference.mean:+.3f} {_range(difference.ci_low, difference.ci_high)}"
 
 
-def _gain(row: Row, name: str) -> str:
-    return _MISSING if row[name] is None else f"{row[name]:+.3f} {_range(row, name)}"
-
-
-def _range(row: Row, name: str) -> str:
-    low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
+def _range(low: float | None, high: float | None) -> str:
     return "" if low is None else f"[{low:.3f}, {high:.3f}]"
 
 
 def _difference(delta: float | None, p_value: float | None) -> str:
     if delta is None or p_value is None:
-        return _MISSING
+        return MISSING
     return f"{delta:+.3f} ({chance(p_value)})"
-
-
-def chance(p_value: float | None) -> str:
-    """A p value as readers expect it; nothing where there was no test."""
-    if p_value is None:
-        return ""
-    return "p < .001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def _formatted(table: Table, style: str) -> str:

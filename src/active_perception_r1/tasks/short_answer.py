@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -11,6 +12,7 @@ _TRAILING = " .,;:!?"  # End of a sentence. Not stripped in front: .5 is not 5.
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "„": "“", "«": "»"}
 
 
+@functools.lru_cache(maxsize=4096)  # several metrics ask for the same answer in turn
 def normalise_answer(text: str) -> str:
     """What exact match compares.
 

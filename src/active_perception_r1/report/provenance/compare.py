@@ -15,11 +15,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from active_perception_r1.scoring.tables import read_leaderboard
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-Row = dict[str, Any]
+from active_perception_r1.errors import DataError
+
+
+class Result(BaseModel):
+    """As much of a leaderboard's row as is compared; pins of older versions have it, too."""
+
+    model: str
+    mode: str
+    n: int
+    accuracy: float | None
+    ci_low: float | None
+    ci_high: float | None
+    delta_vs_start: float | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} {self.mode}"
+
+    @property
+    def half_width(self) -> float:
+        return ((self.ci_high or 0.0) - (self.ci_low or 0.0)) / 2
+
+
+_RESULTS = TypeAdapter(list[Result])
 
 
 def unreproduced(pinned: Path, results: Path, tolerance: float) -> list[str]:
@@ -28,33 +50,36 @@ def unreproduced(pinned: Path, results: Path, tolerance: float) -> list[str]:
     Raises:
         DataError: a leaderboard is missing or damaged.
     """
-    before, after = (
-        {(row["model"], row["mode"]): row for row in read_leaderboard(folder / "leaderboard.json")}
-        for folder in (pinned, results)
-    )
-    found = [f"{model} {mode}: only pinned" for model, mode in before.keys() - after.keys()]
-    found += [f"{model} {mode}: not pinned" for model, mode in after.keys() - before.keys()]
-    for model, mode in before.keys() & after.keys():
-        pair = before[model, mode], after[model, mode]
-        found += (f"{model} {mode}: {text}" for text in _difference(*pair, tolerance))
+    before, after = (_read(folder / "leaderboard.json") for folder in (pinned, results))
+    found = [f"{name}: only pinned" for name in before.keys() - after.keys()]
+    found += [f"{name}: not pinned" for name in after.keys() - before.keys()]
+    for name in before.keys() & after.keys():
+        found += (f"{name}: {text}" for text in _difference(before[name], after[name], tolerance))
     return sorted(found)
 
 
-def _difference(before: Row, after: Row, tolerance: float) -> Iterator[str]:
-    if before["n"] != after["n"]:
-        yield f"{after['n']} questions, pinned {before['n']}"
+def _read(path: Path) -> dict[str, Result]:
+    try:
+        return {row.name: row for row in _RESULTS.validate_json(path.read_bytes())}
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run leaderboard") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise DataError(f"{path}: {where}: {first['msg']}; run leaderboard again") from None
+
+
+def _difference(before: Result, after: Result, tolerance: float) -> Iterator[str]:
+    if before.n != after.n:
+        yield f"{after.n} questions, pinned {before.n}"
         return
-    if not before["n"]:
+    if before.accuracy is None or after.accuracy is None:
         return
     bound = tolerance
-    if before["delta_vs_start"] is not None:
-        bound = max(bound, _half_width(before) + _half_width(after))
-    if abs(after["accuracy"] - before["accuracy"]) > bound:
+    if after.delta_vs_start is not None:
+        bound = max(bound, before.half_width + after.half_width)
+    if abs(after.accuracy - before.accuracy) > bound:
         yield (
-            f"accuracy {after['accuracy']:.3f}, pinned {before['accuracy']:.3f};"
+            f"accuracy {after.accuracy:.3f}, pinned {before.accuracy:.3f};"
             f" more than {bound:.3f} apart"
         )
-
-
-def _half_width(row: Row) -> float:
-    return float(row["ci_high"] - row["ci_low"]) / 2

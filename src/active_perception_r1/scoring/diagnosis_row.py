@@ -1,0 +1,48 @@
+"""What a diagnosis consists of; what each share means is documented in `scoring.diagnosis`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+HIT = 0.5  # As InSight-doc's evidence-coverage hit.
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`count` of `of`, with Wilson's 95 % interval; the share is None of nothing."""
+
+    count: int
+    of: int
+    share: float | None
+    ci_low: float
+    ci_high: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextSize:
+    """Samples whose evidence is `low` to below `high` pixels high in the first view."""
+
+    low: float
+    high: float | None
+    baseline: Share
+    mode: Share
+    zoomed: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One model in one mode; the values of `coverage` and `area` are at `QUANTILES`."""
+
+    model: str
+    mode: str
+    n: int
+    effects: Mapping[str, Share]
+    accuracy: Mapping[str, Share]
+    coverage: list[float]
+    area: list[float]
+    redundant: Share
+    text_size: list[TextSize]
+    headroom_by: str
+    headroom: Mapping[str, Share]

@@ -1,0 +1,167 @@
+"""The row of a leaderboard: one model in one mode, with how sure each number is."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from active_perception_r1.columns import Column
+from active_perception_r1.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean and its 95 % interval, which few documents do not have."""
+
+    mean: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The questions about pages of one layout."""
+
+    n: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderboardRow:
+    """One model in one mode. Null is what does not exist, such as a difference to itself.
+
+    In JSON, an entry X of `means` is three keys: `X`, `X_ci_low` and `X_ci_high`; its names are
+    those of `measures`, and `delta_X` and `delta_X_vs_start` for those that are compared.
+    """
+
+    model: Annotated[str, Column("name in the configuration, with the budget of its first view")]
+    mode: Annotated[str, Column("mode of evaluation")]
+    n: Annotated[int, Column("questions that were run; those that ended in an error among them")]
+    accuracy: Annotated[float | None, Column("of the n, how many were right", "share")]
+    ci_low: Annotated[float | None, Column("95 % interval of the accuracy: its lower end", "share")]
+    ci_high: Annotated[float | None, Column("its upper end", "share")]
+    delta_baseline: Annotated[
+        float | None, Column("accuracy minus that of the same model's baseline", "-1 to 1")
+    ]
+    p_value: Annotated[float | None, Column("of the paired test of this difference", "share")]
+    zoom_rate: Annotated[
+        float | None, Column("episodes in which the model saw a crop it had asked for", "share")
+    ]
+    strict_satisfied: Annotated[
+        float | None,
+        Column("episodes with a crop and then an answer; in modes that require a zoom", "share"),
+    ]
+    tool_status: Annotated[
+        Mapping[str, int], Column("episodes by how they ended (`records.ToolStatus`)", "episodes")
+    ]
+    n_errors: Annotated[
+        int, Column("episodes that ended in an error of the engine or of the sample's data")
+    ]
+    errors: Annotated[str, Column("the first of these, in words")]
+    n_no_evidence: Annotated[
+        int, Column("questions that the oracle could not be asked, since no evidence is known")
+    ]
+    documents: Annotated[int, Column("documents that the n questions are about")]
+    min_detectable: Annotated[
+        float | None,
+        Column("smallest difference in accuracy that n questions can be expected to show", "share"),
+    ]
+    headroom: Annotated[
+        float | None, Column("accuracy of the oracle minus that of the baseline", "-1 to 1")
+    ]
+    gained: Annotated[int | None, Column("questions wrong in the baseline and right in this mode")]
+    harmed: Annotated[int | None, Column("questions right in the baseline and wrong in this mode")]
+    p_holm: Annotated[
+        float | None, Column("`p_value`, adjusted for all tests of the leaderboard", "share")
+    ]
+    delta_vs_start: Annotated[
+        float | None,
+        Column("accuracy minus that of the model that training started from", "-1 to 1"),
+    ]
+    p_vs_start: Annotated[float | None, Column("of the paired test of this difference", "share")]
+    p_vs_start_holm: Annotated[
+        float | None, Column("`p_vs_start`, adjusted for all tests of the leaderboard", "share")
+    ]
+    by_layout: Annotated[
+        Mapping[str, Layout], Column("`n` and `accuracy` for each kind of page that has a name")
+    ]
+    first_view_pixels: Annotated[
+        int | None, Column("budget of the first view, where the study has several", "pixels")
+    ]
+    seeds: Annotated[
+        int | None, Column("models that differ from each other in their seed only, this among them")
+    ]
+    seeds_mean: Annotated[float | None, Column("mean accuracy over these", "share")]
+    seeds_sd: Annotated[float | None, Column("standard deviation between them", "share")]
+    seeds_ci_low: Annotated[float | None, Column("95 % interval of this mean: lower end", "share")]
+    seeds_ci_high: Annotated[float | None, Column("its upper end", "share")]
+    means: Mapping[str, Estimate]
+
+    def mean(self, measure: str) -> float | None:
+        """The mean of a measure; None where it has none."""
+        return self.means[measure].mean if measure in self.means else None
+
+
+_ROW = TypeAdapter(LeaderboardRow)
+_OWN = [field.name for field in fields(LeaderboardRow) if field.name != "means"]
+_ENDS = ("ci_low", "ci_high")
+
+
+def rounded(row: LeaderboardRow) -> LeaderboardRow:
+    """As it is written: numbers with 6 significant digits, and what is not a number as None."""
+    return _ROW.validate_python(_plain(asdict(row)))
+
+
+def as_json(row: LeaderboardRow) -> dict[str, Any]:
+    """Its keys and values in a `leaderboard.json`."""
+    own = asdict(row)
+    means: Mapping[str, Mapping[str, float | None]] = own.pop("means")
+    for name, mean in means.items():
+        own |= {name: mean["mean"], **{f"{name}_{end}": mean[end] for end in _ENDS}}
+    return own
+
+
+def read_leaderboard(path: Path) -> list[LeaderboardRow]:
+    """The rows of a `leaderboard.json`.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another version.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [_from_json(row) for row in rows]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run leaderboard") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; it is damaged or of"
+            " another version, run leaderboard again"
+        ) from None
+    except (ValueError, TypeError, AttributeError):
+        raise DataError(f"{path}: not a leaderboard in JSON; run leaderboard again") from None
+
+
+def _from_json(row: Mapping[str, Any]) -> LeaderboardRow:
+    others = {name: value for name, value in row.items() if name not in _OWN}
+    means = {
+        name: {"mean": mean, **{end: others[f"{name}_{end}"] for end in _ENDS}}
+        for name, mean in others.items()
+        if all(f"{name}_{end}" in others for end in _ENDS)
+    }
+    own = {name: row[name] for name in _OWN if name in row}
+    return _ROW.validate_python({**own, "means": means})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, float):  # numpy.float64 is one
+        return None if math.isnan(value) else float(f"{value:.6g}")
+    return value

@@ -1,0 +1,43 @@
+"""Rows of a leaderboard, from the fields that a test is about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from active_perception_r1.scoring.leaderboard_row import (
+    Estimate,
+    LeaderboardRow,
+    as_json,
+)
+from active_perception_r1.scoring.measures import measures
+
+NOTHING = Estimate(None, None, None)
+
+
+def a_row(model: str = "m", mode: str = "active", **given: Any) -> LeaderboardRow:
+    """Ten questions, half of them right, none of them compared with anything."""
+    values: dict[str, Any] = {
+        **dict.fromkeys(LeaderboardRow.__dataclass_fields__),
+        "model": model,
+        "mode": mode,
+        "n": 10,
+        "accuracy": 0.5,
+        "ci_low": 0.3,
+        "ci_high": 0.7,
+        "tool_status": {"answered": 8, "no_answer": 2},
+        "n_errors": 0,
+        "errors": "",
+        "n_no_evidence": 0,
+        "documents": 10,
+        "by_layout": {},
+        "means": dict.fromkeys(measures(), NOTHING),
+    }
+    return LeaderboardRow(**(values | given))
+
+
+def write_rows(path: Path, rows: Iterable[LeaderboardRow]) -> Path:
+    path.write_text(json.dumps([as_json(row) for row in rows]), encoding="utf-8")
+    return path
