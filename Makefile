@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke pin test chaos test-browser test-crate test-vllm test-verl browser check check-envs bench bench-quick clean
+.PHONY: env demo docvqa-smoke pin reference test chaos test-browser test-crate test-vllm test-verl browser check check-envs bench bench-quick clean
 
 env: .venv/installed
 
@@ -33,6 +33,10 @@ docvqa-smoke: env
 # Keep the demo's results, small and citable, in results/pinned.
 pin: env
 	snakemake pin --cores all --config study=demo
+
+# What follows from the keys that the configuration's sections declare.
+reference: env
+	python -m active_perception_r1.config.reference
 
 test: env
 	pytest

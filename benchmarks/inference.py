@@ -31,16 +31,11 @@ from statistics import median
 
 from measuring import Figure, report
 
-from active_perception_r1.config import (
-    ModelConfig,
-    SliceConfig,
-    SyntheticDataset,
-    VllmConfig,
-    load_config,
-)
+from active_perception_r1.config import ModelConfig, SliceConfig, VllmConfig, load_config
+from active_perception_r1.config.sources.synthetic import SyntheticDataset
+from active_perception_r1.data.download import download
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.data.slices import sample_slice
-from active_perception_r1.data.sources import download
 from active_perception_r1.envs.encoded_page import _decoded, open_page
 from active_perception_r1.envs.zoom_simulator import first_view, opening_view, zoom
 from active_perception_r1.geometry import Box

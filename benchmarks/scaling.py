@@ -22,10 +22,10 @@ from pathlib import Path
 import yaml
 from measuring import Figure, Run, measured, report
 
-from active_perception_r1.config import SyntheticDataset
+from active_perception_r1.config.sources.synthetic import SyntheticDataset
 from active_perception_r1.data.docvqa import SCHEMA
+from active_perception_r1.data.download import download
 from active_perception_r1.data.samples import read_slice
-from active_perception_r1.data.sources import download
 from active_perception_r1.geometry import Box
 from active_perception_r1.modes import ACTIVE, BASELINE, MODES
 from active_perception_r1.records import Episode, Sample, Step, ToolStatus, Turn

@@ -82,22 +82,13 @@ def get_run(wildcards):
 
 
 def get_dataset_file(wildcards):
-    """The local file behind a split, if there is one: then Snakemake sees when it changes."""
-    dataset = get_study(wildcards).dataset
-    if dataset.source != "parquet":
-        return []
-    return str(
-        dataset.path / f"{wildcards.split}.parquet" if dataset.path.is_dir() else dataset.path
-    )
+    """The local files behind a split, if any: then Snakemake sees when they change."""
+    return [str(file) for file in get_study(wildcards).dataset.files(wildcards.split)]
 
 
 def get_dataset_settings(wildcards):
     """As far as they concern the split."""
-    dataset = get_study(wildcards).dataset
-    if dataset.source == "synthetic":
-        questions = {wildcards.split: dataset.questions[wildcards.split]}
-        dataset = dataset.model_copy(update={"questions": questions})
-    return as_json(dataset)
+    return as_json(get_study(wildcards).dataset.of_split(wildcards.split))
 
 
 def get_download_code(wildcards):
@@ -105,8 +96,7 @@ def get_download_code(wildcards):
 
 
 def get_dataset_content(wildcards):
-    dataset = get_study(wildcards).dataset
-    return local_content(dataset.id) if dataset.source == "hub" else ""
+    return get_study(wildcards).dataset.content
 
 
 def get_partial_dataset(wildcards):
@@ -148,13 +138,11 @@ def get_training_settings(wildcards):
 
 
 def get_training_gpus(wildcards):
-    run = get_run(wildcards)
-    return run.gpus if run.engine == "verl" else get_base(wildcards).gpus
+    return get_run(wildcards).gpus(get_base(wildcards))
 
 
 def get_training_environment(wildcards):
-    verl = get_run(wildcards).engine == "verl"
-    return "../envs/train.yaml" if verl else "../envs/models.yaml"
+    return f"../envs/{get_run(wildcards).environment}.yaml"
 
 
 def get_checkpoint(wildcards):

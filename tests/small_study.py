@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from active_perception_r1.config import ModelConfig, SyntheticDataset
-from active_perception_r1.data.sources import download
+from active_perception_r1.config import ModelConfig
+from active_perception_r1.config.sources.synthetic import SyntheticDataset
+from active_perception_r1.data.download import download
 from tests.workflow import Workflow, copy_of_repository
 
 

@@ -13,11 +13,11 @@ from active_perception_r1.config import (
     Config,
     DatasetConfig,
     ModelConfig,
-    ParquetDataset,
     load_config,
     parse_config,
     parse_section,
 )
+from active_perception_r1.config.sources.parquet import ParquetDataset
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.modes import MODES
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
@@ -113,6 +113,16 @@ MISTAKES: list[tuple[str, object, str]] = [
         "studies.demo.dataset.source: 'synthetik' is not defined; did you mean 'synthetic'?",
     ),
     ("studies/demo/dataset", {}, "studies.demo.dataset.source: missing"),
+    (
+        "studies/demo/dataset",
+        "synthetic",
+        "studies.demo.dataset.source: give a mapping with this key (got 'synthetic')",
+    ),
+    (
+        "studies/demo/dataset",
+        {"source": ["hub"], "id": "x"},
+        "studies.demo.dataset.source: '['hub']' is not defined; did you mean 'hub'?",
+    ),
     (
         "studies/demo/dataset",
         {"source": "parquet", "pth": "a.parquet"},
@@ -212,6 +222,31 @@ MISTAKES: list[tuple[str, object, str]] = [
         "models/tiny-zoom-vlm/vllm",
         {"enforce_eagr": True},
         "models.tiny-zoom-vlm.vllm.enforce_eagr: unknown key; did you mean 'enforce_eager'?",
+    ),
+    (
+        "models/tiny-zoom-vlm/live_episodes",
+        8,
+        "models.tiny-zoom-vlm.live_episodes: now called max_concurrent_episodes",
+    ),
+    (
+        "training/tiny-zoom-vlm+grpo/reward",
+        {"unlooked": 0.5},
+        "training.tiny-zoom-vlm+grpo.reward.unlooked: now called no_zoom_penalty",
+    ),
+    (
+        "studies/demo/reward",
+        {"x": 1},
+        "studies.demo.reward.x: unknown key; known: " + ", ".join(RewardConfig().__slots__),
+    ),
+    (
+        "training/tiny-zoom-vlm+grpo/engine",
+        "verll",
+        "training.tiny-zoom-vlm+grpo.engine: 'verll' is not defined; did you mean 'verl'?",
+    ),
+    (
+        "training/qwen2.5-vl-3b-docvqa/alarms",
+        {"patienc": 1},
+        "training.qwen2.5-vl-3b-docvqa.alarms.patienc: unknown key; did you mean 'patience'?",
     ),
     (
         "training/tiny-zoom-vlm",

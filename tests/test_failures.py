@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from active_perception_r1.config import ModelConfig, SyntheticDataset
-from active_perception_r1.data.sources import download
+from active_perception_r1.config import ModelConfig
+from active_perception_r1.config.sources.synthetic import SyntheticDataset
+from active_perception_r1.data.download import download
 from active_perception_r1.records import Episode
 from tests.disks import needs_disks, on_disk
 from tests.workflow import Workflow

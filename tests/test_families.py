@@ -10,14 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from active_perception_r1.config import (
-    ModelConfig,
-    SliceConfig,
-    SyntheticDataset,
-    parse_section,
-)
+from active_perception_r1.config import ModelConfig, SliceConfig, parse_section
+from active_perception_r1.config.sources.synthetic import SyntheticDataset
+from active_perception_r1.data.download import download
 from active_perception_r1.data.slices import sample_slice
-from active_perception_r1.data.sources import download
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models import runner
 from active_perception_r1.models.backends.transformers import TransformersBackend

@@ -115,7 +115,7 @@ def test_an_unknown_stage_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("stage", "independent_of"),
     [
-        ("data.sources", ["config", "prompts", "rewards.active_vision_reward"]),
+        ("data.download", ["config", "prompts", "rewards.active_vision_reward"]),
         ("data.slices", ["config", "prompts", "rewards.active_vision_reward"]),
         ("scoring.score", ["config", "prompts", "models.infer"]),
         (

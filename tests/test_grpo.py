@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from active_perception_r1.config import LocalTraining, ModelConfig
+from active_perception_r1.config import ModelConfig
+from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.backends.transformers import TransformersBackend

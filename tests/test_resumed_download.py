@@ -9,23 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from active_perception_r1.config import ParquetDataset, SyntheticDataset
-from active_perception_r1.data import docvqa, sources
-from active_perception_r1.data.sources import ROWS_PER_CHUNK, download
+from active_perception_r1.config.sources.parquet import ParquetDataset
+from active_perception_r1.config.sources.synthetic import SyntheticDataset
+from active_perception_r1.data import docvqa
+from active_perception_r1.data.download import ROWS_PER_CHUNK, download
+from active_perception_r1.data.sources import synthetic
 from active_perception_r1.errors import DataError
 from tests.docvqa_files import docvqa_row, png, write_rows
 
 ROWS = 2 * ROWS_PER_CHUNK + 5
 PAGES = SyntheticDataset(source="synthetic", seed=3, questions={"test": ROWS})
 
-# The command, which kills itself in the given call, counted from 1, of a function of `sources`.
+# The command, which kills itself in the given call, counted from 1, of a function of a module.
 KILLED = """
 import os, signal, sys
+from importlib import import_module
 from active_perception_r1.cli import main
-from active_perception_r1.data import sources
 
-name, call, *arguments = sys.argv[1:]
-function, calls = getattr(sources, name), []
+place, name, call, *arguments = sys.argv[1:]
+module = import_module(place)
+function, calls = getattr(module, name), []
 
 def deadly(*arguments):
     calls.append(arguments)
@@ -33,7 +36,7 @@ def deadly(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return function(*arguments)
 
-setattr(sources, name, deadly)
+setattr(module, name, deadly)
 main(arguments)
 """
 
@@ -47,15 +50,21 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "call", "saved"),
+    ("module", "name", "call", "saved"),
     [
-        ("render_page", ROWS_PER_CHUNK + 1, ROWS_PER_CHUNK),
-        ("render_page", ROWS, 2 * ROWS_PER_CHUNK),
-        ("_join", 1, ROWS),
-        ("sha256_of", 1, ROWS),  # The rows are all written; what is known about them is not.
+        ("sources.synthetic", "render_page", ROWS_PER_CHUNK + 1, ROWS_PER_CHUNK),
+        ("sources.synthetic", "render_page", ROWS, 2 * ROWS_PER_CHUNK),
+        ("download", "_join", 1, ROWS),
+        (
+            "download",
+            "sha256_of",
+            1,
+            ROWS,
+        ),  # The rows are all written; what is known about them is not.
     ],
 )
 def test_pages_that_are_saved_are_not_drawn_again(
+    module: str,
     name: str,
     call: int,
     saved: int,
@@ -71,14 +80,15 @@ def test_pages_that_are_saved_are_not_drawn_again(
         "partial": partial,
     }
     arguments = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
-    command = [sys.executable, "-c", KILLED, name, str(call), "download", *arguments]
+    place = f"active_perception_r1.data.{module}"
+    command = [sys.executable, "-c", KILLED, place, name, str(call), "download", *arguments]
     killed = subprocess.run(command, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
     drawn: list[str] = []
-    draw = sources.render_page
+    draw = synthetic.render_page
     monkeypatch.setattr(
-        sources, "render_page", lambda rng, layout: drawn.append(layout) or draw(rng, layout)
+        synthetic, "render_page", lambda rng, layout: drawn.append(layout) or draw(rng, layout)
     )
     download(PAGES, "test", output, partial)
     assert len(drawn) == ROWS - saved

@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from active_perception_r1.config import HubDataset, ParquetDataset, SyntheticDataset
+from active_perception_r1.config.sources.hub import HubDataset
+from active_perception_r1.config.sources.parquet import ParquetDataset
+from active_perception_r1.config.sources.synthetic import SyntheticDataset
 from active_perception_r1.data.boxes import BoxSurvey, page_boxes
 from active_perception_r1.data.docvqa import SCHEMA
-from active_perception_r1.data.hub import open_hub
-from active_perception_r1.data.sources import download
+from active_perception_r1.data.download import download
+from active_perception_r1.data.sources import READERS
 from active_perception_r1.data.synthetic import LAYOUTS
 from active_perception_r1.errors import DataError
 from active_perception_r1.storage.rows import read_rows
@@ -251,7 +253,7 @@ class TestHub:
         assert about(output)["revision"] != before
 
     def test_rows_can_be_read_from_any_on(self, repository: Path) -> None:
-        source = open_hub(str(repository), None, "test")
+        source = READERS["hub"](HubDataset(source="hub", id=str(repository)), "test")
         rows = list(source.rows(0))
         for start in range(5):
             assert list(source.rows(start)) == rows[start:]

@@ -9,15 +9,9 @@ import pytest
 import yaml
 
 from active_perception_r1.cli import main
-from active_perception_r1.config import (
-    AlarmConfig,
-    LocalTraining,
-    ModelConfig,
-    VerlTraining,
-    load_config,
-    parse_config,
-)
-from active_perception_r1.config.training import PROFILES
+from active_perception_r1.config import ModelConfig, load_config, parse_config
+from active_perception_r1.config.engines.local import LocalTraining
+from active_perception_r1.config.engines.verl import PROFILES, AlarmConfig, VerlTraining
 from active_perception_r1.data.samples import SampleFile, write_samples
 from active_perception_r1.errors import ConfigError, TrainingError
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
@@ -74,7 +68,7 @@ def test_a_small_gpu_trains_an_adapter_and_a_large_one_the_model() -> None:
 def test_the_rule_takes_as_many_gpus_as_verl_is_told_to_use() -> None:
     for profile in PROFILES:
         run, found = run_of(profile=profile), dry_overrides(profile=profile)
-        assert run.gpus == found["trainer.nnodes"] * found["trainer.n_gpus_per_node"]
+        assert run.gpus(MODEL) == found["trainer.nnodes"] * found["trainer.n_gpus_per_node"]
 
 
 def test_a_run_that_goes_on_at_the_end_of_an_epoch_has_another_one() -> None:

@@ -231,7 +231,7 @@ def test_the_report_shows_the_headroom_of_a_study_with_several_first_views(
 # Environments.
 
 STAGES_OF_ENV = {
-    "data": ["data.sources", "data.slices", "config"],
+    "data": ["data.download", "data.sources.hub", "data.slices", "config"],
     "models": ["models.infer", "runtime.lease", "training.grpo", "config"],
     "vllm": ["models.infer", "runtime.lease", "config"],
     "scoring": ["scoring.score", "scoring.leaderboard", "config"],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from active_perception_r1.config import (
+    SOURCES,
     DatasetConfig,
     GpuConfig,
     ModelConfig,
@@ -21,9 +22,9 @@ from active_perception_r1.config import (
     parse_section,
     undefined,
 )
+from active_perception_r1.data.download import download
 from active_perception_r1.data.slices import sample_slice
-from active_perception_r1.data.sources import download
-from active_perception_r1.errors import UserError
+from active_perception_r1.errors import ConfigError, UserError
 from active_perception_r1.modes import ACTIVE, BASELINE, ORACLE, STRICT_ZOOM
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.runtime.gpu import usable_devices
@@ -47,7 +48,8 @@ class BenchmarkSettings:
         model_id: name of a model in `config`, or a folder, or a hub id.
         strategy: key of `STRATEGIES`.
         task: what the questions ask for, by name.
-        dataset: `synthetic`, a parquet file, a folder of {split}.parquet, or a hub id.
+        dataset: what a source is `meant_by`: `synthetic`, a parquet file, a folder of
+            {split}.parquet, or a hub id.
         view_pixels, zoom_syntax: how a model that is not in `config` is shown pages and crops, and
             how it asks for them.
         config: configuration file to look up `model_id` in; may be missing.
@@ -156,17 +158,16 @@ def resolve_dataset(settings: BenchmarkSettings) -> DatasetConfig:
     """The source that `settings.dataset` means.
 
     Raises:
-        ConfigError: a value cannot be used.
+        ConfigError: it means none, or a value cannot be used.
     """
-    name = settings.dataset
-    if name == "synthetic":
-        questions = {settings.split: settings.samples}
-        entry: dict[str, Any] = {"source": "synthetic", "questions": questions}
-    elif name.endswith(".parquet") or Path(name).is_dir():
-        entry = {"source": "parquet", "path": name}
-    else:
-        entry = {"source": "hub", "id": name}
-    return parse_section(DatasetConfig, json.dumps(entry))
+    for source in SOURCES.values():
+        entry = source.meant_by(settings.dataset, settings.split, settings.samples)
+        if entry is not None:
+            return parse_section(DatasetConfig, json.dumps(entry))
+    raise ConfigError(
+        f"--dataset: '{settings.dataset}' is no file or folder here, no owner/name on the hub and"
+        " no source that needs no name"
+    )
 
 
 def _draw(settings: BenchmarkSettings, stages: Path) -> Path:

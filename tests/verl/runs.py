@@ -8,13 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from active_perception_r1.config import (
-    AlarmConfig,
-    CropConfig,
-    FirstView,
-    ModelConfig,
-    VerlTraining,
-)
+from active_perception_r1.config import CropConfig, FirstView, ModelConfig
+from active_perception_r1.config.engines.verl import AlarmConfig, VerlTraining
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Evidence, Sample

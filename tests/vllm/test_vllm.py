@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from active_perception_r1.config import ModelConfig, SliceConfig, SyntheticDataset, load_config
+from active_perception_r1.config import ModelConfig, SliceConfig, load_config
+from active_perception_r1.config.sources.synthetic import SyntheticDataset
+from active_perception_r1.data.download import download
 from active_perception_r1.data.slices import sample_slice
-from active_perception_r1.data.sources import download
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models import runner
 from active_perception_r1.models.backends import Backend

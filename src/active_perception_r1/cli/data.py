@@ -36,7 +36,7 @@ def add_commands(commands: Commands) -> None:
 
 def _run_download(command: argparse.Namespace) -> None:
     from active_perception_r1.config import DatasetConfig, parse_section
-    from active_perception_r1.data.sources import download
+    from active_perception_r1.data.download import download
 
     dataset = parse_section(DatasetConfig, command.dataset)
     download(dataset, command.split, command.output, command.partial)

@@ -115,7 +115,7 @@ def _run_train(command: argparse.Namespace) -> None:
         parse_section,
         training_folder,
     )
-    from active_perception_r1.training import engines
+    from active_perception_r1.training.engines import ENGINES, Job
 
     if command.settings and command.model:
         run = parse_section(TrainingConfig, command.settings)
@@ -125,7 +125,7 @@ def _run_train(command: argparse.Namespace) -> None:
         run, base = config.training_run(command.run_name)
         task = config.studies[run.study].task
     folder = training_folder(run.study, command.run_name)
-    job = engines.Job(
+    job = Job(
         name=command.run_name,
         run=run,
         base=base,
@@ -134,11 +134,12 @@ def _run_train(command: argparse.Namespace) -> None:
         checkpoints=command.checkpoints,
         task=task,
     )
+    engine = ENGINES[run.engine]
     if command.dry_run:
-        print(engines.describe(job))
+        print(engine.describe(job))
         return
-    with _leased(command, engines.local_gpus(job), f"train {job.name}"):
-        engines.train(job)
+    with _leased(command, engine.local_gpus(job), f"train {job.name}"):
+        engine.train(job)
 
 
 def _run_train_tiny(command: argparse.Namespace) -> None:

@@ -4,14 +4,7 @@
 `--config` values over it and hands the result to `parse_config`.
 """
 
-from active_perception_r1.config.data import (
-    BoxUnit,
-    DatasetConfig,
-    HubDataset,
-    ParquetDataset,
-    SliceConfig,
-    SyntheticDataset,
-)
+from active_perception_r1.config.engines import ENGINES, GrpoConfig, TrainingConfig
 from active_perception_r1.config.errors import undefined
 from active_perception_r1.config.file import (
     RESULTS,
@@ -31,33 +24,27 @@ from active_perception_r1.config.model import (
     VllmConfig,
 )
 from active_perception_r1.config.section import NAME
-from active_perception_r1.config.training import (
-    AlarmConfig,
-    LocalTraining,
-    TrainingConfig,
-    VerlTraining,
-)
+from active_perception_r1.config.slice import SliceConfig
+from active_perception_r1.config.sources import SOURCES, BoxUnit, Dataset, DatasetConfig
 
 __all__ = [
+    "ENGINES",
     "NAME",
     "RESULTS",
-    "AlarmConfig",
+    "SOURCES",
     "BoxUnit",
     "Config",
     "CropConfig",
+    "Dataset",
     "DatasetConfig",
     "FirstView",
     "GpuConfig",
-    "HubDataset",
-    "LocalTraining",
+    "GrpoConfig",
     "ModelConfig",
     "OpenAIConfig",
-    "ParquetDataset",
     "SliceConfig",
     "StudyConfig",
-    "SyntheticDataset",
     "TrainingConfig",
-    "VerlTraining",
     "VllmConfig",
     "load_config",
     "parse_config",

@@ -1,12 +1,16 @@
-"""What is wrong with a configuration, in one line that says where and what was likely meant."""
+"""What is wrong with a configuration, in one line that says where and what was likely meant.
+
+Where a section may stand and which keys it may hold is read off the JSON Schema of the sections,
+so that a new key, section, source or engine needs no word here.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from active_perception_r1.errors import ConfigError
 
@@ -14,29 +18,29 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
-KeysOfSection = Callable[[Sequence[str]], list[str]]
+Schema = Mapping[str, Any]
+
+RENAMED: Mapping[str, str] = {
+    "live_episodes": "max_concurrent_episodes",
+    "unlooked": "no_zoom_penalty",
+}
+"""Keys of earlier versions, and what they are called now."""
 
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
-_NO_TAG = ("union_tag_invalid", "union_tag_not_found")
-_TAG_OF = {"dataset": "source", "training": "engine"}  # The key that says which kind a section is.
 
 
-def checked(validate: Callable[[], T], keys_of_section: KeysOfSection) -> T:
-    """The result of `validate`, a pydantic validation.
-
-    Args:
-        keys_of_section: from the location of a section to the keys that it may hold; empty where
-            that is not known.
+def checked(adapter: TypeAdapter[T], validate: Callable[[TypeAdapter[T]], T]) -> T:
+    """The result of `validate`.
 
     Raises:
         ConfigError: the validation failed; the message is about its most telling error.
     """
     try:
-        return validate()
+        return validate(adapter)
     except ValidationError as error:
         # A misspelt key is reported twice, as unknown and as missing: the first tells more.
         found = sorted(error.errors(), key=lambda detail: detail["type"] not in _UNKNOWN_KEY)
-        raise ConfigError(_message(found[0], keys_of_section)) from None
+        raise ConfigError(_message(found[0], adapter.json_schema())) from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -55,30 +59,58 @@ def undefined(word: str, known: Iterable[str]) -> str:
     return f"'{word}' is not defined; {nearest(word, known)}"
 
 
-def _message(error: ErrorDetails, keys_of_section: KeysOfSection) -> str:
-    location = [str(part) for part in error["loc"]]
-    known = keys_of_section(location[:-1])
-    if location[2:3] == ["dataset"]:
-        del location[3:4]  # Pydantic puts the source there; the file has no such level.
-    if location[:1] == ["training"]:
-        del location[2:3]  # Likewise the engine.
-    if location[-1:] == ["[key]"]:
-        del location[-2:]  # What is wrong is the name of an entry, not something in it.
-    complaint = _complaint(error, location[-1] if location else "", known)
-    if error["type"] in _NO_TAG:
-        location.append(_tag_key(error))
-    return ": ".join(part for part in (".".join(location), complaint) if part)
+def _message(error: ErrorDetails, schema: Schema) -> str:
+    location = error["loc"]
+    if location[-1:] == ("[key]",):
+        location = location[:-2]  # What is wrong is the name of an entry, not something in it.
+    names, section = _walk(schema, location)
+    if error["type"].startswith("union_tag"):
+        names.append(section["discriminator"]["propertyName"])
+    _, around = _walk(schema, location[:-1])
+    known = list(around.get("properties", ()))
+    complaint = _complaint(error, names[-1] if names else "", known)
+    return ": ".join(part for part in (".".join(names), complaint) if part)
 
 
-def _tag_key(error: ErrorDetails) -> str:
-    return _TAG_OF["training" if error["loc"][:1] == ("training",) else "dataset"]
+def _walk(schema: Schema, location: Sequence[str | int]) -> tuple[list[str], Schema]:
+    """The names on the way to a place of the file, and the part of the schema that describes it.
+
+    Pydantic's location of an error also names the kind of a section where there are several; the
+    file has no such level.
+    """
+    names: list[str] = []
+    here = _resolved(schema, schema)
+    for part in location:
+        kinds = here.get("discriminator", {}).get("mapping", {})
+        if part in kinds:
+            here = _resolved({"$ref": kinds[part]}, schema)
+            continue
+        names.append(str(part))
+        entries = [*here.get("patternProperties", {}).values(), here.get("additionalProperties")]
+        below = here.get("properties", {}).get(part) or here.get("items") or entries[0]
+        here = _resolved(below if isinstance(below, Mapping) else {}, schema)
+    return names, here
+
+
+def _resolved(part: Schema, schema: Schema) -> Schema:
+    """What a reference refers to, and what a value is if it is not null."""
+    for choice in part.get("anyOf", ()):
+        if choice.get("type") != "null":
+            return _resolved(choice, schema)
+    if name := part.get("$ref", "").removeprefix("#/$defs/"):
+        return _resolved(schema["$defs"][name], schema)
+    return part
 
 
 def _complaint(error: ErrorDetails, key: str, known: list[str]) -> str:
     given, context = error["input"], error.get("ctx", {})
     match error["type"]:
         case kind if kind in _UNKNOWN_KEY:
+            if RENAMED.get(key) in known:
+                return f"now called {RENAMED[key]}"
             return f"unknown key; {nearest(key, known)}" if known else "unknown key"
+        case "union_tag_not_found" if not isinstance(given, Mapping):
+            return f"give a mapping with this key (got {given!r})"
         case "missing" | "union_tag_not_found":
             return "missing"
         case "value_error":
@@ -86,7 +118,7 @@ def _complaint(error: ErrorDetails, key: str, known: list[str]) -> str:
         case "enum" | "literal_error":
             return undefined(str(given), _listed(context["expected"]))
         case "union_tag_invalid":
-            return undefined(str(given[_tag_key(error)]), _listed(context["expected_tags"]))
+            return undefined(context["tag"], _listed(context["expected_tags"]))
         case "string_pattern_mismatch":
             return (
                 f"'{given}' cannot be a name; use letters, digits and . _ + -,"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     Field,
     PositiveInt,
     TypeAdapter,
@@ -17,29 +16,13 @@ from pydantic import (
     model_validator,
 )
 
-from active_perception_r1.config.data import (
-    DatasetConfig,
-    HubDataset,
-    ParquetDataset,
-    SliceConfig,
-    SyntheticDataset,
-)
+from active_perception_r1.config.engines import TrainingConfig
 from active_perception_r1.config.errors import checked, undefined
 from active_perception_r1.config.gpu import GpuConfig
-from active_perception_r1.config.model import (
-    CropConfig,
-    FirstView,
-    ModelConfig,
-    OpenAIConfig,
-    VllmConfig,
-)
-from active_perception_r1.config.section import Name, Section, each_once, known
-from active_perception_r1.config.training import (
-    AlarmConfig,
-    LocalTraining,
-    TrainingConfig,
-    VerlTraining,
-)
+from active_perception_r1.config.model import ModelConfig
+from active_perception_r1.config.section import Known, Name, Section, each_once
+from active_perception_r1.config.slice import SliceConfig
+from active_perception_r1.config.sources import DatasetConfig
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.modes import MODES
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
@@ -50,29 +33,46 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
 RESULTS = Path("results")
-ModeName = Annotated[str, known(MODES)]
+ModeName = Annotated[str, Known(MODES)]
 T = TypeVar("T")
 
 
 class StudyConfig(Section):
-    """One table of results: a slice of a dataset, the models on it, the modes they run in.
+    """One table of results: a slice of a dataset, the models on it, the modes they run in."""
 
-    `task` says how questions are put and what counts as a right answer. With `first_views`, pixel
-    budgets, every model runs once with each instead of with its own. The study fails where more
-    than `max_error_share` of the episodes of a model in a mode ended in an error that is not the
-    model's. `repeats` names groups of `models` that differ in their seed only; the leaderboard
-    gives the mean over each group, and the spread in it.
-    """
-
-    dataset: DatasetConfig
-    task: Annotated[str, known(TASKS)] = DEFAULT_TASK
-    slice: SliceConfig = SliceConfig()
-    models: Annotated[list[Name], Field(min_length=1), AfterValidator(each_once)]
-    modes: Annotated[list[ModeName], Field(min_length=1), AfterValidator(each_once)]
-    first_views: Annotated[list[PositiveInt], AfterValidator(each_once)] = []
-    reward: RewardConfig = RewardConfig()
-    repeats: dict[Name, Annotated[list[Name], Field(min_length=2), AfterValidator(each_once)]] = {}
-    max_error_share: float = Field(default=0.05, ge=0, lt=1)
+    dataset: DatasetConfig = Field(description="pages and questions")
+    task: Annotated[str, Known(TASKS)] = Field(
+        default=DEFAULT_TASK,
+        description="how questions are put, and what counts as a right answer",
+    )
+    slice: SliceConfig = Field(default=SliceConfig(), description="which questions are asked")
+    models: Annotated[list[Name], Field(min_length=1), AfterValidator(each_once)] = Field(
+        description="who is asked: entries of `models` and `training`"
+    )
+    modes: Annotated[list[ModeName], Field(min_length=1), AfterValidator(each_once)] = Field(
+        description="how they are asked; each model runs in each"
+    )
+    first_views: Annotated[list[PositiveInt], AfterValidator(each_once)] = Field(
+        default=[],
+        description="pixels of the first view: each model runs once with each, not with its own",
+    )
+    reward: RewardConfig = Field(
+        default=RewardConfig(), description="constants of the reward in the scores"
+    )
+    repeats: dict[Name, Annotated[list[Name], Field(min_length=2), AfterValidator(each_once)]] = (
+        Field(
+            default={},
+            description="groups of `models` that differ in their seed only; the leaderboard gives"
+            " the mean over each, and the spread in it",
+        )
+    )
+    max_error_share: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="the study fails where more of a model's episodes in a mode ended in an error"
+        " that is not the model's",
+    )
 
     @property
     def variants(self) -> list[str]:
@@ -85,11 +85,13 @@ class StudyConfig(Section):
 class Config(Section):
     """The whole file."""
 
-    study: Name
-    studies: dict[Name, StudyConfig]
-    models: dict[Name, ModelConfig]
-    training: dict[Name, TrainingConfig] = {}
-    gpu: GpuConfig = GpuConfig()
+    study: Name = Field(description="the study that is made, an entry of `studies`")
+    studies: dict[Name, StudyConfig] = Field(description="studies by name")
+    models: dict[Name, ModelConfig] = Field(description="models by name")
+    training: dict[Name, TrainingConfig] = Field(
+        default={}, description="training runs by name; each is also a model"
+    )
+    gpu: GpuConfig = Field(default=GpuConfig(), description="how GPUs are shared with others")
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
@@ -187,7 +189,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: one line that names the wrong key or value and the nearest valid one.
     """
-    return checked(lambda: Config.model_validate(raw), _keys_of_section)
+    return checked(TypeAdapter(Config), lambda adapter: adapter.validate_python(raw))
 
 
 def parse_section(kind: TypeForm[T], text: str) -> T:
@@ -196,8 +198,7 @@ def parse_section(kind: TypeForm[T], text: str) -> T:
     Raises:
         ConfigError: it is not JSON, or holds a wrong key or value.
     """
-    adapter = TypeAdapter(kind)
-    return checked(lambda: adapter.validate_json(text), lambda location: [])
+    return checked(TypeAdapter(kind), lambda adapter: adapter.validate_json(text))
 
 
 def load_config(
@@ -245,38 +246,6 @@ def _require(word: str, known: Collection[str], where: str) -> None:
 
 
 def _require_split(split: str, study: StudyConfig, where: str) -> None:
-    """Splits of other sources are known only when the data is read."""
-    if study.dataset.source == "synthetic":
-        _require(split, study.dataset.questions, where)
-
-
-_SOURCES: Mapping[str, type[BaseModel]] = {
-    "synthetic": SyntheticDataset,
-    "hub": HubDataset,
-    "parquet": ParquetDataset,
-}
-_ENGINES: Mapping[str, type[BaseModel]] = {"local": LocalTraining, "verl": VerlTraining}
-
-
-def _keys_of_section(location: Sequence[str]) -> list[str]:
-    """Names of the keys that the section at `location` may hold."""
-    sections: Mapping[str, type[BaseModel]] = {
-        "studies": StudyConfig,
-        "models": ModelConfig,
-        "gpu": GpuConfig,
-        "slice": SliceConfig,
-        "first_view": FirstView,
-        "crop": CropConfig,
-        "vllm": VllmConfig,
-        "openai": OpenAIConfig,
-        "alarms": AlarmConfig,
-        **_SOURCES,
-        **_ENGINES,
-    }
-    if not location:
-        return list(Config.model_fields)
-    if location[-1] == "reward":
-        return list(RewardConfig.__dataclass_fields__)
-    # The entries of `studies`, `models` and `training` have names of their own.
-    key = location[0] if len(location) == 2 else location[-1]
-    return list(sections[key].model_fields) if key in sections else []
+    """A split that is known not to be there is refused; others are known when data is read."""
+    if (splits := study.dataset.splits) is not None:
+        _require(split, splits, where)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from active_perception_r1.config.section import Section, known
+from active_perception_r1.config.section import Known, Section
 from active_perception_r1.families import FAMILIES, Family
 from active_perception_r1.prompts import PROMPT_SETS
 from active_perception_r1.registry import Registry
@@ -19,28 +19,40 @@ BACKENDS: Registry[object] = Registry("active_perception_r1.models.backends", "B
 
 
 class FirstView(Section):
-    """What a model is shown first: the page shrunk to `max_pixels`, sides rounded to `multiple`."""
+    """What a model is shown first: the page, shrunk."""
 
-    max_pixels: int = Field(gt=0)
-    multiple: int = Field(default=1, gt=0)
+    max_pixels: int = Field(gt=0, description="most pixels that it is shown")
+    multiple: int = Field(default=1, gt=0, description="pixels that both sides are multiples of")
 
 
 class CropConfig(Section):
-    """What a zoom gives: see `envs.zoom_simulator.CropRules`, which these values become."""
+    """What a zoom gives."""
 
-    max_pixels: int = Field(gt=0)
-    multiple: int = Field(default=1, gt=0)
-    max_aspect: float = Field(default=8.0, ge=1)
-    min_area: float = Field(default=0.0005, ge=0, lt=1)
-    max_area: float = Field(default=1.0, gt=0, le=1)
+    max_pixels: int = Field(
+        gt=0, description="pixels of a crop, which is enlarged or shrunk to as many"
+    )
+    multiple: int = Field(default=1, gt=0, description="pixels that both sides are multiples of")
+    max_aspect: float = Field(
+        default=8.0, ge=1, description="longer boxes are widened to this ratio of their sides"
+    )
+    min_area: float = Field(
+        default=0.0005, ge=0, lt=1, description="share of the page below which a box is too small"
+    )
+    max_area: float = Field(
+        default=1.0, gt=0, le=1, description="share of the page above which a box is too large"
+    )
 
 
 class VllmConfig(Section):
-    """Options of vLLM's engine, by its own names. `enforce_eager` starts faster and runs slower."""
+    """Options of vLLM's engine, by its own names."""
 
-    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
-    max_model_len: int | None = Field(default=None, gt=0)
-    enforce_eager: bool = False
+    gpu_memory_utilization: float = Field(
+        default=0.9, gt=0, le=1, description="share of a GPU's memory that it takes"
+    )
+    max_model_len: int | None = Field(
+        default=None, gt=0, description="tokens of a conversation; null is the model's limit"
+    )
+    enforce_eager: bool = Field(default=False, description="starts faster and runs slower")
 
 
 def _without_credentials(url: str) -> str:
@@ -61,61 +73,76 @@ def _variable_name(name: str) -> str:
 
 
 class OpenAIConfig(Section):
-    """A server that speaks OpenAI's chat completions, and how patiently it is asked.
+    """A server that speaks OpenAI's chat completions, and how patiently it is asked."""
 
-    Attributes:
-        model: its name there; the entry's `id` if none is given.
-        concurrency: requests under way at once.
-        timeout_seconds: for one try of one request.
-        retries: after failures that may pass, with growing pauses or those the server asks for.
-        api_key_env: environment variable that holds the key.
-    """
-
-    base_url: Annotated[str, AfterValidator(_without_credentials)]
-    model: str | None = None
-    concurrency: int = Field(default=16, gt=0)
-    timeout_seconds: float = Field(default=120.0, gt=0)
-    retries: int = Field(default=5, ge=0)
-    api_key_env: Annotated[str, AfterValidator(_variable_name)] | None = None
+    base_url: Annotated[str, AfterValidator(_without_credentials)] = Field(
+        description="where it listens, such as http://localhost:8000/v1"
+    )
+    model: str | None = Field(default=None, description="the model's name there; null is its `id`")
+    concurrency: int = Field(default=16, gt=0, description="requests under way at once")
+    timeout_seconds: float = Field(default=120.0, gt=0, description="for one try of one request")
+    retries: int = Field(
+        default=5,
+        ge=0,
+        description="tries after failures that may pass, with growing pauses or those that the"
+        " server asks for",
+    )
+    api_key_env: Annotated[str, AfterValidator(_variable_name)] | None = Field(
+        default=None, description="environment variable that holds the key"
+    )
 
 
 class ModelConfig(Section):
-    """One model and how it is run.
+    """One model and how it is run."""
 
-    Attributes:
-        revision: commit, branch or tag on the hub; null is the commit found at the first use.
-        family: what of `families` holds for it; null if nothing does.
-        tensor_parallel: GPUs that share each layer (vllm); null is all of `gpus`.
-        device_map: how accelerate spreads the layers over the GPUs (transformers).
-        max_images: more images than this the model cannot take in one conversation.
-    """
-
-    id: str
-    revision: str | None = None
-    family: Annotated[str, known(FAMILIES)] | None = None
-    backend: Annotated[str, known(BACKENDS)] = "transformers"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    gpus: int = Field(default=1, ge=0)
-    tensor_parallel: int | None = Field(default=None, gt=0)
-    device_map: Literal["auto", "balanced", "sequential"] | None = None
-    vllm: VllmConfig = VllmConfig()
-    openai: OpenAIConfig | None = None
-    zoom_syntax: Annotated[str, known(SYNTAXES)] = "zoom_roi"
-    prompts: Annotated[str, known(PROMPT_SETS)] = "standard"
+    id: str = Field(description="repository on the hub, as owner/name, or a folder")
+    revision: str | None = Field(
+        default=None,
+        description="commit, branch or tag; null is the commit found at the first use",
+    )
+    family: Annotated[str, Known(FAMILIES)] | None = Field(
+        default=None, description="what is known of its processor and context; null if nothing is"
+    )
+    backend: Annotated[str, Known(BACKENDS)] = Field(
+        default="transformers", description="what generates its replies"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="precision of the weights; auto is the checkpoint's"
+    )
+    gpus: int = Field(default=1, ge=0, description="GPUs that it takes; 0 runs it on the CPU")
+    tensor_parallel: int | None = Field(
+        default=None, gt=0, description="GPUs that share each layer (vllm); null is all of `gpus`"
+    )
+    device_map: Literal["auto", "balanced", "sequential"] | None = Field(
+        default=None,
+        description="how accelerate spreads the layers over the GPUs (transformers)",
+    )
+    vllm: VllmConfig = Field(default=VllmConfig(), description="for backend vllm")
+    openai: OpenAIConfig | None = Field(default=None, description="for backend openai")
+    zoom_syntax: Annotated[str, Known(SYNTAXES)] = Field(
+        default="zoom_roi", description="how it writes a zoom, and in which unit its boxes are"
+    )
+    prompts: Annotated[str, Known(PROMPT_SETS)] = Field(
+        default="standard", description="the words in which it is asked"
+    )
     chat_template_kwargs: dict[str, bool | int | float | str] = Field(
         default={},
-        description="Options of the model's chat template, such as `enable_thinking: false`.",
+        description="options of the model's chat template, such as `enable_thinking: false`",
     )
-    first_view: FirstView
-    crop: CropConfig
-    max_images: int | None = Field(default=None, gt=0)
-    max_zooms: int = Field(default=3, gt=0)
-    max_turns: int = Field(default=4, gt=1)
-    max_new_tokens: int = Field(default=512, gt=0)
-    batch_size: int = Field(default=16, gt=0)
-    max_concurrent_episodes: int = Field(default=64, gt=0)
-    temperature: float = Field(default=0.0, ge=0)
-    seed: int = 0
+    first_view: FirstView = Field(description="how it is shown the page at first")
+    crop: CropConfig = Field(description="what a zoom shows it")
+    max_images: int | None = Field(
+        default=None, gt=0, description="more than these it cannot take in one conversation"
+    )
+    max_zooms: int = Field(default=3, gt=0, description="zooms that an episode allows")
+    max_turns: int = Field(default=4, gt=1, description="replies of an episode, the last included")
+    max_new_tokens: int = Field(default=512, gt=0, description="length of one reply")
+    batch_size: int = Field(default=16, gt=0, description="conversations generated at once")
+    max_concurrent_episodes: int = Field(
+        default=64, gt=0, description="episodes under way at once, from which batches are filled"
+    )
+    temperature: float = Field(default=0.0, ge=0, description="of the sampling; 0: the likeliest")
+    seed: int = Field(default=0, description="of the sampling")
 
     def images(self, zooming: bool) -> int:
         """The most images in one conversation: the first view, and one for each zoom."""

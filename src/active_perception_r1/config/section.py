@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
-from typing import Annotated, TypeVar
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag
+from pydantic.annotated_handlers import GetCoreSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from active_perception_r1.config.errors import undefined
 
@@ -23,15 +29,63 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def known(names: Collection[str]) -> AfterValidator:
-    """Accepts only the name of something that the code defines."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """Marks a key that takes only the name of something that the code defines."""
 
-    def check(word: str) -> str:
-        if word not in names:
-            raise ValueError(undefined(word, names))
+    names: Collection[str]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "enum": list(self.names)}
+
+    def _check(self, word: str) -> str:
+        if word not in self.names:
+            raise ValueError(undefined(word, self.names))
         return word
 
-    return AfterValidator(check)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OneOf:
+    """Marks a section that is of one of several kinds, and says of which.
+
+    Attributes:
+        kinds: the sections, each with its name as the only value of `tag`.
+        tag: the key that holds the name.
+        default: name where the key is missing; None if it must be there.
+    """
+
+    kinds: Mapping[str, type[Section]]
+    tag: str
+    default: str | None = None
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        tagged = [Annotated[kind, Tag(name)] for name, kind in self.kinds.items()]
+        return handler.generate_schema(Annotated[reduce(or_, tagged), Discriminator(self._kind_of)])
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = handler(schema)
+        # As OpenAPI writes it; JSON Schema itself has no word for the key that decides.
+        mapping = dict(zip(self.kinds, (kind["$ref"] for kind in described["oneOf"]), strict=True))
+        return {**described, "discriminator": {"propertyName": self.tag, "mapping": mapping}}
+
+    def _kind_of(self, value: Any) -> str | None:
+        given = (
+            value.get(self.tag, self.default)
+            if isinstance(value, Mapping)
+            else getattr(value, self.tag, None)
+        )
+        return None if given is None else str(given)
 
 
 def each_once(names: list[T]) -> list[T]:

@@ -5,12 +5,13 @@ Snakemake compares it as a parameter of its jobs, and parts of a split are saved
 
 from __future__ import annotations
 
-from active_perception_r1.storage.fingerprint import code_fingerprint
-
-_OF_ONE_SOURCE = {"synthetic": "data.synthetic", "hub": "data.hub"}
+from active_perception_r1.storage.fingerprint import code_fingerprint, fingerprint
 
 
 def download_code(source: str) -> str:
     """Fingerprint of the code that brings a split of this kind of source to disk."""
-    others = (module for kind, module in _OF_ONE_SOURCE.items() if kind != source)
-    return code_fingerprint("data.sources", without=(*others, "data.dependence"))
+    section = f"config.sources.{source}"  # compared as data
+    return fingerprint(
+        code_fingerprint("data.download", without=("data.dependence",)),
+        code_fingerprint(f"data.sources.{source}", without=("config", "config.sources", section)),
+    )

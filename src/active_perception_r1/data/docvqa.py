@@ -8,8 +8,7 @@ that was seen when it was brought to disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -46,26 +45,6 @@ SCHEMA = pa.schema(
 OPTIONAL = ("doc_id", "layout", "requires_zoom", "exact_span", "unusable")
 _TEXTS = ("id", "query", "answers", "words", "answer", "doc_id", "layout")
 REQUIRED = tuple(name for name in SCHEMA.names if name not in OPTIONAL)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One split.
-
-    Attributes:
-        rows: those from an index on.
-        total: how many there are in all.
-        revision: identifies the state of the data that they are from.
-    """
-
-    rows: Callable[[int], Iterable[Row]]
-    total: int
-    revision: str
-
-
-def unknown_split(where: str, split: str, available: Iterable[str]) -> DataError:
-    """The error for a split that a dataset does not have."""
-    return DataError(f"{where}: no split '{split}'; there are: {', '.join(available) or 'none'}")
 
 
 def check_columns(schema: pa.Schema, where: str) -> None:

@@ -137,9 +137,8 @@ def _hub(study: StudyConfig, models: Sequence[ModelConfig]) -> Iterator[Check]:
     for model in models:
         if model.backend in LOADS_WEIGHTS and not _is_local(model.id, model.revision):
             asked.append((api.model_info, model.id, model.revision))
-    dataset = study.dataset
-    if dataset.source == "hub" and not Path(dataset.id).is_dir():
-        asked.append((api.dataset_info, dataset.id, dataset.revision))
+    if repository := study.dataset.repository:
+        asked.append((api.dataset_info, *repository))
     for info, id, revision in asked:
         try:
             about = info(id, revision=revision, files_metadata=True, timeout=HUB_SECONDS)

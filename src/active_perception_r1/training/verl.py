@@ -23,7 +23,8 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from tqdm import tqdm
 
-from active_perception_r1.config import ModelConfig, VerlTraining
+from active_perception_r1.config import ModelConfig
+from active_perception_r1.config.engines.verl import VerlTraining
 from active_perception_r1.data.samples import slice_length
 from active_perception_r1.errors import DataError, TrainingError
 from active_perception_r1.models.weights import find_weights

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import yaml
 
-from active_perception_r1.config import ModelConfig, VerlTraining
+from active_perception_r1.config import ModelConfig
+from active_perception_r1.config.engines.verl import VerlTraining
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.tasks import DEFAULT_TASK
 

@@ -14,7 +14,7 @@ from active_perception_r1.errors import TrainingError
 from active_perception_r1.training.metrics import StepMetrics
 
 if TYPE_CHECKING:
-    from active_perception_r1.config import AlarmConfig
+    from active_perception_r1.config.engines.verl import AlarmConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,7 @@ many there are, and the unit of their word boxes with the counts that it rests o
 from __future__ import annotations
 
 import functools
-import io
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,18 +18,17 @@ from tqdm import tqdm
 from active_perception_r1.data import docvqa
 from active_perception_r1.data.boxes import BoxSurvey
 from active_perception_r1.data.dependence import download_code
-from active_perception_r1.data.docvqa import Source, unknown_split
-from active_perception_r1.data.synthetic import LAYOUTS, render_page
+from active_perception_r1.data.sources import READERS, Source
 from active_perception_r1.envs.encoded_page import size_by_head
 from active_perception_r1.errors import DataError
 from active_perception_r1.storage.chunks import ChunkStore
 from active_perception_r1.storage.files import atomic, sha256_of, write_json
 from active_perception_r1.storage.fingerprint import fingerprint
-from active_perception_r1.storage.rows import Row, RowWriter, open_parquet, read_rows
+from active_perception_r1.storage.rows import RowWriter, open_parquet
 
 # Only for types: this stage must not depend on prompts and models, which the configuration names.
 if TYPE_CHECKING:
-    from active_perception_r1.config import DatasetConfig, ParquetDataset, SyntheticDataset
+    from active_perception_r1.config import DatasetConfig
 
 ROWS_PER_CHUNK = 32
 """How many rows are saved at a time, in whole row groups; a kill costs at most so many."""
@@ -51,9 +48,8 @@ def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | N
             boxes are in no clear unit.
         UserError: another process is downloading to the same folder.
     """
-    where = f"{_name(dataset)}, split {split}"
-    source = _open(dataset, split)
-    override = None if dataset.source == "synthetic" else dataset.box_unit
+    where = f"{dataset.name}, split {split}"
+    source = READERS[dataset.source](dataset, split)
     # The unit is found when all rows are there; the user may have to say it then.
     settings = dataset.model_dump_json(exclude={"box_unit"})
     key = fingerprint(download_code(dataset.source), settings, split, source.revision)
@@ -64,14 +60,14 @@ def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | N
             rows = _join(store.parts, part, survey, where)
             if rows == 0:
                 raise DataError(f"{where}: there are no rows")
-            unit = survey.decide(override, where)
+            unit = survey.decide(dataset.stated_unit, where)
         about = {
             "dataset": dataset.model_dump(mode="json"),
             "split": split,
             "revision": source.revision,
             "rows": rows,
             "box_unit": unit,
-            "box_unit_set_by": "configuration" if override else "data",
+            "box_unit_set_by": "configuration" if dataset.stated_unit else "data",
             "boxes": survey.counts(),
             "sha256": sha256_of(output),
         }
@@ -105,78 +101,3 @@ def _join(parts: Sequence[Path], output: Path, survey: BoxSurvey, where: str) ->
                     writer.write_table(table)
                     count += len(table)
     return count
-
-
-def _name(dataset: DatasetConfig) -> str:
-    match dataset.source:
-        case "synthetic":
-            return "synthetic pages"
-        case "hub":
-            return dataset.id
-        case "parquet":
-            return str(dataset.path)
-
-
-def _open(dataset: DatasetConfig, split: str) -> Source:
-    match dataset.source:
-        case "synthetic":
-            return _synthetic(dataset, split)
-        case "hub":
-            # Imported here: `datasets` takes a second to load, which only this source needs.
-            from active_perception_r1.data.hub import open_hub
-
-            return open_hub(dataset.id, dataset.revision, split)
-        case "parquet":
-            return _parquet(dataset, split)
-
-
-def _synthetic(dataset: SyntheticDataset, split: str) -> Source:
-    if split not in dataset.questions:
-        raise unknown_split("synthetic pages", split, dataset.questions)
-    total = dataset.questions[split]
-
-    def rows(start: int) -> Iterator[Row]:
-        return (_synthetic_row(dataset.seed, split, index) for index in range(start, total))
-
-    return Source(rows, total, f"seed {dataset.seed}")
-
-
-def _synthetic_row(seed: int, split: str, index: int) -> Row:
-    """One question about a page of its own; the split is part of the seed, so none share a page."""
-    rng = random.Random(f"{seed}/{split}/{index}")
-    page = render_page(rng, LAYOUTS[index % len(LAYOUTS)])
-    question = rng.choice(page.questions)
-    encoded = io.BytesIO()
-    page.image.save(encoded, "PNG", compress_level=1)  # the fastest to write, and to read again
-    name = f"{split}-{index:06d}"
-    return {
-        "id": name,
-        "image": encoded.getvalue(),
-        "query": {"en": question.text},
-        "answers": [question.answer],
-        "words": [word.text for word in page.words],
-        "bounding_boxes": [word.box.as_tuple() for word in page.words],
-        "answer": {
-            "match_score": 1.0,
-            "matched_text": question.answer,
-            "start": question.word_index,
-            "text": question.answer,
-        },
-        "doc_id": name,
-        "layout": page.layout,
-        "requires_zoom": True,
-        "exact_span": True,
-    }
-
-
-def _parquet(dataset: ParquetDataset, split: str) -> Source:
-    path = dataset.path
-    if path.is_dir():
-        path = dataset.path / f"{split}.parquet"
-        if not path.exists():
-            available = sorted(file.stem for file in dataset.path.glob("*.parquet"))
-            raise unknown_split(str(dataset.path), split, available)
-    with open_parquet(path) as file:
-        docvqa.check_columns(file.schema_arrow, str(path))
-        total = file.metadata.num_rows
-    return Source(functools.partial(read_rows, path, docvqa.SCHEMA.names), total, sha256_of(path))
