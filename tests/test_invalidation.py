@@ -221,7 +221,7 @@ def test_edits_that_change_no_result_rerun_nothing(finished: Workflow, tmp_path:
     replace(source / "models" / "infer.py", "PASSES = 2", "PASSES = 2  # Twice.")
     replace(source / "sim" / "live_reinjection.py", '"""An episode in progress.', '"""An episode.')
     replace(source / "prompts.py", "A zoom was not carried out", "No zoom was carried out")
-    for unused in ("data/synthetic.py", "data/hub.py", "benchmark.py"):
+    for unused in ("data/synthetic.py", "data/sources/hub.py", "benchmark.py"):
         path = source / unused
         path.write_text(path.read_text(encoding="utf-8") + "\nUNUSED = 1\n", encoding="utf-8")
     replace(source / "config" / "section.py", "frozen=True", "frozen=True, str_max_length=999")
