@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from active_perception_r1.envs.zoom_simulator import (
     first_view,
     zoom,
 )
+from active_perception_r1.errors import DataError
 from active_perception_r1.geometry import Box, coverage, is_redundant
 from active_perception_r1.records import ToolStatus
 from tests.strategies import boxes
@@ -141,6 +144,40 @@ def test_the_first_view_keeps_the_page_whole_and_never_enlarges_it(
     assert view.width <= width
     assert view.height <= height
     assert view.width * view.height <= max_pixels
+
+
+flat = st.tuples(st.integers(1, 60), st.integers(1, 12_000)).flatmap(st.permutations)
+
+
+@given(
+    flat,
+    boxes(),
+    st.sampled_from([12_544, 401_408, 10**7]),
+    st.sampled_from([1, 28, 32]),
+    st.sampled_from([2.0, 7.5, 200.0]),
+)
+def test_no_image_is_flatter_than_the_processor_takes(
+    size: Sequence[int], box: Box, max_pixels: int, multiple: int, max_aspect: float
+) -> None:
+    page = Image.new("L", (size[0], size[1]))
+    view = ViewRules(max_pixels, multiple, max_aspect)
+    crops = CropRules(view, max_aspect, 0.0, 1.0)
+    if max(size) > max_aspect * min(size):
+        with pytest.raises(DataError, match=f"{size[0]} x {size[1]} pixels is flatter than"):
+            first_view(page, view)
+        return
+    crop = zoom(page, box, crops)
+    assert isinstance(crop, Crop)
+    for image in (first_view(page, view), crop.image, evidence_view(page, box, 0.02, crops).image):
+        assert max(image.size) <= max_aspect * min(image.size)
+        assert image.width % multiple == 0 == image.height % multiple
+        assert image.width * image.height <= max(max_pixels, multiple**2)
+
+
+def test_regression_rounding_does_not_make_a_page_too_flat() -> None:
+    page = Image.new("RGB", (40, 5900))  # 147:1; 28 x 5908 pixels would be 211:1
+    assert first_view(page, ViewRules(401_408, 28, 200.0)).size == (28, 5600)
+    assert first_view(page, ViewRules(401_408, 28)).size == (28, 5908)
 
 
 def test_the_evidence_view_adds_a_margin_and_stops_at_the_edge() -> None:

@@ -13,16 +13,25 @@ from functools import lru_cache
 from PIL import Image
 
 from active_perception_r1.envs.encoded_page import open_page
+from active_perception_r1.errors import DataError
 from active_perception_r1.geometry import WHOLE_PAGE, Box
 from active_perception_r1.records import ToolStatus
 
 
 @dataclass(frozen=True, slots=True)
 class ViewRules:
-    """Size of an image as sent to a model: a pixel budget, both sides multiples of `multiple`."""
+    """Size of an image as sent to a model.
+
+    Attributes:
+        max_pixels: the budget.
+        multiple: both sides are multiples of so many pixels.
+        max_aspect: long side over short side, after rounding, that the model's processor takes at
+            most; None if it takes any.
+    """
 
     max_pixels: int
     multiple: int = 1
+    max_aspect: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,11 @@ class Refusal:
 
 
 def first_view(page: Image.Image, rules: ViewRules) -> Image.Image:
-    """The whole page, shrunk to the budget; never enlarged beyond rounding to the multiple."""
+    """The whole page, shrunk to the budget; never enlarged beyond rounding to the multiple.
+
+    Raises:
+        DataError: it is flatter than the model's processor takes.
+    """
     scale = min(1.0, math.sqrt(rules.max_pixels / (page.width * page.height)))
     return _resized(page, (0, 0, page.width, page.height), scale, rules)
 
@@ -76,7 +89,7 @@ def opening_view(encoded: bytes, rules: ViewRules) -> Image.Image:
     """The first view of an encoded page; not to be changed by the caller.
 
     Raises:
-        DataError: as `open_page`.
+        DataError: as `open_page` and `first_view`.
     """
     return first_view(open_page(encoded), rules)
 
@@ -97,7 +110,11 @@ def zoom(page: Image.Image, box: Box, rules: CropRules) -> Crop | Refusal:
 
 
 def evidence_view(page: Image.Image, box: Box, margin: float, rules: CropRules) -> Crop:
-    """The crop that shows `box` with `margin` (page units) around it; always executed."""
+    """The crop that shows `box` with `margin` (page units) around it; always executed.
+
+    Raises:
+        DataError: it is flatter than the model's processor takes, and the page has no more room.
+    """
     return _crop(page, box.expanded(margin), rules)
 
 
@@ -150,15 +167,28 @@ def _cut(page: Image.Image, pixels: tuple[int, int, int, int], rules: CropRules)
 def _resized(
     page: Image.Image, pixels: tuple[int, int, int, int], scale: float, rules: ViewRules
 ) -> Image.Image:
-    width = _side((pixels[2] - pixels[0]) * scale, rules.multiple)
-    height = _side((pixels[3] - pixels[1]) * scale, rules.multiple)
+    wide, high = pixels[2] - pixels[0], pixels[3] - pixels[1]
+    width, height = _side(wide * scale, rules.multiple), _side(high * scale, rules.multiple)
     while width * height > rules.max_pixels and max(width, height) > rules.multiple:
         if width >= height:
             width -= rules.multiple
         else:
             height -= rules.multiple
+    if rules.max_aspect is not None:
+        if max(wide, high) > rules.max_aspect * min(wide, high):
+            raise DataError(
+                f"an image of {wide} x {high} pixels is flatter than {rules.max_aspect:g}:1, the"
+                " most that the model's image processor takes"
+            )
+        # Rounding may have made it flatter than it is.
+        longest = _side_within(rules.max_aspect * min(width, height), rules.multiple)
+        width, height = min(width, longest), min(height, longest)
     return page.resize((width, height), Image.Resampling.LANCZOS, box=pixels, reducing_gap=3.0)
 
 
 def _side(length: float, multiple: int) -> int:
     return max(multiple, round(length / multiple) * multiple)
+
+
+def _side_within(length: float, multiple: int) -> int:
+    return int(length // multiple) * multiple

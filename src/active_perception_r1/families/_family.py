@@ -39,6 +39,8 @@ class Family:
         model_types: what `config.json` of such a model calls itself.
         multiple: both sides of an image must be multiples of this many pixels, or its processor
             would resize what was sized already, and pixel coordinates would mean another image.
+        max_aspect: long side over short side of an image, as it is sent; its processor refuses a
+            flatter one, or cannot afford it. None where there is no limit.
         image_tokens: of every image, whatever its size; None where they grow with it.
         context: tokens of a conversation; None where no image budget comes near it.
         protocol: how it calls functions.
@@ -49,6 +51,7 @@ class Family:
 
     model_types: tuple[str, ...]
     multiple: int = 1
+    max_aspect: float | None = None
     image_tokens: int | None = None
     context: int | None = None
     protocol: ToolProtocol = ToolProtocol()

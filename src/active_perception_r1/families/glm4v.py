@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from active_perception_r1.families._family import Family
+from active_perception_r1.families._qwen import MAX_ASPECT
 
 
 def _image_options(image_processor: Any, max_pixels: int) -> dict[str, Any]:
@@ -17,6 +18,7 @@ def _image_options(image_processor: Any, max_pixels: int) -> dict[str, Any]:
 FAMILY = Family(
     ("glm4v", "glm4v_moe", "glm46v"),
     multiple=28,
+    max_aspect=MAX_ASPECT,
     marks=("<|begin_of_box|>", "<|end_of_box|>"),
     image_options=_image_options,
 )

@@ -15,4 +15,10 @@ def _image_options(image_processor: Any, max_pixels: int) -> dict[str, Any]:
     return {"do_pad": True}
 
 
-FAMILY = Family(("llava",), image_tokens=576, context=4096, image_options=_image_options)
+FAMILY = Family(
+    ("llava",),
+    max_aspect=200.0,  # Padded to a square, a flatter image would be gigabytes.
+    image_tokens=576,
+    context=4096,
+    image_options=_image_options,
+)

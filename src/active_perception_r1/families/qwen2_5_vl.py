@@ -5,11 +5,12 @@ whose language model it has: declared in the system message, answered in a messa
 """
 
 from active_perception_r1.families._family import Family, ToolProtocol
-from active_perception_r1.families._qwen import image_options
+from active_perception_r1.families._qwen import MAX_ASPECT, image_options
 
 FAMILY = Family(
     ("qwen2_5_vl",),
     multiple=28,
+    max_aspect=MAX_ASPECT,
     protocol=ToolProtocol(
         in_template=False,
         role="user",

@@ -1,6 +1,6 @@
 """Qwen3-VL: patches of 16 pixels, merged by twos."""
 
 from active_perception_r1.families._family import Family
-from active_perception_r1.families._qwen import image_options
+from active_perception_r1.families._qwen import MAX_ASPECT, image_options
 
-FAMILY = Family(("qwen3_vl",), multiple=32, image_options=image_options)
+FAMILY = Family(("qwen3_vl",), multiple=32, max_aspect=MAX_ASPECT, image_options=image_options)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules
-from active_perception_r1.families import FAMILIES, ToolProtocol
+from active_perception_r1.families import FAMILIES, Family
 from active_perception_r1.modes._mode import MODES
 from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
 from active_perception_r1.records import Sample, ToolStatus
@@ -54,13 +55,14 @@ class EpisodeSettings(Protocol):
 def episode_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) -> EpisodeRules:
     """The rules of a mode for one model: its call syntax, prompts, budgets and limits."""
     rules, syntax, asked = MODES[mode], SYNTAXES[model.zoom_syntax], TASKS[task]
+    family = FAMILIES[model.family] if model.family else Family(())
     offer = ZoomOffer(
         tool=rules.tool,
         require_zoom=rules.require_zoom,
         instruction=asked.instruction,
         syntax=syntax,
         max_zooms=model.max_zooms,
-        protocol=FAMILIES[model.family].protocol if model.family else ToolProtocol(),
+        protocol=family.protocol,
     )
     return EpisodeRules(
         mode=mode,
@@ -71,10 +73,12 @@ def episode_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) -
         task=asked,
         syntax=syntax,
         prompts=PROMPT_SETS[model.prompts](offer),
-        first_view=ViewRules(model.first_view.max_pixels, model.first_view.multiple),
+        first_view=ViewRules(
+            model.first_view.max_pixels, model.first_view.multiple, family.max_aspect
+        ),
         crop=CropRules(
-            view=ViewRules(model.crop.max_pixels, model.crop.multiple),
-            max_aspect=model.crop.max_aspect,
+            view=ViewRules(model.crop.max_pixels, model.crop.multiple, family.max_aspect),
+            max_aspect=min(model.crop.max_aspect, family.max_aspect or math.inf),
             min_area=model.crop.min_area,
             max_area=model.crop.max_area,
         ),
@@ -127,7 +131,7 @@ def start_episode(
         distractor: a sample on another page, for modes that need one.
 
     Raises:
-        DataError: an image cannot be decoded.
+        DataError: an image cannot be decoded, or is flatter than the model's family takes.
     """
     page = open_page(sample.image)
     opening = MODES[rules.mode].opening(sample, rules)
