@@ -134,13 +134,14 @@ def parse_actions(
 def parse_answer(text: str) -> str | None:
     """The content of the last complete `<answer>..</answer>`, stripped; None if there is none.
 
-    >>> parse_answer("<answer>41</answer> no, <answer> 42 </answer>")
+    >>> parse_answer("<answer>41</answer> no, <answer> 42 </answer> done </answer>")
     '42'
     """
-    end = text.rfind("</answer>")
-    start = text.rfind("<answer>", 0, end) if end >= 0 else -1
+    last_end = text.rfind("</answer>")
+    start = text.rfind("<answer>", 0, last_end) if last_end >= 0 else -1
     if start < 0:
         return None
+    end = text.index("</answer>", start)  # The last one may close nothing.
     return text[start + len("<answer>") : end].strip() or None
 
 
