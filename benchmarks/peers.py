@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -147,9 +148,11 @@ class EveryGroupTeaches(GrpoTrainer):
     engine does not train on such groups, while TRL does.
     """
 
-    def _scores(self, asked: Sequence[Sample], rewards: Sequence[Reward], step: int) -> list[float]:
-        super()._scores(asked, rewards, step)
-        return [random.random() for _ in asked]
+    def _with_bonus(
+        self, asked: Sequence[Sample], rewards: Sequence[Reward], step: int
+    ) -> list[Reward]:
+        paid = super()._with_bonus(asked, rewards, step)
+        return [replace(reward, reward=random.random()) for reward in paid]
 
 
 def training(slice_path: Path, questions: Path) -> list[Figure]:

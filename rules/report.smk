@@ -103,7 +103,7 @@ rule reward_figure:
             "results/{study}/report/reward.{run}.svg",
             caption="../report/reward.rst",
             category="Training",
-            labels={"run": "{run}", "figure": "parts of the reward"},
+            labels={"run": "{run}", "figure": "terms of the reward"},
         ),
     log:
         "logs/{study}/reward_figure/{run}.log",

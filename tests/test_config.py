@@ -147,7 +147,7 @@ MISTAKES: list[tuple[str, object, str]] = [
     (
         "studies/demo/reward",
         {"max_area": 0.1},
-        "studies.demo.reward: tight_area must be below max_area, both in [0, 1]",
+        "studies.demo.reward: tight_area (0.25) must be below max_area (0.1)",
     ),
     (
         "training/tiny-zoom-vlm+grpo/base",

@@ -22,8 +22,7 @@ STORED: dict[str, Any] = json.loads((REPOSITORY / SCHEMA).read_text(encoding="ut
 def keys(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, section in {"": schema, **schema["$defs"]}.items():
         for key, value in section["properties"].items():
-            if name != "RewardConfig":
-                yield f"{name}.{key}", value
+            yield f"{name}.{key}", value
 
 
 KEYS = dict(keys(json_schema()))

@@ -7,6 +7,7 @@ module; a failure here names a seed that reproduces it.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -19,10 +20,20 @@ from active_perception_r1.records import Evidence
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, trace_reward
 from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.utils.trace_parser import SYNTAXES, Frame, parse_actions, parse_answer
+from tests.adversary import (
+    Calls,
+    Pay,
+    Situation,
+    any_situation,
+    executed_at_once,
+    executed_one_by_one,
+    gain_where,
+    parsed,
+    search,
+)
 from tests.scripted import AWAY, MODEL, ZOOM, start, stop
 from tests.strategies import (
     REFUSALS,
-    Call,
     random_box,
     random_calls,
     random_evidence,
@@ -81,11 +92,11 @@ def test_wrong_stays_below_correct_and_padding_never_pays(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(400):
         calls, evidence, needs = random_calls(rng), random_evidence(rng), rng.random() < 0.5
-        wrong = trace_reward(recorded(calls), False, evidence, needs).score
-        right = trace_reward(recorded(calls), True, evidence, needs).score
+        wrong = trace_reward(recorded(calls), False, evidence, needs).reward
+        right = trace_reward(recorded(calls), True, evidence, needs).reward
         assert wrong <= 0.10 < 0.65 <= right
         padding = rng.choice([*calls, *REFUSALS])
-        padded = trace_reward(recorded([*calls, padding]), True, evidence, needs).score
+        padded = trace_reward(recorded([*calls, padding]), True, evidence, needs).reward
         assert padded <= right + 1e-12
 
 
@@ -124,46 +135,39 @@ def test_a_planted_answer_is_found(seed: int) -> None:
         assert region.box == boxes[place].union(boxes[place + 1])
 
 
-def mutated(calls: list[Call], rng: random.Random) -> list[Call]:
-    calls = list(calls)
-    match rng.randrange(4):
-        case 0:
-            calls.insert(rng.randrange(len(calls) + 1), random_box(rng))
-        case 1 if calls:
-            calls.pop(rng.randrange(len(calls)))
-        case 2 if calls:
-            calls.append(rng.choice([*calls, *REFUSALS]))
-        case _ if calls:
-            calls[rng.randrange(len(calls))] = random_box(rng)
-    return calls[:8]
-
-
+@pytest.mark.parametrize("pay", [parsed, executed_at_once, executed_one_by_one])
 @pytest.mark.parametrize("config", [RewardConfig(), RewardConfig(correct_weight=0.6)])
-@pytest.mark.parametrize("needs", [True, False])
-def test_no_adversary_finds_a_wrong_trace_above_a_correct_one(
-    config: RewardConfig, needs: bool
+def test_no_adversary_finds_a_wrong_trace_above_a_correct_one_or_padding_that_pays(
+    pay: Pay, config: RewardConfig
 ) -> None:
-    """Hill climbing from random starts, for the best wrong and the worst correct trace."""
-    rng = random.Random(29)
-
-    def value(calls: list[Call], correct: bool) -> float:
-        return trace_reward(recorded(calls), correct, TARGET, needs, config).score
-
-    best_wrong, worst_right = -1.0, 2.0
-    for _ in range(10):
-        climber, sinker = random_calls(rng), random_calls(rng)
-        top, bottom = value(climber, False), value(sinker, True)
-        for _ in range(500):
-            higher, lower = mutated(climber, rng), mutated(sinker, rng)
-            if (found := value(higher, False)) >= top:
-                climber, top = higher, found
-            if (found := value(lower, True)) <= bottom:
-                sinker, bottom = lower, found
-        best_wrong, worst_right = max(best_wrong, top), min(worst_right, bottom)
-    assert best_wrong < worst_right
+    """benchmarks/adversary.py searches longer."""
+    found = search(pay, random.Random(29), 2_000, config)
+    assert found.best_wrong < found.worst_correct
+    assert found.gain <= 1e-12, found.example
     # The search is worth its name: it comes close to both limits of the formula.
-    assert best_wrong > config.wrong_weight * 0.9
-    assert worst_right < 1 - config.correct_weight * (0.9 if needs else 0.45)
+    assert found.best_wrong > config.wrong_weight * 0.9
+    assert found.worst_correct < 1 - config.correct_weight * 0.9
+
+
+def test_the_adversary_finds_padding_where_it_pays() -> None:
+    """If each call earned a little, or if any crop counted as a look."""
+
+    def by_count(calls: Calls, correct: bool, situation: Situation) -> float:
+        return parsed(calls, correct, situation) + 0.001 * len(calls)
+
+    def unknown(calls: Calls, correct: bool, situation: Situation) -> float:
+        return parsed(calls, correct, replace(situation, evidence=()))
+
+    assert search(by_count, random.Random(29), 2_000, RewardConfig()).gain > 0
+    assert search(unknown, random.Random(29), 2_000, RewardConfig()).gain == pytest.approx(0.175)
+
+
+def test_no_adversary_gains_by_zooms_that_are_not_needed() -> None:
+    rng = random.Random(31)
+    config = RewardConfig()
+    situations = [replace(any_situation(rng, config), needs=False) for _ in range(50)]
+    for pay in (parsed, executed_at_once):
+        assert gain_where(pay, rng, 1_000, situations) <= 1e-12
 
 
 def test_no_adversary_gains_by_looking_elsewhere_once_it_has_looked() -> None:
@@ -171,7 +175,7 @@ def test_no_adversary_gains_by_looking_elsewhere_once_it_has_looked() -> None:
     for _ in range(5_000):
         calls = [TIGHT if rng.random() < 0.5 else random_box(rng), *random_calls(rng)]
         correct, needs = rng.random() < 0.5, rng.random() < 0.5
-        before = trace_reward(recorded(calls), correct, TARGET, needs).score
+        before = trace_reward(recorded(calls), correct, TARGET, needs).reward
         padding = rng.choice([rng.choice(calls), rng.choice(REFUSALS), ELSEWHERE])
-        after = trace_reward(recorded([*calls, padding]), correct, TARGET, needs).score
+        after = trace_reward(recorded([*calls, padding]), correct, TARGET, needs).reward
         assert after <= before + 1e-12

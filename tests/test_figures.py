@@ -24,7 +24,7 @@ def write_metrics(path: Path, *steps: dict[str, Any]) -> Path:
 @pytest.fixture
 def metrics(tmp_path: Path) -> Path:
     steps = [
-        {"step": i, "reward": i / 20, "accuracy": i / 20, "entropy": 2 - i / 20, "loss": 0.1}
+        {"step": i, "reward": i / 20, "correct": i / 20, "entropy": 2 - i / 20, "loss": 0.1}
         for i in range(1, 21)
     ]
     return write_metrics(tmp_path / "metrics.jsonl", *steps)

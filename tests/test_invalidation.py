@@ -99,7 +99,7 @@ CODE: dict[str, tuple[str, str, str, Jobs]] = {
         {**TRAINING, **episodes(3), "score": 6},
     ),
     "how questions are drawn": (
-        "data/slices.py",
+        "rewards/need.py",
         "SMALL_EVIDENCE = 0.05",
         "SMALL_EVIDENCE = 0.06",
         {"sample_slice": 1, **AFTER_SLICE},

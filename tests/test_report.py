@@ -14,9 +14,10 @@ from active_perception_r1.errors import DataError
 from active_perception_r1.records import Evidence, ToolStatus
 from active_perception_r1.report import termination_status
 from active_perception_r1.report.leaderboard_page import leaderboard_page
-from active_perception_r1.report.reward_terms import reward_parts
+from active_perception_r1.report.reward_terms import reward_terms
 from active_perception_r1.report.termination_status import endings
 from active_perception_r1.report.zoom_map import shares, zoom_map
+from active_perception_r1.rewards.active_vision_reward import TERMS
 from tests.leaderboard_rows import a_row, write_rows
 from tests.scripted import AWAY, EVIDENCE, ZOOM, make_sample, run
 
@@ -74,15 +75,16 @@ def test_the_table_says_how_sure_a_difference_is(tmp_path: Path) -> None:
     assert "-0.100 <small>p = 0.400</small>" in cells
 
 
-def test_parts_of_the_reward_that_a_run_has_are_drawn(tmp_path: Path) -> None:
+def test_terms_of_the_reward_that_a_run_has_are_drawn(tmp_path: Path) -> None:
     metrics, output = tmp_path / "metrics.jsonl", tmp_path / "reward.svg"
-    metrics.write_text('{"step": 1, "reward": 0.1, "faults": 0}\n{"step": 2, "reward": 0.2}\n')
-    reward_parts(metrics, output)
-    assert {"reward", "faults"} <= texts(output)
-    assert "process" not in texts(output)
+    steps = ({"step": 1, "reward": 0.1, "faults": 0.1, "no_zoom": 0}, {"step": 2, "reward": 0.2})
+    metrics.write_text("".join(json.dumps(step) + "\n" for step in steps))
+    reward_terms(metrics, output)
+    assert {TERMS["reward"], TERMS["faults"]} <= texts(output)
+    assert texts(output).isdisjoint({TERMS["process"], TERMS["no_zoom"]})
     metrics.write_text('{"step": 1, "loss": 0.1}\n')
-    with pytest.raises(DataError, match="no part of a reward"):
-        reward_parts(metrics, output)
+    with pytest.raises(DataError, match="no term of a reward"):
+        reward_terms(metrics, output)
 
 
 def test_a_crop_on_the_evidence_lights_up_the_middle_of_the_map(tmp_path: Path) -> None:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from active_perception_r1.geometry import Box
 from active_perception_r1.modes import STRICT_ZOOM
 from active_perception_r1.records import Evidence, Step, ToolStatus
+from active_perception_r1.rewards import active_vision_reward
 from active_perception_r1.rewards.active_vision_reward import (
+    FIELDS,
+    TERMS,
+    Reward,
     RewardConfig,
     curiosity_bonus,
     episode_reward,
+    reward_means,
     trace_reward,
+    with_curiosity,
 )
+from active_perception_r1.tasks import TASKS, Judgement, Task
 from tests.scripted import AWAY, ZOOM, make_sample, run
 from tests.strategies import boxes, evidence_sets, refusals, traces, zoom_step
 
@@ -24,26 +33,32 @@ TARGET = (Evidence("answer", Box(0.4, 0.4, 0.5, 0.45)),)
 TIGHT = Box(0.35, 0.35, 0.55, 0.5)
 ELSEWHERE = Box(0.7, 0.7, 0.9, 0.9)
 PAGE = Box(0.0, 0.0, 1.0, 1.0)
+NO_LOOK = 1 - 0.35 * 0.5
 
 
 def score(*steps: Step, correct: bool = True, needs: bool = True) -> float:
-    return trace_reward(steps, correct, TARGET, needs).score
+    return trace_reward(steps, correct, TARGET, needs).reward
 
 
 @pytest.mark.parametrize(
     ("steps", "correct", "needs", "expected"),
     [
         ([zoom_step(TIGHT)], True, True, 1.35),
-        ([], True, True, 1 - 0.35 * 0.5),
+        ([], True, True, NO_LOOK),
         ([], True, False, 1.0),
-        ([zoom_step(ELSEWHERE)], True, True, 1.0),
-        ([zoom_step(PAGE)], True, True, 1.0),
+        ([zoom_step(TIGHT)], True, False, 1.0),
+        ([zoom_step(ELSEWHERE)], True, True, NO_LOOK),
+        ([zoom_step(ELSEWHERE)], True, False, 1.0),
+        ([zoom_step(PAGE)], True, True, NO_LOOK),
+        ([zoom_step(ELSEWHERE), zoom_step(TIGHT)], True, True, 1.35),
         ([zoom_step(Box(0.0, 0.0, 1.0, 0.45))], True, True, 1 + 0.35 * 0.5),
         ([zoom_step(TIGHT), zoom_step(TIGHT, redundant=True)], True, True, 1 + 0.35 * 0.9),
         ([zoom_step(None, ToolStatus.MALFORMED_ZOOM)], True, True, 1 - 0.35 * 0.75),
+        ([zoom_step(None, ToolStatus.ZOOM_LIMIT_REACHED)], True, False, 1 - 0.35 * 0.1),
         ([zoom_step(None, ToolStatus.OUT_OF_BOUNDS)] * 9, True, True, 0.65),
-        ([zoom_step(TIGHT, shown=False)], True, True, 1 - 0.35 * 0.5),
+        ([zoom_step(TIGHT, shown=False)], True, True, NO_LOOK),
         ([zoom_step(TIGHT)], False, True, 0.1),
+        ([zoom_step(ELSEWHERE)], False, True, -0.05),
         ([], False, True, -0.05),
         ([], False, False, 0.0),
     ],
@@ -63,8 +78,8 @@ def test_every_wrong_trace_is_below_every_correct_one(
     wrong_needs: bool,
     right_needs: bool,
 ) -> None:
-    low = trace_reward(wrong, False, wrong_evidence, wrong_needs).score
-    high = trace_reward(right, True, right_evidence, right_needs).score
+    low = trace_reward(wrong, False, wrong_evidence, wrong_needs).reward
+    high = trace_reward(right, True, right_evidence, right_needs).reward
     assert low <= 0.10 < 0.65 <= high
 
 
@@ -80,6 +95,21 @@ def test_when_looking_is_needed_relevant_beats_none_beats_failed() -> None:
     assert relevant > score() > failed
 
 
+def test_regression_a_needed_look_at_an_empty_corner_is_none() -> None:
+    """It used to lift .825 to 1."""
+    assert score(zoom_step(ELSEWHERE)) == score()
+    reward = trace_reward([zoom_step(ELSEWHERE)], True, TARGET, True)
+    assert (reward.shown, reward.no_zoom, reward.relevance) == (1, 0.5, 0)
+
+
+@given(traces(), evidence_sets(), st.booleans())
+def test_regression_a_zoom_that_is_not_needed_is_never_paid(
+    steps: tuple[Step, ...], evidence: tuple[Evidence, ...], correct: bool
+) -> None:
+    """It used to be paid as one that is."""
+    assert trace_reward(steps, correct, evidence, False).reward <= float(correct)
+
+
 @given(traces(), evidence_sets(), st.booleans(), st.booleans(), st.data())
 def test_repeating_never_raises_the_reward(
     steps: tuple[Step, ...],
@@ -89,14 +119,14 @@ def test_repeating_never_raises_the_reward(
     data: st.DataObject,
 ) -> None:
     """Any crop that the model has seen, shown again at any later place, or any failing call."""
-    before = trace_reward(steps, correct, evidence, needs).score
+    before = trace_reward(steps, correct, evidence, needs).reward
     seen = [step for step in steps if step.shown]
     padding: Step = (
         replace(data.draw(st.sampled_from(seen)), redundant=True)
         if seen and data.draw(st.booleans())
         else zoom_step(None, data.draw(refusals))
     )
-    after = trace_reward([*steps, padding], correct, evidence, needs).score
+    after = trace_reward([*steps, padding], correct, evidence, needs).reward
     assert after <= before + 1e-12
 
 
@@ -106,7 +136,7 @@ def test_a_crop_that_was_not_shown_earns_nothing(
 ) -> None:
     unseen = zoom_step(box, shown=False)
     with_unseen = trace_reward([*steps, unseen], True, evidence, needs)
-    assert with_unseen.score == trace_reward(steps, True, evidence, needs).score
+    assert with_unseen.reward == trace_reward(steps, True, evidence, needs).reward
 
 
 @given(boxes(), st.booleans(), st.booleans())
@@ -114,18 +144,18 @@ def test_without_known_evidence_a_valid_crop_earns_nothing_and_costs_nothing(
     box: Box, correct: bool, needs: bool
 ) -> None:
     reward = trace_reward([zoom_step(box)], correct, [], needs)
-    assert reward.score == float(correct)
+    assert reward.reward == float(correct)
 
 
 @given(traces(), evidence_sets(), st.booleans())
 def test_order_of_evidence_and_of_shown_crops_does_not_matter(
     steps: tuple[Step, ...], evidence: tuple[Evidence, ...], needs: bool
 ) -> None:
-    forward = trace_reward(steps, True, evidence, needs).score
+    forward = trace_reward(steps, True, evidence, needs).reward
     distinct = {region.label: region.weight for region in evidence}
     if len({(r.label, r.weight) for r in evidence}) == len(distinct):
-        assert trace_reward(steps, True, evidence[::-1], needs).score == pytest.approx(forward)
-    assert trace_reward(steps[::-1], True, evidence, needs).score == pytest.approx(forward)
+        assert trace_reward(steps, True, evidence[::-1], needs).reward == pytest.approx(forward)
+    assert trace_reward(steps[::-1], True, evidence, needs).reward == pytest.approx(forward)
 
 
 def test_a_zoom_onto_any_alternative_counts_fully() -> None:
@@ -140,10 +170,22 @@ def test_an_episode_is_rewarded_for_what_it_did() -> None:
     hit = episode_reward(run([ZOOM, "<answer> 42 </answer>"]), sample)
     miss = episode_reward(run([AWAY, "<answer>41</answer>"]), sample)
     assert (hit.correct, hit.coverage, hit.shown, hit.relevant) == (True, 1, 1, 1)
-    assert hit.score == pytest.approx(1.35)
-    assert (miss.correct, miss.coverage, miss.score) == (False, 0, 0)
+    assert hit.reward == pytest.approx(1.35)
+    assert (miss.correct, miss.coverage, miss.reward) == (False, 0, pytest.approx(-0.05))
     refused = episode_reward(run(["<answer>42</answer>"], STRICT_ZOOM), sample)
     assert not refused.correct
+
+
+def test_the_task_says_whether_an_answer_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Anything(Task):
+        def judge(self, answer: str | None, *_: Any) -> Judgement:
+            return Judgement(0.5, correct=answer is not None)
+
+    tasks = {"anything": Anything(), "short_answer": TASKS["short_answer"]}
+    monkeypatch.setattr(active_vision_reward, "TASKS", tasks)
+    episode, sample = run([ZOOM, "<answer>41</answer>"]), make_sample()
+    assert episode_reward(episode, sample, task="anything").correct
+    assert not episode_reward(episode, sample).correct
 
 
 def test_curiosity_pays_for_looking_only_while_too_few_do_and_fades() -> None:
@@ -157,20 +199,63 @@ def test_curiosity_pays_for_looking_only_while_too_few_do_and_fades() -> None:
     assert curiosity_bonus(looked, False, 0.0, 0, config) == 0
     assert curiosity_bonus(idle, True, 0.0, 0, config) == 0
     assert curiosity_bonus(looked, True, 0.0, 0, RewardConfig()) == 0
+    paid = with_curiosity(looked, True, 0.1, 0, config)
+    assert paid.reward == pytest.approx(looked.reward + 0.1)
+    assert paid.curiosity_bonus == pytest.approx(0.1)
+
+
+def test_means_are_of_every_field_under_its_own_name() -> None:
+    hit = trace_reward([zoom_step(TIGHT)], True, TARGET, True)
+    idle = trace_reward([], False, TARGET, True)
+    means = reward_means([hit, idle])
+    assert set(means) == set(FIELDS)
+    assert (means["correct"], means["shown"], means["relevance"]) == (0.5, 0.5, 0.5)
+    assert means["reward"] == pytest.approx((1.35 - 0.05) / 2)
+
+
+def test_the_process_is_what_its_terms_say() -> None:
+    steps = [zoom_step(TIGHT), zoom_step(None, ToolStatus.MALFORMED_ZOOM)]
+    for reward in (trace_reward(steps, True, TARGET, True), trace_reward([], True, TARGET, True)):
+        assert reward.process == reward.relevance - reward.faults - reward.no_zoom
+    assert set(TERMS) <= set(Reward.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(
-    "constants",
+    ("constant", "value", "message"),
     [
-        {"curiosity": 2.0},
-        {"curiosity": -1.0},
-        {"correct_weight": 0.95},
-        {"wrong_weight": 0.7},
-        {"malformed": -0.1},
-        {"tight_area": 0.7},
-        {"max_area": 1.2},
+        ("curiosity", 2.0, "or a lie can pay"),
+        ("curiosity", -1.0, "curiosity must be a number of at least 0, not -1.0"),
+        ("correct_weight", 0.95, "or a lie can pay"),
+        ("wrong_weight", 0.7, "or a lie can pay"),
+        ("malformed", -0.1, "malformed must be a number of at least 0"),
+        ("malformed", float("nan"), "malformed must be a number of at least 0, not nan"),
+        ("max_faults", float("inf"), "max_faults must be a number of at least 0, not inf"),
+        ("correct_weight", float("nan"), "correct_weight must be"),
+        ("redundant", "0.1", "redundant must be a number"),
+        ("curiosity_steps", 0, "curiosity_steps must be a number of at least 1"),
+        ("tight_area", 0.7, r"tight_area \(0.7\) must be below max_area \(0.65\)"),
+        ("max_area", 1.2, "max_area must be a number from 0 to 1, not 1.2"),
     ],
 )
-def test_constants_that_would_break_the_promise_are_refused(constants: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"must|lie"):
-        RewardConfig(**constants)
+def test_constants_that_would_break_the_promise_are_refused(
+    constant: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        RewardConfig(**{constant: value})
+
+
+def test_the_configuration_knows_every_constant_its_range_and_what_it_does() -> None:
+    adapter = TypeAdapter(RewardConfig)
+    schema = adapter.json_schema()
+    assert set(schema["properties"]) == set(RewardConfig.__match_args__)
+    assert all(constant["description"] for constant in schema["properties"].values())
+    assert schema["properties"]["max_area"]["maximum"] == 1
+    for wrong in ({"malformed": float("nan")}, {"max_area": 2}, {"curiosity": 9}, {"no": 1}):
+        with pytest.raises(ValidationError):
+            adapter.validate_python(wrong)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_weight_of_evidence_is_a_number(weight: float) -> None:
+    with pytest.raises(ValueError, match="weight must be a number of at least 0"):
+        Evidence("answer", TIGHT, weight)

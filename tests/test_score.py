@@ -152,7 +152,7 @@ class TestZooms:
         row, reward = scored(episode), episode_reward(episode, a_sample())
         assert row.reward == reward
         columns = written(row)
-        assert columns["reward"] == reward.score
+        assert columns["reward"] == reward.reward
         assert columns["process"] == reward.process
         assert (columns["relevance"], columns["faults"]) == (reward.relevance, reward.faults)
 

@@ -69,9 +69,9 @@ def test_verl_pays_what_the_local_engine_pays(
     truth = rows[0]["reward_model"]["ground_truth"]
     paid = compute_score("study", "<answer>no</answer>", truth, info, episodes=str(tmp_path))
     expected = episode_reward(episode, SAMPLES[0])
-    assert paid["score"] == pytest.approx(expected.score)
+    assert paid["score"] == pytest.approx(expected.reward)
     logged = step_metrics(1, {"actor/lr": 0.1}, tmp_path)
-    assert logged.reward == pytest.approx(expected.score)
-    assert logged.relevance == pytest.approx(expected.relevance)
+    assert logged.means["reward"] == pytest.approx(expected.reward)
+    assert logged.means["relevance"] == pytest.approx(expected.relevance)
     assert logged.zoom_rate == (expected.shown > 0)
     assert logged.learning_rate == 0.1

@@ -14,7 +14,7 @@ from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.config.engines.verl import PROFILES, AlarmConfig, VerlTraining
 from active_perception_r1.data.samples import SampleFile, write_samples
 from active_perception_r1.errors import ConfigError, TrainingError
-from active_perception_r1.rewards.active_vision_reward import RewardConfig
+from active_perception_r1.rewards.active_vision_reward import FIELDS, RewardConfig
 from active_perception_r1.training import verl
 from active_perception_r1.training.verl_launch import (
     SWITCHES,
@@ -139,7 +139,7 @@ def test_samples_can_be_read_in_any_order(tmp_path: Path) -> None:
 
 def metrics(step: int = 1, **changes: Any) -> VerlStepMetrics:
     fine = dict.fromkeys(VerlStepMetrics.__dataclass_fields__, 0.5)
-    agreeing = {"correlation": 0.999, "probability_gap": 0.01}
+    agreeing = {"correlation": 0.999, "probability_gap": 0.01, "means": {"reward": 0.5}}
     return VerlStepMetrics(**{**fine, **agreeing, "step": step, **changes})
 
 
@@ -214,11 +214,10 @@ runs = os.environ["VERL_PLAYS"]
 Path(os.environ["VERL_PID"]).write_text(str(os.getpid()))
 fine = {"actor/lr": 1e-6, "actor/loss": 0.1, "actor/grad_norm": 0.1,
         "training/rollout_actor_probs_pearson_corr": 0.999}
-parts = ["process_reward", "visual_perception_reward", "fault_penalty", "acc",
-         "best_region_coverage", "over_long", "image_count"]
+parts = [*REWARD_FIELDS, "over_long", "image_count"]
 for step in range(1, 2 if runs == "stops early" else 4):
     zooms = 0 if runs == "no zoom" else 1
-    rows = [{"id": "q", "score": s, "valid_zoom_count": zooms, **dict.fromkeys(parts, 0.5)}
+    rows = [{**dict.fromkeys(parts, 0.5), "id": "q", "reward": s, "shown": zooms}
             for s in (0.0, 1.0)]
     if runs != "no episodes":
         (episodes / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows))
@@ -238,7 +237,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     package.mkdir(parents=True)
     for file in (package.parent / "__init__.py", package / "__init__.py"):
         file.touch()
-    (package / "main_ppo.py").write_text(STAND_IN)
+    (package / "main_ppo.py").write_text(STAND_IN.replace("REWARD_FIELDS", repr(FIELDS)))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
     monkeypatch.setenv("VERL_PID", str(tmp_path / "pid"))
     monkeypatch.setattr(verl, "POLL_SECONDS", 0.01)

@@ -13,6 +13,10 @@ class DataError(UserError):
     """A dataset, slice or sample that cannot be used."""
 
 
+class PayloadError(UserError, ValueError):
+    """What a trainer hands to the reward cannot be read."""
+
+
 class BackendError(UserError):
     """A model that cannot be loaded or an engine that is gone."""
 

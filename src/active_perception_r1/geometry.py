@@ -120,11 +120,9 @@ def iou(a: Box, b: Box) -> float:
     >>> iou(Box(0.0, 0.0, 1.0, 0.5), Box(0.0, 0.0, 1.0, 1.0))
     0.5
     """
-    if a == b:
-        return 1.0
     common = _overlap(a, b)
     union = a.area + b.area - common
-    return min(1.0, common / union) if union > 0 else 0.0
+    return min(1.0, common / union) if union > 0 else float(a == b)
 
 
 def is_redundant(box: Box, earlier: Iterable[Box]) -> bool:

@@ -7,6 +7,7 @@ All are frozen; all boxes are page coordinates (`geometry.Box`). `Episode.to_jso
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -48,11 +49,18 @@ class Evidence:
 
     Regions with one `label` are alternatives: seeing any of them is enough. Regions with different
     labels are different parts of the evidence, of which each counts with its `weight`.
+
+    Raises:
+        ValueError: the weight is negative or no number.
     """
 
     label: str
     box: Box
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight must be a number of at least 0, not {self.weight}")
 
 
 def evidence_coverage(crop: Box, evidence: Iterable[Evidence]) -> float:

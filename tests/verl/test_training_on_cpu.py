@@ -81,7 +81,7 @@ def figures(run: Run) -> list[Figure]:
     """For benchmarks/RESULTS.md."""
     correlation = [row["correlation"] for row in run.metrics]
     seconds = [row["seconds"] for row in run.metrics]
-    zoomed = sum(episode["valid_zoom_count"] > 0 for episode in run.episodes)
+    zoomed = sum(episode["shown"] > 0 for episode in run.episodes)
     note = f"of {len(run.episodes)}"
     return [
         spread("correlation of rollout engine and actor, each step", correlation, bar=">= 0.99"),
@@ -105,10 +105,10 @@ def wait_for_a_step(checkpoints: Path, process: subprocess.Popen[bytes], log: Pa
 
 
 def test_crops_were_put_in_front_of_the_policy(run: Run) -> None:
-    zoomed = [episode for episode in run.episodes if episode["valid_zoom_count"]]
+    zoomed = [episode for episode in run.episodes if episode["shown"]]
     assert zoomed
     for episode in zoomed:
-        assert episode["image_count"] == 1 + episode["valid_zoom_count"]
+        assert episode["image_count"] == 1 + episode["shown"]
         assert len(episode["policy_turns"]) == 2
         assert episode["tool_trace"][0]["shown"]
 
@@ -123,8 +123,8 @@ def test_the_parts_of_the_reward_are_logged_under_the_names_of_the_local_engine(
     assert len(run.episodes) == RUN.steps * RUN.prompts_per_step * RUN.samples_per_prompt
     for row in run.metrics:
         rows = run.lines(f"episodes/{row['step']}.jsonl")
-        assert row["reward"] == pytest.approx(sum(r["score"] for r in rows) / len(rows))
-        assert row["accuracy"] == pytest.approx(sum(r["acc"] for r in rows) / len(rows))
+        assert row["reward"] == pytest.approx(sum(r["reward"] for r in rows) / len(rows))
+        assert row["correct"] == pytest.approx(sum(r["correct"] for r in rows) / len(rows))
         assert row["loss"] is not None
         assert row["grad_norm"] > 0
 

@@ -30,9 +30,9 @@ _PICTURES = (
     ("learning-curve", "draw how a training run went", _METRICS, "learning_curve.learning_curve"),
     (
         "reward-figure",
-        "draw the reward's parts over training",
+        "draw the reward's terms over training",
         _METRICS,
-        "reward_terms.reward_parts",
+        "reward_terms.reward_terms",
     ),
     ("accuracy-figure", "draw accuracy by mode", _LEADERBOARD, "accuracy.accuracy_by_mode"),
     ("headroom-figure", "draw accuracy over first views", _LEADERBOARD, "headroom.headroom"),

@@ -30,6 +30,7 @@ from active_perception_r1.data.samples import read_slice, slice_length, write_sa
 from active_perception_r1.envs.encoded_page import checked_size
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Evidence, Sample
+from active_perception_r1.rewards.need import needs_zoom
 from active_perception_r1.storage.files import write_json
 from active_perception_r1.storage.rows import Row, group_starts, open_parquet
 
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
     from active_perception_r1.config import BoxUnit, SliceConfig
 
 __all__ = ["grpo_data", "read_slice", "sample_slice", "slice_length", "write_samples"]
-
-SMALL_EVIDENCE = 0.05
-"""A row that does not say so itself requires a zoom if its evidence is below this share of the page
-(all of its alternatives are); unknown evidence is no reason to demand a zoom."""
 
 
 @dataclass(slots=True)
@@ -197,8 +194,6 @@ def _as_sample(row: Row, unit: BoxUnit | None) -> Sample:
     width, height = checked_size(row["image"])
     evidence = _evidence(row, unit, (width, height), answers)
     requires_zoom = row["requires_zoom"]
-    if requires_zoom is None:
-        requires_zoom = bool(evidence) and all(r.box.area < SMALL_EVIDENCE for r in evidence)
     return Sample(
         id=row["id"],
         doc_id=row["doc_id"] or _hash(row["image"]),
@@ -208,7 +203,7 @@ def _as_sample(row: Row, unit: BoxUnit | None) -> Sample:
         question=question,
         answers=answers,
         evidence=evidence,
-        requires_zoom=requires_zoom,
+        requires_zoom=needs_zoom(evidence) if requires_zoom is None else requires_zoom,
         layout=row["layout"] or "",
     )
 

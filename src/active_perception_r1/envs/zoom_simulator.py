@@ -94,19 +94,29 @@ def opening_view(encoded: bytes, rules: ViewRules) -> Image.Image:
     return first_view(open_page(encoded), rules)
 
 
-def zoom(page: Image.Image, box: Box, rules: CropRules) -> Crop | Refusal:
-    """Cut `box` out of the page at full resolution and bring it to the crop's pixel budget."""
-    if rules.clamp:
+def allowed(box: Box, min_area: float, max_area: float = 1.0, clamp: bool = False) -> Box | Refusal:
+    """What a call for `box` may see of the page, or why it may not. Areas are shares of the page.
+
+    Args:
+        clamp: a box that reaches outside the page is cut at its edge.
+    """
+    if clamp:
         box = box.intersection(WHOLE_PAGE)
         if box.area == 0:
             return Refusal(ToolStatus.OUT_OF_BOUNDS, "the box is outside the page")
     if not box.inside_page:
         return Refusal(ToolStatus.OUT_OF_BOUNDS, "the box reaches outside the page")
-    if box.area < rules.min_area:
+    if box.area < min_area:
         return Refusal(ToolStatus.TOO_SMALL, "the box is too small")
-    if box.area > rules.max_area:
+    if box.area > max_area:
         return Refusal(ToolStatus.INVALID_BBOX, "the box is too large")
-    return _crop(page, box, rules)
+    return box
+
+
+def zoom(page: Image.Image, box: Box, rules: CropRules) -> Crop | Refusal:
+    """Cut `box` out of the page at full resolution and bring it to the crop's pixel budget."""
+    wanted = allowed(box, rules.min_area, rules.max_area, rules.clamp)
+    return wanted if isinstance(wanted, Refusal) else cut(page, wanted, rules)
 
 
 def evidence_view(page: Image.Image, box: Box, margin: float, rules: CropRules) -> Crop:
@@ -115,10 +125,15 @@ def evidence_view(page: Image.Image, box: Box, margin: float, rules: CropRules) 
     Raises:
         DataError: it is flatter than the model's processor takes, and the page has no more room.
     """
-    return _crop(page, box.expanded(margin), rules)
+    return cut(page, box.expanded(margin), rules)
 
 
-def _crop(page: Image.Image, box: Box, rules: CropRules) -> Crop:
+def cut(page: Image.Image, box: Box, rules: CropRules) -> Crop:
+    """The crop that shows `box`, a part of the page.
+
+    Raises:
+        DataError: as `evidence_view`.
+    """
     pixels = _pixel_box(box, page.size, rules)
     return Crop(_page_box(pixels, page.size), _cut(page, pixels, rules))
 

@@ -27,7 +27,7 @@ class _Panel:
 
 _PANELS = (
     _Panel("reward", "Reward", "mean per episode"),
-    _Panel("accuracy", "Accuracy", "share of episodes", is_share=True),
+    _Panel("correct", "Answer correct", "share of episodes", is_share=True),
     _Panel("coverage", "Coverage", "share of the evidence seen", is_share=True),
     _Panel("zoom_rate", "Zoom rate", "share of episodes", is_share=True),
     _Panel("entropy", "Entropy", "nats per token"),

@@ -1,7 +1,8 @@
-"""How the parts of the reward changed while a model was trained."""
+"""How the terms of the reward changed while a model was trained."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,34 +10,30 @@ import numpy as np
 from active_perception_r1.errors import DataError
 from active_perception_r1.report.figures import COLOURS, figure_in_style
 from active_perception_r1.report.learning_curve import read_metrics, running_mean
+from active_perception_r1.rewards.active_vision_reward import TERMS
 
-_PARTS = {
-    "reward": "reward",
-    "accuracy": "answer correct",
-    "relevance": "relevance of the zooms",
-    "process_reward": "process",
-    "faults": "faults",
-}
-_DASHES = ("solid", "solid", "solid", "dashed", "dotted")
+_DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 
-def reward_parts(metrics: Path, output: Path) -> None:
-    """Draw the mean of each part of the reward over the steps of a run (`metrics.jsonl`).
+def reward_terms(metrics: Path, output: Path) -> None:
+    """Draw the mean of each term of the reward over the steps of a run (`metrics.jsonl`).
+
+    A term that was 0 in every step is left out.
 
     Raises:
-        DataError: the file is missing or damaged, or holds no part of a reward.
+        DataError: the file is missing or damaged, or holds no term of a reward.
     """
     steps = read_metrics(metrics)
-    parts = [key for key in _PARTS if any(step.get(key) is not None for step in steps)]
-    if not parts:
-        raise DataError(f"{metrics}: no part of a reward; train again")
+    if not any(step.get(name) is not None for step in steps for name in TERMS):
+        raise DataError(f"{metrics}: no term of a reward; train again")
+    drawn = [name for name in TERMS if any(step.get(name) for step in steps)]
+    styles = itertools.product(_DASHES, COLOURS)
     with figure_in_style(output, (7.0, 3.4)) as figure:
         axes = figure.subplots()
-        for key, colour, dashes in zip(_PARTS, COLOURS, _DASHES, strict=False):
-            points = [(s["step"], s[key]) for s in steps if s.get(key) is not None]
-            if points:
-                x, y = np.array(points, dtype=np.float64).T
-                axes.plot(x, running_mean(y), color=colour, linestyle=dashes, label=_PARTS[key])
+        for name, (dashes, colour) in zip(drawn, styles, strict=False):
+            points = [(s["step"], s[name]) for s in steps if s.get(name) is not None]
+            x, y = np.array(points, dtype=np.float64).T
+            axes.plot(x, running_mean(y), color=colour, linestyle=dashes, label=TERMS[name])
         axes.set_xlabel("GRPO step")
         axes.set_ylabel("Mean per episode, over 5 steps")
         figure.legend(loc="outside right center")

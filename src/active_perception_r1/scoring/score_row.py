@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Any, get_type_hints
 
 import pyarrow as pa
 
 from active_perception_r1.columns import Column, columns
-from active_perception_r1.rewards.active_vision_reward import Reward
+from active_perception_r1.rewards.active_vision_reward import FIELDS, Reward
 from active_perception_r1.scoring.metrics import METRICS
 
 
@@ -48,22 +48,16 @@ class ScoreRow:
 
 # Where no evidence is known, nothing can be said of these.
 _OF_EVIDENCE = {"coverage", "iou"}
-# The task's score has that name, and its judgement is in `correct` even where there is no reward.
-_NAMES = {"score": "reward"}
-_REWARD = {
-    field.name: _NAMES.get(field.name, field.name)
-    for field in fields(Reward)
-    if field.name != "correct"
-}
-"""The column of each field of `Reward`."""
+# The task's judgement is in `correct` even where there is no reward; only training pays a bonus.
+_REWARD = [name for name in FIELDS if name not in ("correct", "curiosity_bonus")]
 
 _TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 
 def reward_columns() -> Mapping[str, Column]:
-    """What each field of `Reward` but `correct` is in a table, null after an error."""
+    """What the fields of `Reward` are in a table, null after an error."""
     described = columns(Reward)
-    return {name: described[field] for field, name in _REWARD.items()}
+    return {name: described[name] for name in _REWARD}
 
 
 def score_columns() -> Mapping[str, Column]:
@@ -82,15 +76,15 @@ def _columns(rows: Sequence[ScoreRow]) -> Iterator[tuple[str, pa.Array]]:
     for name in columns(ScoreRow):
         yield name, pa.array(map(attrgetter(name), rows), _type_of(hints[name]))
     hints = get_type_hints(Reward)
-    for field, name in _REWARD.items():
-        of_evidence = field in _OF_EVIDENCE
+    for name in _REWARD:
+        of_evidence = name in _OF_EVIDENCE
         values = (
             None
             if row.reward is None or (of_evidence and not row.has_evidence)
-            else getattr(row.reward, field)
+            else getattr(row.reward, name)
             for row in rows
         )
-        yield name, pa.array(values, _type_of(hints[field]))
+        yield name, pa.array(values, _type_of(hints[name]))
     for name in METRICS:
         yield name, pa.array((row.metrics[name] for row in rows), pa.float64())
 

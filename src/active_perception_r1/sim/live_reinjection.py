@@ -18,7 +18,8 @@ from active_perception_r1.envs.zoom_simulator import (
     CropRules,
     Refusal,
     ViewRules,
-    zoom,
+    allowed,
+    cut,
 )
 from active_perception_r1.geometry import is_redundant
 from active_perception_r1.records import Action, Episode, Step, ToolStatus, Turn
@@ -201,12 +202,15 @@ class LiveEpisode:
     def _execute(self, action: Action) -> Crop | Refusal:
         if action.box is None:
             return Refusal(action.fault or ToolStatus.MALFORMED_ZOOM, action.reason)
+        crop = self._rules.crop
+        wanted = allowed(action.box, crop.min_area, crop.max_area, crop.clamp)
+        if isinstance(wanted, Refusal):
+            return wanted
+        # The limit comes last: else a useless zoom before it would make a faulty call cheaper.
         if self._zooms_left <= 0:
             return Refusal(ToolStatus.ZOOM_LIMIT_REACHED, "no zoom is left")
-        outcome = zoom(self._page, action.box, self._rules.crop)
-        if isinstance(outcome, Crop):
-            return replace(outcome, image=self._rules.crop_content(outcome, self._distractor))
-        return outcome
+        shown = cut(self._page, wanted, crop)
+        return replace(shown, image=self._rules.crop_content(shown, self._distractor))
 
     def _step(self, action: Action, outcome: Crop | Refusal) -> Step:
         step = Step(

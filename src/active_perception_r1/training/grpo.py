@@ -21,7 +21,6 @@ import functools
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +35,9 @@ from active_perception_r1.modes import ACTIVE
 from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import (
     Reward,
-    curiosity_bonus,
     episode_reward,
+    reward_means,
+    with_curiosity,
 )
 from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.tasks import DEFAULT_TASK
@@ -77,8 +77,9 @@ def train(
     with tqdm(total=run.steps, initial=done, desc=name, unit="step") as bar:
         for step in range(done + 1, run.steps + 1):
             metrics = trainer.step(step)
-            store.metrics.append(asdict(metrics))
-            bar.set_postfix(reward=f"{metrics.reward:.2f}", accuracy=f"{metrics.accuracy:.2f}")
+            store.metrics.append(metrics.line())
+            means = metrics.means
+            bar.set_postfix(reward=f"{means['reward']:.2f}", correct=f"{means['correct']:.2f}")
             bar.update()
             if step % run.save_every == 0 or step == run.steps:
                 store.save(step, trainer.policy.model, trainer.optimiser)
@@ -128,7 +129,8 @@ class GrpoTrainer:
             episode_reward(episode, sample, run.reward, self._task)
             for episode, sample in zip(rollouts.episodes, asked, strict=True)
         ]
-        scores = torch.tensor(self._scores(asked, rewards, step))
+        rewards = self._with_bonus(asked, rewards, step)
+        scores = torch.tensor([reward.reward for reward in rewards])
         advantages = group_advantages(scores.view(len(questions), run.samples_per_prompt))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(run, step)
@@ -136,7 +138,9 @@ class GrpoTrainer:
             update = self._update(rollouts, advantages.flatten())
         return StepMetrics(
             step=step,
-            **_reward_means(rewards, scores),
+            means=reward_means(rewards),
+            reward_std=float(scores.std()),
+            zoom_rate=sum(reward.shown > 0 for reward in rewards) / len(rewards),
             frac_reward_zero_std=float((advantages == 0).all(1).float().mean()),
             **update,
             learning_rate=learning_rate(run, step),
@@ -147,18 +151,21 @@ class GrpoTrainer:
         """Products in bfloat16 where that is faster; weights and optimiser keep their precision."""
         return torch.autocast(self.policy.device.type, torch.bfloat16, enabled=self._halves)
 
-    def _scores(self, asked: Sequence[Sample], rewards: Sequence[Reward], step: int) -> list[float]:
+    def _with_bonus(
+        self, asked: Sequence[Sample], rewards: Sequence[Reward], step: int
+    ) -> list[Reward]:
         """Rewards with the curiosity bonus, which depends on how often each group looked."""
-        size, scores = self.run.samples_per_prompt, []
+        size, paid = self.run.samples_per_prompt, []
         for first in range(0, len(rewards), size):
             group = rewards[first : first + size]
             zoom_rate = sum(reward.shown > 0 for reward in group) / size
             for sample, reward in zip(asked[first : first + size], group, strict=True):
-                bonus = curiosity_bonus(
-                    reward, sample.requires_zoom, zoom_rate, step - 1, self.run.reward
+                paid.append(
+                    with_curiosity(
+                        reward, sample.requires_zoom, zoom_rate, step - 1, self.run.reward
+                    )
                 )
-                scores.append(reward.score + bonus)
-        return scores
+        return paid
 
     def questions(self, step: int) -> list[Sample]:
         """The samples of a step: every sample is asked once before any is asked again."""
@@ -288,17 +295,3 @@ def _permutation(seed: int, epoch: int, total: int) -> list[int]:
     order = list(range(total))
     random.Random(f"{seed}/{epoch}").shuffle(order)
     return order
-
-
-def _reward_means(rewards: Sequence[Reward], scores: torch.Tensor) -> dict[str, float]:
-    count = len(rewards)
-    return {
-        "reward": float(scores.mean()),
-        "reward_std": float(scores.std()),
-        "process_reward": sum(reward.process for reward in rewards) / count,
-        "relevance": sum(reward.relevance for reward in rewards) / count,
-        "faults": sum(reward.faults for reward in rewards) / count,
-        "accuracy": sum(reward.correct for reward in rewards) / count,
-        "coverage": sum(reward.coverage for reward in rewards) / count,
-        "zoom_rate": sum(reward.shown > 0 for reward in rewards) / count,
-    }

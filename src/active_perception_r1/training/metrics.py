@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,8 @@ class StepMetrics:
     KL loss among them.
 
     Attributes:
+        means: of every field of `Reward`, under its name.
+        reward_std: over all episodes of the step.
         zoom_rate: share of episodes in which a crop was shown.
         frac_reward_zero_std: share of groups whose episodes all have one reward: nothing to learn.
         entropy: nats per policy token. kl: to the starting model, nats per policy token; the local
@@ -21,13 +24,8 @@ class StepMetrics:
     """
 
     step: int
-    reward: float
+    means: Mapping[str, float]
     reward_std: float
-    process_reward: float
-    relevance: float
-    faults: float
-    accuracy: float
-    coverage: float
     zoom_rate: float
     frac_reward_zero_std: float
     entropy: float | None
@@ -37,3 +35,8 @@ class StepMetrics:
     grad_norm: float | None
     learning_rate: float | None
     seconds: float | None
+
+    def line(self) -> dict[str, float | None]:
+        """The metrics by name; `means` stand among the others, after the step."""
+        own = asdict(self)
+        return {"step": own.pop("step"), **own.pop("means"), **own}

@@ -21,8 +21,8 @@ base_model: {base}
 `{base}` (revision `{base_revision}`) after {steps} steps of GRPO on where to zoom, with the
 {engine} engine of Active-Perception-R1, on questions of the study `{study}` (split `{split}`).
 
-Mean reward of the last step's rollouts: {reward:.3f}; accuracy {accuracy:.3f}; episodes in which a
-crop was shown {zoom_rate:.3f}. These are of sampled rollouts on training questions: see the
+Mean reward of the last step's rollouts: {reward:.3f}; answers correct {correct:.3f}; episodes in
+which a crop was shown {zoom_rate:.3f}. These are of sampled rollouts on training questions: see the
 leaderboard for an evaluation.
 
 sha256 of the training questions: `{data_sha256}`
@@ -36,7 +36,7 @@ sha256 of the training questions: `{data_sha256}`
 ## Reward
 
 ```json
-{reward_config}
+{constants}
 ```
 """
 
@@ -50,15 +50,15 @@ def model_card(
         about: where it comes from, as `checkpoint.json` says it.
         last: metrics of the last step.
     """
-    measured = {key: last[key] for key in ("reward", "accuracy", "zoom_rate")}
+    measured = {key: last[key] for key in ("reward", "correct", "zoom_rate")}
     settings = run.model_dump_json(indent=2, exclude={"reward"})
-    reward = json.dumps(asdict(run.reward), indent=2)
+    constants = json.dumps(asdict(run.reward), indent=2)
     return _CARD.format(
         name=name,
         study=run.study,
         split=run.split,
         settings=settings,
-        reward_config=reward,
+        constants=constants,
         **about,
         **measured,
     )

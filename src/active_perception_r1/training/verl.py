@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -139,7 +138,8 @@ class Progress:
                 row = self._note(line)
                 if row is None:
                     continue
-                bar.set_postfix(reward=f"{row.reward:.2f}", accuracy=f"{row.accuracy:.2f}")
+                means = row.means
+                bar.set_postfix(reward=f"{means['reward']:.2f}", correct=f"{means['correct']:.2f}")
                 bar.update()
                 self._keep_best(row.step)
                 alarms.check(row)
@@ -164,7 +164,7 @@ class Progress:
         if "actor/lr" not in logged["data"] or step != self.metrics.steps() + 1:
             return None
         row = step_metrics(step, logged["data"], self._state / "episodes")
-        self.metrics.append(asdict(row))
+        self.metrics.append(row.line())
         return row
 
     def _keep_best(self, step: int) -> None:

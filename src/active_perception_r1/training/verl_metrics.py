@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from active_perception_r1.errors import TrainingError
+from active_perception_r1.rewards.active_vision_reward import FIELDS
 from active_perception_r1.training.metrics import StepMetrics
 
 if TYPE_CHECKING:
@@ -53,17 +54,11 @@ def step_metrics(step: int, logged: Mapping[str, Any], episodes: Path) -> VerlSt
     def mean(key: str) -> float:
         return statistics.fmean(float(row[key]) for row in rows)
 
-    scores = [row["score"] for row in rows]
     return VerlStepMetrics(
         step=step,
-        reward=statistics.fmean(scores),
-        reward_std=statistics.pstdev(scores),
-        process_reward=mean("process_reward"),
-        relevance=mean("visual_perception_reward"),
-        faults=mean("fault_penalty"),
-        accuracy=mean("acc"),
-        coverage=mean("best_region_coverage"),
-        zoom_rate=statistics.fmean(row["valid_zoom_count"] > 0 for row in rows),
+        means={name: mean(name) for name in FIELDS},
+        reward_std=statistics.pstdev(row["reward"] for row in rows),
+        zoom_rate=statistics.fmean(row["shown"] > 0 for row in rows),
         frac_reward_zero_std=_frac_reward_zero_std(rows),
         entropy=logged.get("actor/entropy"),
         kl=logged.get("actor/kl_loss"),
@@ -82,7 +77,7 @@ def step_metrics(step: int, logged: Mapping[str, Any], episodes: Path) -> VerlSt
 def _frac_reward_zero_std(rows: Sequence[Mapping[str, Any]]) -> float:
     groups: dict[str, set[float]] = {}
     for row in rows:
-        groups.setdefault(row["id"], set()).add(row["score"])
+        groups.setdefault(row["id"], set()).add(row["reward"])
     return sum(len(scores) == 1 for scores in groups.values()) / len(groups)
 
 
@@ -101,7 +96,7 @@ class Alarms:
         """
         limits = self._limits
         for name in ("reward", "loss", "grad_norm"):
-            value = getattr(row, name)
+            value = row.line()[name]
             if value is None or not math.isfinite(value):
                 raise TrainingError(
                     f"step {row.step}: {name} is not a number; lower learning_rate, or raise"

@@ -23,7 +23,7 @@ from active_perception_r1.errors import DataError
 from active_perception_r1.modes import MODES, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample, Step
 from active_perception_r1.report.gallery.images import Pictures
-from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
+from active_perception_r1.rewards.active_vision_reward import TERMS, RewardConfig, episode_reward
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, request_id
 from active_perception_r1.tasks import DEFAULT_TASK
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from active_perception_r1.sim.live_reinjection import EpisodeRules
 
 Data = dict[str, Any]
+
+_REWARD = {**TERMS, "coverage": "coverage of the evidence"}
+"""What is shown of an episode's reward, and what it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def gallery_data(
     data: Data = {
         "study": study,
         "total": total,
+        "terms": _REWARD,
         "entries": [{"model": entry.model, "mode": str(entry.mode)} for entry in entries],
         "samples": [],
         "episodes": [],
@@ -115,13 +119,12 @@ def _sample(sample: Sample, pictures: Pictures) -> Data:
 
 def _episode(episode: Episode, sample: Sample, config: RewardConfig, task: str) -> Data:
     reward = asdict(episode_reward(episode, sample, config, task))
-    kept = ("score", "process", "relevance", "faults", "coverage")
     return {
         "right": reward["correct"] and not episode.error,
         "status": str(episode.tool_status),
         "answer": episode.answer,
         "error": episode.error,
-        "reward": {key: round(reward[key], 4) for key in kept},
+        "reward": {name: round(float(reward[name]), 4) for name in _REWARD},
         "steps": [_step(step) for step in episode.steps],
     }
 

@@ -226,8 +226,7 @@
   }
 
   function reward(episode) {
-    const rows = [["Reward", "score"], ["Process", "process"], ["Relevance", "relevance"], ["Faults", "faults"], ["Coverage of the evidence", "coverage"]];
-    return make("section", {}, make("h4", {}, "Reward"), make("table", {}, make("tbody", {}, ...rows.map(([name, key]) =>
+    return make("section", {}, make("h4", {}, "Reward"), make("table", {}, make("tbody", {}, ...Object.entries(data.terms).map(([key, name]) =>
       make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, episode.reward[key].toFixed(3)))))));
   }
 
