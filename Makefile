@@ -81,6 +81,7 @@ check: env
 # Both print their tables; `bench` measures more, and writes benchmarks/RESULTS.md.
 bench-quick: env
 	python benchmarks/core.py
+	python benchmarks/simulation.py
 	python benchmarks/scaling.py
 	python benchmarks/peers.py
 

@@ -14,6 +14,7 @@ from active_perception_r1.cli import main
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.scoring.diagnosis import Diagnosis, diagnose
 from active_perception_r1.scoring.explain import explain
+from active_perception_r1.scoring.statistics import share_interval
 from tests.score_tables import score_table
 
 VIEW = ViewRules(max_pixels=10_000)  # a page of 1000 x 1000 is shown at a tenth of its size
@@ -92,8 +93,48 @@ class TestDiagnosis:
             "no_zoom": (1, 5),
             "missed": (1, 5),
             "misread": (2, 5),
-            "error": (0, 5),
         }
+
+    @pytest.mark.parametrize("side", ["baseline", "active"])
+    def test_what_ended_in_an_error_is_no_effect(self, tmp_path: Path, side: str) -> None:
+        failed = {"error": [""] * 4 + ["gone"], "tool_status": ["answered"] * 4 + ["backend_error"]}
+        found = diagnosed(
+            tmp_path,
+            baseline=a_table("--+++", **(failed if side == "baseline" else {})),
+            active=a_table("+-++-", "hm...", **(failed if side == "active" else {})),
+            oracle=a_table("+++++"),
+        )[0]
+        assert (found.n, found.n_errors) == (4, 1)
+        assert counts(found.effects) == {
+            "call_gain": (1, 4),
+            "schema_gain": (0, 4),
+            "call_harm": (0, 4),
+            "schema_harm": (0, 4),
+        }
+        assert counts(found.accuracy)["no_zoom"] == (2, 2)
+        assert counts(found.headroom)["gained"] == (1, 2)
+        assert "1 questions are left out" in (tmp_path / "diagnosis.md").read_text()
+
+    def test_intervals_are_those_of_the_leaderboard(self, tmp_path: Path) -> None:
+        pages = {"doc_id": [f"page{i // 4}" for i in range(40)]}
+        (found,) = diagnosed(
+            tmp_path,
+            baseline=a_table("-" * 40, **pages),
+            active=a_table("++++----" * 5, "h" * 40, **pages),
+        )
+        gain = found.effects["call_gain"]
+        assert (gain.count, gain.of) == (20, 40)
+        right, documents = [i % 8 < 4 for i in range(40)], [i // 4 for i in range(40)]
+        assert (gain.ci_low, gain.ci_high) == share_interval(right, documents)
+        assert gain.ci_high - gain.ci_low > 0.4  # of 40 independent questions: 0.3
+
+    def test_repeats_are_counted_among_all_calls(self, tmp_path: Path) -> None:
+        (found,) = diagnosed(
+            tmp_path,
+            baseline=a_table("---"),
+            active=a_table("---", "hhh", calls=[3, 1, 2], redundant=[2, 0, 1]),
+        )
+        assert (found.redundant.count, found.redundant.of) == (3, 6)
 
     def test_text_size_is_measured_in_the_first_view(self, tmp_path: Path) -> None:
         heights = [0.05, 0.05, 0.30, 0.30]  # 5 and 30 pixels after shrinking
@@ -124,7 +165,8 @@ class TestExplanation:
         tables = {"baseline": a_table("-" * 9 + "+"), "active": a_table("+" * 8 + "--")}
         text = explain(write(tmp_path, tables), {})
         assert "accuracy 0.8000 = 8 / 10, Wilson [0.4902, 0.9433]" in text
-        assert "+0.7000: 8 gained, 1 harmed; exact McNemar p = 0.0391" in text
+        assert "+0.7000 on 10 questions without errors: 8 gained, 1 harmed;" in text
+        assert "exact McNemar p = 0.0391" in text
 
     def test_it_is_one_command(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         paths = write(tmp_path, {"active": a_table("+-")})

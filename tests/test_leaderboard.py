@@ -20,7 +20,7 @@ from active_perception_r1.scoring.leaderboard_row import (
     read_leaderboard,
 )
 from active_perception_r1.scoring.measures import measures
-from active_perception_r1.scoring.statistics import wilson_interval
+from active_perception_r1.scoring.statistics import detectable_difference, wilson_interval
 from active_perception_r1.scoring.tables import print_leaderboard
 from tests.score_tables import score_table
 
@@ -42,6 +42,11 @@ def a_table(correct: Sequence[bool], **columns: Any) -> pd.DataFrame:
         "coverage": [0.5] * n,
     }
     return score_table(correct, **(values | columns))
+
+
+def alone(correct: Sequence[bool], **columns: Any) -> pd.DataFrame:
+    """The same with every sample about a page of its own."""
+    return a_table(correct, doc_id=[f"page{i}" for i in range(len(correct))], **columns)
 
 
 def write(folder: Path, tables: Mapping[tuple[str, str], pd.DataFrame]) -> dict[Any, Path]:
@@ -78,9 +83,9 @@ class TestNumbers:
 
     def test_modes_are_compared_with_the_baseline_of_the_same_model(self, tmp_path: Path) -> None:
         tables = {
-            ("m", "baseline"): a_table([True] + [False] * 9),
-            ("m", "active"): a_table([False] + [True] * 8 + [False]),
-            ("other", "baseline"): a_table([True] * 10),
+            ("m", "baseline"): alone([True] + [False] * 9),
+            ("m", "active"): alone([False] + [True] * 8 + [False]),
+            ("other", "baseline"): alone([True] * 10),
         }
         rows = rows_of(tmp_path, tables)
         active = rows["m", "active"]
@@ -90,6 +95,17 @@ class TestNumbers:
         for model in ("m", "other"):
             baseline = rows[model, "baseline"]
             assert baseline.delta_baseline is baseline.p_value is baseline.gained is None
+
+    def test_questions_about_one_document_are_no_independent_witnesses(
+        self, tmp_path: Path
+    ) -> None:
+        tables = {
+            ("m", "baseline"): a_table([False] * 10),
+            ("m", "active"): a_table([True] * 10),
+        }
+        row = rows_of(tmp_path, tables)["m", "active"]
+        assert (row.gained, row.documents) == (10, 5)
+        assert row.p_value == 2 / 2**5  # not 2 / 2**10
 
     def test_samples_are_paired_by_id_and_not_by_place(self, tmp_path: Path) -> None:
         table = a_table([True, False, False, False])
@@ -110,9 +126,9 @@ class TestNumbers:
         self, tmp_path: Path
     ) -> None:
         tables = {
-            ("m", "active"): a_table([False] * 12),
-            ("m+grpo", "active"): a_table([True] * 12),
-            ("m+grpo", "baseline"): a_table([False] * 12),
+            ("m", "active"): alone([False] * 12),
+            ("m+grpo", "active"): alone([True] * 12),
+            ("m+grpo", "baseline"): alone([False] * 12),
         }
         rows = rows_of(tmp_path, tables, {"m+grpo": "m"})
         assert rows["m+grpo", "active"].delta_vs_start == 1.0
@@ -183,8 +199,8 @@ class TestNumbers:
 
     def test_very_small_p_values_are_not_rounded_to_0(self, tmp_path: Path) -> None:
         tables = {
-            ("m", "baseline"): a_table([False] * 200),
-            ("m", "active"): a_table([True] * 200),
+            ("m", "baseline"): alone([False] * 200),
+            ("m", "active"): alone([True] * 200),
         }
         assert 0 < rows_of(tmp_path, tables)["m", "active"].p_value < 1e-50
 
@@ -246,12 +262,45 @@ class TestHonesty:
         [
             (16, "Too few questions for a claim: n = 16 shows no difference at all"),
             (100, "Too few questions for a claim about less than this"),
-            (300, "shows with 80 % power, if 25% of the answers change: 0.081."),
+            (300, "shows with 80 % power, if 25% of the answers change: 0.083."),
         ],
     )
     def test_what_a_slice_cannot_show_is_said(self, tmp_path: Path, n: int, words: str) -> None:
-        rows_of(tmp_path, {("m", "active"): a_table([True] * n, layout="")})
+        rows_of(tmp_path, {("m", "active"): alone([True] * n, layout="")})
         assert words in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+
+    def test_it_is_said_for_the_test_that_is_printed(self, tmp_path: Path) -> None:
+        modes = ("baseline", "active", "strict_zoom", "oracle")
+        tables = {("m", mode): alone([True, False] * 150, layout="") for mode in modes}
+        row = rows_of(tmp_path, tables)["m", "active"]
+        assert row.min_detectable == pytest.approx(detectable_difference(300, tests=3), rel=1e-5)
+        assert "corrected for 3 tests: 0.095." in (tmp_path / "leaderboard.md").read_text()
+
+    def test_questions_that_share_documents_show_less(self, tmp_path: Path) -> None:
+        correct = [i % 8 < 4 for i in range(400)]
+        tables = {("m", "active"): a_table(correct, layout="")}
+        row = rows_of(tmp_path, tables)["m", "active"]
+        assert 150 < row.n_effective < 220
+        assert row.min_detectable > detectable_difference(400)
+        assert f"n = 400 (worth {int(row.n_effective)}, as documents are shared)" in (
+            tmp_path / "leaderboard.md"
+        ).read_text(encoding="utf-8")
+
+    def test_an_error_is_neither_a_gain_nor_a_harm(self, tmp_path: Path) -> None:
+        failed = {
+            "tool_status": ["backend_error"] * 10 + ["answered"] * 190,
+            "error": ["server gone"] * 10 + [""] * 190,
+        }
+        good, bad = [True] * 200, [False] * 10 + [True] * 190
+        for before, after in ((good, bad), (bad, good)):
+            tables = {
+                ("m", mode): alone(correct, **(failed if correct is bad else {}))
+                for mode, correct in (("baseline", before), ("active", after))
+            }
+            row = rows_of(tmp_path, tables)["m", "active"]
+            assert (row.n, row.n_compared) == (200, 190)
+            assert (row.delta_baseline, row.gained, row.harmed, row.p_value) == (0, 0, 0, 1)
+            assert row.means["delta_anls"] == Estimate(0, 0, 0)
 
     def test_modes_that_cannot_be_told_from_the_baseline_are_named(self, tmp_path: Path) -> None:
         table = a_table([True, False])
@@ -376,7 +425,7 @@ class TestFiles:
         assert text.startswith("# Leaderboard of study demo\n")
         assert "0.750 [0.010, 0.999]" in text  # on two pages
         assert "Too few documents for an interval" in text
-        assert "| +0.750 (p = 0.500) | +3/-0" in text  # 0.250 as the second smallest of three
+        assert "| +0.750 (p = 1.000) | +3/-0" in text  # 0.500 as one of three
         assert "| +0.250 (p = 1.000) |" in text  # the trained model against its base
         assert "1.000 (n=2)" in text
         assert "diagnostic" in text

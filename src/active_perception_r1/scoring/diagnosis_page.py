@@ -26,7 +26,8 @@ there, there is nothing to gain from a zoom."""
 _HEADROOM = """\
 Of the questions that the baseline gets wrong and {known}: what the mode made of them."""
 _KNOWN = {"oracle": "the oracle right", "evidence": "whose evidence is known"}
-_SIDES = "In brackets: count / of how many, 95 % interval (Wilson)."
+_SIDES = """\
+In brackets: count / of how many, 95 % interval (Wilson; wider where questions share documents)."""
 
 
 def as_page(rows: Sequence[Diagnosis], study: str) -> str:
@@ -55,6 +56,12 @@ def as_page(rows: Sequence[Diagnosis], study: str) -> str:
     for by, known in _KNOWN.items():
         if some := [row for row in rows if row.headroom_by == by]:
             parts += [_HEADROOM.format(known=known), _table(some, [row.headroom for row in some])]
+    parts += [
+        f"**{row.model}, {row.mode}**: {row.n_errors} questions are left out, since they ended in"
+        " an error that is not the model's, here or in the baseline."
+        for row in rows
+        if row.n_errors
+    ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -11,7 +11,7 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`count` of `of`, with Wilson's 95 % interval; the share is None of nothing."""
+    """`count` of `of`, with its 95 % interval; the share is None of nothing."""
 
     count: int
     of: int
@@ -33,11 +33,18 @@ class TextSize:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One model in one mode; the values of `coverage` and `area` are at `QUANTILES`."""
+    """One model in one mode.
+
+    Attributes:
+        n: questions that both the mode and the baseline have answered.
+        n_errors: questions left out, since one of them ended in an error.
+        coverage, area: at `QUANTILES`.
+    """
 
     model: str
     mode: str
     n: int
+    n_errors: int
     effects: Mapping[str, Share]
     accuracy: Mapping[str, Share]
     coverage: list[float]

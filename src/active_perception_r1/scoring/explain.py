@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from active_perception_r1.scoring.leaderboard import read_rows
-from active_perception_r1.scoring.leaderboard_row import Estimate, LeaderboardRow
+from active_perception_r1.scoring.leaderboard_row import Estimate, LeaderboardRow, number_of_tests
 from active_perception_r1.scoring.statistics import DISCORDANCE, RESAMPLES
 
 
@@ -17,7 +17,7 @@ def explain(scores: Mapping[tuple[str, str], Path], started_from: Mapping[str, s
         DataError: a table cannot be read, or the tables are not about the same samples.
     """
     rows = read_rows(scores, started_from, {})
-    family = sum(p is not None for row in rows for p in (row.p_value, row.p_vs_start))
+    family = number_of_tests(rows)
     paths = [str(path) for path in scores.values()]
     return "\n\n".join(
         "\n  ".join([f"{row.model}, {row.mode} ({path})", *_lines(row, family)])
@@ -35,28 +35,30 @@ def _lines(row: LeaderboardRow, family: int) -> Iterator[str]:
         f"accuracy {row.accuracy:.4f} = {round((row.accuracy or 0.0) * n)} / {n},"
         f" Wilson{shared} [{row.ci_low:.4f}, {row.ci_high:.4f}]"
     )
+    test = f"sign flips of {row.documents} documents" if shared else "McNemar"
     draws = f"{RESAMPLES} draws of {row.documents} documents, seed 0"
     yield f"ANLS {_told(row.means['anls'])}: mean of {n}; {draws}"
     if row.mean("coverage") is not None:
         yield f"coverage {_told(row.means['coverage'])}: {draws}"
     if row.p_value is not None:
         yield (
-            f"against the baseline {row.delta_baseline:+.4f}: {row.gained} gained,"
-            f" {row.harmed} harmed; exact McNemar p = {row.p_value:.3g},"
-            f" by Holm for {family} tests {row.p_holm:.3g}"
+            f"against the baseline {row.delta_baseline:+.4f} on {row.n_compared} questions without"
+            f" errors: {row.gained} gained, {row.harmed} harmed; exact {test} p ="
+            f" {row.p_value:.3g}, by Holm for {family} tests {row.p_holm:.3g}"
         )
         gain = _told(row.means["delta_anls"], "+")
         yield f"ANLS against the baseline {gain}: {draws}, the same on both sides"
     if row.p_vs_start is not None:
         yield (
-            f"against the base model {row.delta_vs_start:+.4f}: exact McNemar p ="
-            f" {row.p_vs_start:.3g}, by Holm {row.p_vs_start_holm:.3g}"
+            f"against the base model {row.delta_vs_start:+.4f} on {row.n_compared_vs_start}"
+            f" questions without errors: exact {test} p = {row.p_vs_start:.3g},"
+            f" by Holm {row.p_vs_start_holm:.3g}"
         )
     smallest = row.min_detectable
     yield (
-        f"smallest difference that n = {n} shows with 80 % power:"
-        f" {'none' if smallest is None else f'{smallest:.4f}'}"
-        f" (Connor 1987, {DISCORDANCE:.0%} of the answers change)"
+        f"smallest difference that {row.n_effective:g} independent questions show with 80 % power:"
+        f" {'none' if smallest is None else f'{smallest:.4f}'} (exact test at 5 % /"
+        f" {max(1, family)}, {DISCORDANCE:.0%} of the answers change)"
     )
 
 

@@ -2,14 +2,14 @@
 
 Rows are in the order of the configuration; `leaderboard_row` says what their fields are.
 
-- An error of the engine or of a sample's data stays in n and counts as not correct. An oracle
-  episode without known evidence could not be run: it is not in n, and the oracle is compared with
-  the baseline on the samples that it did run.
+- An error of the engine or of a sample's data stays in n and counts as not correct. But it is no
+  answer of the model, so whatever is compared is compared without the questions that ended in one,
+  on either side. An oracle episode without known evidence could not be run: it is not in n.
 - The interval of the accuracy is Wilson's, for the effective number of questions where some share a
   document (`statistics.share_interval`); those of means are bootstrap intervals over documents,
   null for fewer than `statistics.MIN_DOCUMENTS`.
-- Two modes or models are compared question by question (exact McNemar test). The difference of two
-  means has its interval from the same draws of documents on both sides.
+- Two modes or models are compared question by question (`statistics.paired_test`). The difference
+  of two means has its interval from the same draws of documents on both sides.
 """
 
 from __future__ import annotations
@@ -29,15 +29,23 @@ from active_perception_r1.scoring.leaderboard_row import (
     Layout,
     LeaderboardRow,
     as_json,
+    number_of_tests,
     rounded,
 )
 from active_perception_r1.scoring.measures import measures
-from active_perception_r1.scoring.score_tables import Entry, Tables, read_tables, was_run
+from active_perception_r1.scoring.score_tables import (
+    Entry,
+    Tables,
+    read_tables,
+    was_judged,
+    was_run,
+)
 from active_perception_r1.scoring.statistics import (
     DocumentBootstrap,
     Interval,
     PairedTest,
     detectable_difference,
+    effective_questions,
     holm,
     paired_test,
     share_interval,
@@ -138,7 +146,8 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
     before = _against(study.before(entry), everything)
     start = _against(study.start(entry), everything)
     headroom = study.headroom(entry)
-    accuracy = share_interval(table["correct"], table["doc_id"].cat.codes) if len(table) else None
+    documents = table["doc_id"].cat.codes
+    accuracy = share_interval(table["correct"], documents) if len(table) else None
     zoomed = table["shown"] > 0
     satisfied = zoomed & table["answer"].notna()
     failed = table[table["error"] != ""]
@@ -147,6 +156,7 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
         model=entry.model,
         mode=entry.mode,
         n=len(table),
+        n_effective=effective_questions(table["correct"], documents) if len(table) else 0.0,
         accuracy=table["correct"].mean(),
         ci_low=accuracy.low if accuracy else None,
         ci_high=accuracy.high if accuracy else None,
@@ -159,12 +169,14 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
         errors="; ".join(_in_short(failed.iloc[:MAX_NAMED_ERRORS])),
         n_no_evidence=len(everything) - len(table),
         documents=table["doc_id"].nunique(),
-        min_detectable=detectable_difference(len(table)),
+        min_detectable=None,
         headroom=headroom.difference if headroom else None,
+        n_compared=before.n if before else None,
         gained=before.gained if before else None,
         harmed=before.harmed if before else None,
         p_holm=None,
         delta_vs_start=start.difference if start else None,
+        n_compared_vs_start=start.n if start else None,
         p_vs_start=start.p_value if start else None,
         p_vs_start_holm=None,
         by_layout=_by_layout(table),
@@ -179,38 +191,37 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
 
 
 def _against(before: pd.DataFrame | None, after: pd.DataFrame) -> PairedTest | None:
-    """The paired test on the samples that both have run; None without a `before`."""
+    """The paired test on the samples that both have answered; None without a `before`."""
     if before is None:
         return None
-    both = was_run(before) & was_run(after)
-    return paired_test(before["correct"][both].to_numpy(), after["correct"][both].to_numpy())
+    both = was_judged(before) & was_judged(after)
+    first, second = before[both], after[both]
+    return paired_test(first["correct"], second["correct"], second["doc_id"].cat.codes)
 
 
 def _means(entry: Entry, study: _Study) -> dict[str, Estimate]:
     """Of every measure, and of its differences where it is compared."""
     table, others = study.tables[entry], (study.before(entry), study.start(entry))
+    ran, tool = was_run(table), MODES[entry.mode].tool
     columns: dict[str, pd.Series[float]] = {}
     for name, measure in measures().items():
-        silent = measure.needs_tool and not MODES[entry.mode].tool
-        columns[name] = _values(None if silent else table, name)
+        columns[name] = table[name].astype(float).where(ran & (tool or not measure.needs_tool))
         if measure.compared:
             for form, other in zip(("delta_{}", "delta_{}_vs_start"), others, strict=True):
-                columns[form.format(name)] = columns[name] - _values(other, name)
-    # Where there is nothing to compare with, a column is of another index, and all of it is NaN.
-    matrix = np.column_stack([column.reindex(table.index) for column in columns.values()])
+                columns[form.format(name)] = _difference(other, table, name)
+    intervals = study.bootstrap.intervals(np.column_stack(list(columns.values())))
     return {
         name: _estimate(values.mean(), interval)
-        for (name, values), interval in zip(
-            columns.items(), study.bootstrap.intervals(matrix), strict=True
-        )
+        for (name, values), interval in zip(columns.items(), intervals, strict=True)
     }
 
 
-def _values(table: pd.DataFrame | None, name: str) -> pd.Series[float]:
-    """Of the samples that were run; none without a table."""
-    if table is None:
-        return pd.Series(dtype=float)
-    return table[name].astype(float).where(was_run(table))
+def _difference(before: pd.DataFrame | None, after: pd.DataFrame, name: str) -> pd.Series[float]:
+    """On the samples that both have answered; nothing without a `before`."""
+    if before is None:
+        return pd.Series(np.nan, after.index)
+    both = was_judged(before) & was_judged(after)
+    return (after[name].astype(float) - before[name].astype(float)).where(both)
 
 
 def _estimate(mean: float, interval: Interval | None) -> Estimate:
@@ -236,11 +247,20 @@ def _seeds(members: Sequence[pd.DataFrame], bootstrap: DocumentBootstrap) -> _Se
 
 
 def _adjusted(rows: Sequence[LeaderboardRow]) -> list[LeaderboardRow]:
-    """With the p values adjusted for the family of all tests of the leaderboard."""
+    """With what depends on the family of all tests of the leaderboard."""
     raw = [p for row in rows for p in (row.p_value, row.p_vs_start)]
     adjusted = iter(holm([p for p in raw if p is not None]))
     in_place = iter([None if p is None else next(adjusted) for p in raw])
-    return [replace(row, p_holm=next(in_place), p_vs_start_holm=next(in_place)) for row in rows]
+    tests = number_of_tests(rows)
+    return [
+        replace(
+            row,
+            p_holm=next(in_place),
+            p_vs_start_holm=next(in_place),
+            min_detectable=detectable_difference(int(row.n_effective), max(1, tests)),
+        )
+        for row in rows
+    ]
 
 
 def _counts(statuses: pd.Series[str]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,7 +42,7 @@ class LeaderboardRow:
 
     model: Annotated[str, Column("name in the configuration, with the budget of its first view")]
     mode: Annotated[str, Column("mode of evaluation")]
-    n: Annotated[int, Column("questions that were run; those that ended in an error among them")]
+    n: Annotated[int, Column("questions that were run, errors among them", "questions")]
     accuracy: Annotated[float | None, Column("of the n, how many were right", "share")]
     ci_low: Annotated[float | None, Column("95 % interval of the accuracy: its lower end", "share")]
     ci_high: Annotated[float | None, Column("its upper end", "share")]
@@ -61,28 +61,39 @@ class LeaderboardRow:
         Mapping[str, int], Column("episodes by how they ended (`records.ToolStatus`)", "episodes")
     ]
     n_errors: Annotated[
-        int, Column("episodes that ended in an error of the engine or of the sample's data")
+        int, Column("of the n, how many ended in an error that is not the model's", "episodes")
     ]
     errors: Annotated[str, Column("the first of these, in words")]
     n_no_evidence: Annotated[
-        int, Column("questions that the oracle could not be asked, since no evidence is known")
+        int, Column("not in n, since the oracle has no evidence to show", "questions")
     ]
-    documents: Annotated[int, Column("documents that the n questions are about")]
+    documents: Annotated[int, Column("documents that the n questions are about", "documents")]
+    n_effective: Annotated[
+        float,
+        Column("as many questions with a document of their own the n are worth", "questions"),
+    ]
     min_detectable: Annotated[
         float | None,
-        Column("smallest difference in accuracy that n questions can be expected to show", "share"),
+        Column("difference in accuracy that the test shows with 80 % power; null: none", "share"),
     ]
     headroom: Annotated[
         float | None, Column("accuracy of the oracle minus that of the baseline", "-1 to 1")
     ]
-    gained: Annotated[int | None, Column("questions wrong in the baseline and right in this mode")]
-    harmed: Annotated[int | None, Column("questions right in the baseline and wrong in this mode")]
+    n_compared: Annotated[
+        int | None,
+        Column("of the comparison with the baseline: errors on either side left out", "questions"),
+    ]
+    gained: Annotated[int | None, Column("wrong in the baseline, right in this mode", "questions")]
+    harmed: Annotated[int | None, Column("right in the baseline, wrong in this mode", "questions")]
     p_holm: Annotated[
         float | None, Column("`p_value`, adjusted for all tests of the leaderboard", "share")
     ]
     delta_vs_start: Annotated[
         float | None,
         Column("accuracy minus that of the model that training started from", "-1 to 1"),
+    ]
+    n_compared_vs_start: Annotated[
+        int | None, Column("of this comparison: errors on either side left out", "questions")
     ]
     p_vs_start: Annotated[float | None, Column("of the paired test of this difference", "share")]
     p_vs_start_holm: Annotated[
@@ -95,9 +106,9 @@ class LeaderboardRow:
         int | None, Column("budget of the first view, where the study has several", "pixels")
     ]
     seeds: Annotated[
-        int | None, Column("models that differ from each other in their seed only, this among them")
+        int | None, Column("repeats with different seeds, this model among them", "models")
     ]
-    seeds_mean: Annotated[float | None, Column("mean accuracy over these", "share")]
+    seeds_mean: Annotated[float | None, Column("mean accuracy of the repeats", "share")]
     seeds_sd: Annotated[float | None, Column("standard deviation between them", "share")]
     seeds_ci_low: Annotated[float | None, Column("95 % interval of this mean: lower end", "share")]
     seeds_ci_high: Annotated[float | None, Column("its upper end", "share")]
@@ -111,6 +122,11 @@ class LeaderboardRow:
 _ROW = TypeAdapter(LeaderboardRow)
 _OWN = [field.name for field in fields(LeaderboardRow) if field.name != "means"]
 _ENDS = ("ci_low", "ci_high")
+
+
+def number_of_tests(rows: Sequence[LeaderboardRow]) -> int:
+    """The size of the family for which the p values of a leaderboard are adjusted."""
+    return sum(p is not None for row in rows for p in (row.p_value, row.p_vs_start))
 
 
 def rounded(row: LeaderboardRow) -> LeaderboardRow:

@@ -51,6 +51,15 @@ def was_run(table: pd.DataFrame) -> pd.Series[bool]:
     return table["tool_status"] != str(ToolStatus.NO_EVIDENCE)
 
 
+def was_judged(table: pd.DataFrame) -> pd.Series[bool]:
+    """For each sample, whether the model was asked and nothing else went wrong.
+
+    What ended in an error of the engine or of the sample's data says nothing of the model: it is
+    not compared with anything.
+    """
+    return was_run(table) & (table["error"] == "")
+
+
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path, columns=["sample_id", *columns]).set_index("sample_id")

@@ -5,15 +5,18 @@ Formulas are checked against statsmodels and scipy, and by simulation, in `tests
 
 from __future__ import annotations
 
+import functools
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from scipy.optimize import brentq
+from scipy.signal import fftconvolve
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -23,6 +26,8 @@ POWER = 0.8
 RESAMPLES = 2000
 DISCORDANCE = 0.25
 """Share of the questions that are assumed to change between right and wrong, for planning."""
+SMALLEST_CHANCE = 1e-18
+"""What a sum of very many terms is certain to hold, at best."""
 MIN_DOCUMENTS = 10
 """Effective documents; with fewer, bootstrap intervals do not hold what they promise."""
 
@@ -46,29 +51,46 @@ def wilson_interval(successes: int, n: int) -> Interval:
 def share_interval(outcomes: npt.ArrayLike, documents: npt.ArrayLike) -> Interval:
     """Wilson's interval for the share of true `outcomes`, whose questions may share documents.
 
-    Questions about one document tell less than as many about different ones. So n is replaced by
-    the effective number (z / t)^2 p (1 - p) / v, at most n. p is the share, v its variance between
-    documents, linearised and times G / (G - 1), and t Student's quantile for G - 1 degrees of
-    freedom; G is the effective number of documents. (Korn and Graubard 1998, Survey Methodology
-    24:193; with Wilson's interval Franco et al. 2019, J. Surv. Stat. Methodol. 7:334.)
-    Where every question has a document of its own, this is Wilson's interval of n questions.
+    It is that of as many independent questions as these are worth (`effective_questions`); (0, 1)
+    where one document is all there is. With Wilson's interval Franco et al. 2019, J. Surv. Stat.
+    Methodol. 7:334.
 
     Args:
         outcomes, documents: for each question, whether it was answered right, and its document.
     """
     right = np.asarray(outcomes, dtype=np.float64)
-    _, member, sizes = np.unique(np.asarray(documents), return_inverse=True, return_counts=True)
-    n, share = len(right), float(right.mean()) if len(right) else 0.0
-    if len(sizes) == n:
-        return wilson_interval(round(share * n), n)
-    count = effective_number(sizes)
-    if count <= 1:  # one document says nothing about others
+    if not len(right):
         return Interval(0.0, 1.0)
+    worth = effective_questions(right, documents)
+    return _wilson(float(right.mean()), worth) if worth else Interval(0.0, 1.0)
+
+
+def effective_questions(outcomes: npt.ArrayLike, documents: npt.ArrayLike) -> float:
+    """As how many questions with a document of their own these count.
+
+    Questions about one document tell less than as many about different ones. So n is replaced by
+    (z / t)^2 p (1 - p) / v, at most n. p is the share of true `outcomes`, v its variance between
+    documents, linearised and times G / (G - 1), and t Student's quantile for G - 1 degrees of
+    freedom; G is the effective number of documents. (Korn and Graubard 1998, Survey Methodology
+    24:193.) 0 where one document is all there is, which says nothing about others.
+
+    >>> effective_questions([True, False, True], ["a", "b", "c"])
+    3.0
+    """
+    right = np.asarray(outcomes, dtype=np.float64)
+    _, member, sizes = np.unique(np.asarray(documents), return_inverse=True, return_counts=True)
+    n = len(right)
+    if len(sizes) == n:
+        return float(n)
+    count = effective_number(sizes)
+    if count <= 1:
+        return 0.0
+    share = float(right.mean())
     residuals = np.bincount(member, weights=right) - share * sizes
     variance = count / (count - 1) * float(residuals @ residuals) / n**2
     effective = share * (1 - share) / variance if variance else n
     quantiles = float(stats.norm.ppf(_UPPER) / stats.t.ppf(_UPPER, count - 1))
-    return _wilson(share, min(n, effective * quantiles**2))
+    return min(float(n), effective * quantiles**2)
 
 
 def _wilson(share: float, n: float) -> Interval:
@@ -99,7 +121,7 @@ class PairedTest:
     Attributes:
         difference: share right after minus share right before; None for n = 0.
         gained, harmed: wrong to right, right to wrong.
-        p_value: of McNemar's exact test.
+        p_value: two-sided, exact.
     """
 
     n: int
@@ -109,10 +131,19 @@ class PairedTest:
     p_value: float
 
 
-def paired_test(before: npt.ArrayLike, after: npt.ArrayLike) -> PairedTest:
-    """Two-sided exact McNemar test (McNemar 1947): are gains and harms equally likely?
+def paired_test(
+    before: npt.ArrayLike, after: npt.ArrayLike, documents: npt.ArrayLike | None = None
+) -> PairedTest:
+    """Are gains and harms equally likely? By flipping the signs of whole documents, exactly.
 
-    Without any question that changed there is no evidence of a difference, and p is 1.
+    If nothing differs, each document might as well have its outcomes before and after exchanged. So
+    its gains minus harms have either sign with equal chance, however much its questions depend on
+    each other, and p is the chance of a total as far from 0 as the one that was found. Where every
+    question has a document of its own this is McNemar's exact test (1947).
+
+    Args:
+        before, after: whether each question was answered right.
+        documents: what each is about; without, each is about a document of its own.
 
     Raises:
         ValueError: the lengths differ.
@@ -120,15 +151,48 @@ def paired_test(before: npt.ArrayLike, after: npt.ArrayLike) -> PairedTest:
     first, second = np.asarray(before, dtype=bool), np.asarray(after, dtype=bool)
     if len(first) != len(second):
         raise ValueError(f"{len(first)} outcomes before and {len(second)} after")
-    gained, harmed = int((~first & second).sum()), int((first & ~second).sum())
-    changed = gained + harmed
+    gains, harms = ~first & second, first & ~second
+    about = np.arange(len(first)) if documents is None else np.asarray(documents)
+    _, member = np.unique(about, return_inverse=True)
+    changes = np.bincount(member[gains], minlength=len(first)) - np.bincount(
+        member[harms], minlength=len(first)
+    )
+    gained, harmed = int(gains.sum()), int(harms.sum())
     return PairedTest(
         n=len(first),
         difference=(gained - harmed) / len(first) if len(first) else None,
         gained=gained,
         harmed=harmed,
-        p_value=float(stats.binomtest(gained, changed).pvalue) if changed else 1.0,
+        p_value=sign_flip_test(changes),
     )
+
+
+def sign_flip_test(values: npt.NDArray[np.int64]) -> float:
+    """Two-sided p of the sum of integers, each of which is as likely with the other sign.
+
+    Exact: c values of size k make k (2 B - c) with a binomial B of c fair coins, and the sums of
+    all sizes are convolved.
+
+    >>> sign_flip_test(np.array([2, 2, -1])), sign_flip_test(np.array([0, 0]))
+    (0.5, 1.0)
+    """
+    sizes, counts = np.unique(np.abs(values[values != 0]), return_counts=True)
+    total, most = abs(int(values.sum())), int(sizes @ counts)
+    if total == 0:
+        return 1.0
+    chances = np.ones(1)
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        heads = np.zeros(size * count + 1)
+        heads[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        chances = _convolved(chances, heads)
+    tail = float(chances[(most + total) // 2 :].sum())
+    return min(1.0, max(2 * tail, sys.float_info.min))  # where it is too small to be written, not 0
+
+
+def _convolved(one: Values, other: Values) -> Values:
+    if len(one) * len(other) < 10**8:
+        return np.convolve(one, other)  # keeps even the smallest chances to the last digit
+    return np.maximum(fftconvolve(one, other), SMALLEST_CHANCE)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -148,28 +212,33 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def detectable_difference(n: int, discordance: float = DISCORDANCE) -> float | None:
+@functools.lru_cache  # rows of one table have few different sizes
+def detectable_difference(n: int, tests: int = 1, discordance: float = DISCORDANCE) -> float | None:
     """The smallest difference in accuracy that n paired questions show in 4 of 5 trials.
 
-    For McNemar's test at 5 %, two-sided, with power 80 %, if a share psi of the questions
-    (`discordance`) changes between right and wrong. Solves Connor's sample size (1987, Biometrics
-    43:207) for the difference d, with the normal quantiles z_a = 1.96 and z_b = 0.84:
-
-        n = (z_a sqrt(psi) + z_b sqrt(psi - d^2))^2 / d^2
+    Of the exact test at 5 % as it is printed: as the first of a family of `tests`, corrected after
+    Holm, it must have a p of at most 5 % / `tests`. Of n independent questions a share psi
+    (`discordance`) changes between right and wrong, and of these (1 + d / psi) / 2 gain.
 
     Returns:
         None where no difference can be shown, since d cannot exceed psi.
 
     >>> round(detectable_difference(300), 3), detectable_difference(16)
-    (0.081, None)
+    (0.083, None)
     """
-    z_a = float(stats.norm.ppf(_UPPER))
-    z_b = float(stats.norm.ppf(POWER))
-    rest = n + z_b**2 - z_a**2
-    if n == 0 or rest < 0:
+    changed = np.arange(n + 1)
+    chances = stats.binom.pmf(changed, n, discordance)
+    changed, chances = changed[chances > 1e-9], chances[chances > 1e-9]
+    # The fewest gains that are significant among so many changes.
+    least = stats.binom.isf((1 - CONFIDENCE) / tests / 2, changed, 0.5) + 1
+
+    def missing_power(difference: float) -> float:
+        gaining = (1 + difference / discordance) / 2
+        return POWER - float(chances @ stats.binom.sf(least - 1, changed, gaining))
+
+    if missing_power(discordance) > 0:
         return None
-    found = math.sqrt(discordance) * (z_a * math.sqrt(n) + z_b * math.sqrt(rest)) / (n + z_b**2)
-    return found if found <= discordance else None
+    return float(brentq(missing_power, 0.0, discordance, xtol=1e-6))
 
 
 class DocumentBootstrap:
@@ -229,7 +298,7 @@ class DocumentBootstrap:
         ]
         return np.stack(sums, axis=1)
 
-    @cached_property
+    @functools.cached_property
     def _draws(self) -> list[npt.NDArray[np.uint8]]:
         """Blocks of resamples: how often each document is drawn in each, (resamples, documents)."""
         generator = np.random.default_rng(self._seed)

@@ -17,6 +17,7 @@ from active_perception_r1.scoring.leaderboard_row import (
     Layout,
     LeaderboardRow,
     as_json,
+    number_of_tests,
     read_leaderboard,
 )
 from active_perception_r1.scoring.statistics import (
@@ -33,11 +34,11 @@ SMALL_ENOUGH = 0.1
 _NOTES = """\
 - **Accuracy**: exact match after normalisation, with Wilson's 95 % interval, wider where questions
   share documents. An error of the engine or of a sample's data counts as not correct.
-- **vs baseline**: difference in accuracy to the same model's baseline on the same questions; p of
-  the two-sided exact McNemar test, after Holm's correction for all tests of this page; **+/-**:
-  questions that went from wrong to right and from right to wrong. **vs base**: the same for a
-  trained model against the model it started from. The test takes questions as independent; where
-  many share a document it is somewhat too sure.
+- **vs baseline**: difference in accuracy to the same model's baseline on the same questions, those
+  that ended in an error on either side left out; p of the two-sided exact test that flips the signs
+  of documents (McNemar's where each has one question), after Holm's correction for all tests of
+  this page; **+/-**: questions that went from wrong to right and from right to wrong. **vs base**:
+  the same for a trained model against the model it started from.
 - **ANLS**: the published form, where a similarity of exactly 0.5 scores 0; its difference to the
   baseline, with a 95 % bootstrap interval over documents.
 - **Zoom rate**: share of episodes in which the model saw a crop it had asked for. **Strict**: share
@@ -64,7 +65,7 @@ def as_text(rows: Sequence[LeaderboardRow]) -> str:
     ]
     parts = [_formatted(results, "simple"), *_claims(rows)]
     if layouts := _layouts(rows):
-        parts += [_formatted(layouts, "simple"), _power(_smallest_layout(rows))]
+        parts += [_formatted(layouts, "simple"), _layout_power(rows)]
     if seeds := _seeds(rows):
         parts.append(_formatted(seeds, "simple"))
     return "\n\n".join(parts)
@@ -76,7 +77,7 @@ def as_markdown(rows: Sequence[LeaderboardRow], study: str) -> str:
     parts += _claims(rows)
     if layouts := _layouts(rows):
         parts += ["## Accuracy by layout", _formatted(layouts, "github")]
-        parts.append(_power(_smallest_layout(rows)))
+        parts.append(_layout_power(rows))
     if seeds := _seeds(rows):
         parts += ["## Accuracy over seeds", _formatted(seeds, "github")]
     parts += ["## How episodes ended", _formatted(_statuses(rows), "github")]
@@ -122,7 +123,8 @@ def _result(row: LeaderboardRow, trained: bool) -> dict[str, str]:
 
 def _claims(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
     """What the main table can and cannot show, in words."""
-    yield _power(max(row.n for row in rows))
+    largest = max(rows, key=lambda row: row.n)
+    yield _power(largest.n, int(largest.n_effective), number_of_tests(rows))
     if any(row.n and row.means["anls"].ci_low is None for row in rows):
         yield (
             f"Too few documents for an interval: where fewer than {MIN_DOCUMENTS} count alike, ANLS"
@@ -130,20 +132,26 @@ def _claims(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
         )
 
 
-def _power(n: int) -> str:
+def _power(n: int, worth: int, tests: int) -> str:
     """What a table of n questions can show, in words; a claim that it cannot show is ruled out."""
-    smallest = detectable_difference(n)
+    smallest = detectable_difference(worth, max(1, tests))
+    questions = f"n = {n}" if worth == n else f"n = {n} (worth {worth}, as documents are shared)"
     assumed = f"if {DISCORDANCE:.0%} of the answers change"
+    if tests > 1:
+        assumed += f", corrected for {tests} tests"
     if smallest is None:
-        return f"Too few questions for a claim: n = {n} shows no difference at all, {assumed}."
-    found = f"difference in accuracy that n = {n} shows with 80 % power, {assumed}: {smallest:.3f}"
+        return f"Too few questions for a claim: {questions} shows no difference at all, {assumed}."
+    found = (
+        f"difference in accuracy that {questions} shows with 80 % power, {assumed}: {smallest:.3f}"
+    )
     if smallest > SMALL_ENOUGH:
         return f"Too few questions for a claim about less than this: the smallest\n{found}."
     return f"The smallest {found}."
 
 
-def _smallest_layout(rows: Sequence[LeaderboardRow]) -> int:
-    return min(layout.n for row in rows for layout in row.by_layout.values())
+def _layout_power(rows: Sequence[LeaderboardRow]) -> str:
+    smallest = min(layout.n for row in rows for layout in row.by_layout.values())
+    return _power(smallest, smallest, number_of_tests(rows))
 
 
 def _seeds(rows: Sequence[LeaderboardRow]) -> Table:
@@ -202,8 +210,8 @@ def _warnings(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
         if row.n_errors:
             yield (
                 f"- **{name}**: {row.n_errors} of {row.n} episodes ended in an error that is"
-                " not the model's; the next run retries those of the engine."
-                f" {row.errors}"
+                " not the model's; they are compared with nothing, and the next run retries"
+                f" those of the engine. {row.errors}"
             )
         if row.n_no_evidence:
             yield (
