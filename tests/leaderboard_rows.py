@@ -32,6 +32,7 @@ def a_row(model: str = "m", mode: str = "active", **given: Any) -> LeaderboardRo
         "errors": "",
         "n_no_evidence": 0,
         "documents": 10,
+        "n_effective": 10.0,
         "by_layout": {},
         "means": dict.fromkeys(measures(), NOTHING),
     }
