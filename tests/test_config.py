@@ -75,6 +75,18 @@ MISTAKES: list[tuple[str, object, str]] = [
     ),
     ("models/tiny-zoom-vlm/id", DELETE, "models.tiny-zoom-vlm.id: missing"),
     (
+        "models/tiny-zoom-vlm/temperature",
+        0.7,
+        "models.tiny-zoom-vlm: temperature is a key of the section decoding now; write"
+        " decoding: {temperature: 0.7}",
+    ),
+    (
+        "models/tiny-zoom-vlm/decoding",
+        {"repetition_penality": 1.05},
+        "models.tiny-zoom-vlm.decoding.repetition_penality: unknown key; did you mean"
+        " 'repetition_penalty'?",
+    ),
+    (
         "models/tiny-zoom-vlm/gpus",
         -1,
         "models.tiny-zoom-vlm.gpus: input should be greater than or equal to 0 (got -1)",
@@ -353,5 +365,5 @@ class TestRepeats:
         assert parse_config(self.config(seed=1)).studies["s"].repeats == {"both": ["a", "b"]}
 
     def test_and_in_nothing_else(self) -> None:
-        with pytest.raises(ConfigError, match=r"repeats.both: a and b differ in temperature"):
-            parse_config(self.config(seed=1, temperature=0.5))
+        with pytest.raises(ConfigError, match=r"repeats.both: a and b differ in decoding"):
+            parse_config(self.config(seed=1, decoding={"temperature": 0.5}))

@@ -30,6 +30,7 @@ from active_perception_r1.sim.messages import FinishReason, Reply
 class Flaky:
     def __init__(self, backend):
         self.backend, self.revision = backend, backend.revision
+        self.set_aside = backend.set_aside
 
     def generate(self, requests):
         broken = Path("broken")

@@ -83,7 +83,7 @@ def test_a_turn_that_reads_back_as_other_tokens_keeps_its_own_row() -> None:
 def test_every_written_token_is_in_the_loss_once_and_nothing_else(
     untrained_model: ModelConfig,
 ) -> None:
-    policy = TransformersBackend(untrained_model.model_copy(update={"temperature": 1.0}))
+    policy = TransformersBackend(untrained_model.drawn_at(1.0))
     rollouts = roll_out(policy, samples(), ACTIVE, seed=3)
     written = [0] * 4
     for batch in rollouts.batches:

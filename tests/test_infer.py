@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ class Scripted:
     """A backend that zooms, then answers; it can fail or be killed at a given request."""
 
     revision = "r1"
+    set_aside: Mapping[str, Any] = {}
 
     def __init__(self) -> None:
         self.asked = 0

@@ -1,5 +1,7 @@
 """The shipped model through real vLLM, in this process and served: the same texts as transformers.
 
+vLLM is given a copy of it whose `generation_config` asks for other texts, to no effect.
+
 Run by `make test-vllm`, in an environment with vLLM's build for CPUs; plain pytest leaves it out.
 """
 
@@ -30,6 +32,7 @@ from active_perception_r1.modes import ACTIVE, BASELINE
 from active_perception_r1.records import Episode
 from active_perception_r1.sim.messages import Message
 from benchmarks.measuring import Figure, keep
+from tests.hostile import OPTIONS, made_hostile
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "models" / "tiny-zoom-vlm"
@@ -93,9 +96,15 @@ def reference(slice_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Tex
 
 
 @pytest.fixture(scope="module")
-def settings() -> ModelConfig:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of the shipped model with options that would change every reply."""
+    return str(made_hostile(MODEL, tmp_path_factory.mktemp("models") / "hostile"))
+
+
+@pytest.fixture(scope="module")
+def settings(hostile: str) -> ModelConfig:
     engine = {"gpu_memory_utilization": 0.2, "max_model_len": 1024, "enforce_eager": True}
-    return entry(backend="vllm", vllm=engine)
+    return entry(id=hostile, backend="vllm", vllm=engine)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +125,8 @@ class TestEngineInThisProcess:
         tmp_path: Path,
         figures: list[Figure],
     ) -> None:
-        assert engine.revision == load_backend(entry()).revision
+        assert engine.revision == load_backend(entry(id=settings.id)).revision
+        assert engine.set_aside == OPTIONS
         same = agreement(run(engine, settings, slice_path, tmp_path), reference)
         figures.append(Figure("same episodes, in this process", same, bar=f">= {AGREEMENT}"))
         assert same >= AGREEMENT
@@ -141,13 +151,13 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of `vllm serve` with the shipped model."""
+def server(hostile: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of `vllm serve`, which takes what a request leaves open from the checkpoint."""
     port, log = free_port(), tmp_path_factory.mktemp("server") / "log"
     options = ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"]
     options += ["--max-model-len", "1024", "--gpu-memory-utilization", "0.2"]
     options += ["--limit-mm-per-prompt", '{"image": 2, "video": 0}', "--served-model-name", "tiny"]
-    command = [sys.executable, "-m", "tests.vllm.serve", "serve", str(MODEL), *options]
+    command = [sys.executable, "-m", "tests.vllm.serve", "serve", hostile, *options]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
     try:

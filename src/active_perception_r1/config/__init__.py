@@ -18,6 +18,7 @@ from active_perception_r1.config.file import (
 from active_perception_r1.config.gpu import GpuConfig
 from active_perception_r1.config.model import (
     CropConfig,
+    DecodingConfig,
     FirstView,
     ModelConfig,
     OpenAIConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "CropConfig",
     "Dataset",
     "DatasetConfig",
+    "DecodingConfig",
     "FirstView",
     "GpuConfig",
     "GrpoConfig",

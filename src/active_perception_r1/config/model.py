@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -40,6 +41,35 @@ class CropConfig(Section):
     )
     max_area: float = Field(
         default=1.0, gt=0, le=1, description="share of the page above which a box is too large"
+    )
+
+
+class DecodingConfig(Section):
+    """How tokens are chosen: all of it, so that nothing is left to an engine or a checkpoint.
+
+    The defaults are greedy and neutral. Penalties are those of vLLM and of OpenAI's API.
+    """
+
+    temperature: float = Field(
+        default=0.0, ge=0, description="0 takes the likeliest token; above it, tokens are drawn"
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="drawn from the likeliest tokens with this share"
+    )
+    top_k: int = Field(
+        default=0, ge=0, description="drawn from this many of the likeliest tokens; 0 is all"
+    )
+    min_p: float = Field(
+        default=0.0, ge=0, le=1, description="drawn from tokens this likely beside the likeliest"
+    )
+    repetition_penalty: float = Field(
+        default=1.0, gt=0, description="divides scores of tokens of the prompt and the reply"
+    )
+    presence_penalty: float = Field(
+        default=0.0, ge=-2, le=2, description="taken off the score of a token of the reply"
+    )
+    frequency_penalty: float = Field(
+        default=0.0, ge=-2, le=2, description="the same, for each time that it was written"
     )
 
 
@@ -141,8 +171,10 @@ class ModelConfig(Section):
     max_concurrent_episodes: int = Field(
         default=64, gt=0, description="episodes under way at once, from which batches are filled"
     )
-    temperature: float = Field(default=0.0, ge=0, description="of the sampling; 0: the likeliest")
-    seed: int = Field(default=0, description="of the sampling")
+    decoding: DecodingConfig = Field(
+        default=DecodingConfig(), description="how the tokens of a reply are chosen"
+    )
+    seed: int = Field(default=0, description="of what is drawn")
 
     def images(self, zooming: bool) -> int:
         """The most images in one conversation: the first view, and one for each zoom."""
@@ -171,6 +203,20 @@ class ModelConfig(Section):
                 f" {context}; lower max_zooms, max_new_tokens or the pixel budgets"
             )
         return ""
+
+    def drawn_at(self, temperature: float) -> Self:
+        """The same model with replies drawn at a temperature, decoding neutral otherwise."""
+        return self.model_copy(update={"decoding": DecodingConfig(temperature=temperature)})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_what_moved(cls, entry: Any) -> Any:
+        if isinstance(entry, Mapping) and "temperature" in entry:
+            raise ValueError(
+                "temperature is a key of the section decoding now; write"
+                f" decoding: {{temperature: {entry['temperature']}}}"
+            )
+        return entry
 
     @model_validator(mode="after")
     def _can_answer(self) -> Self:

@@ -47,7 +47,7 @@ SPEED: Mapping[str, bool | set[str]] = {
     "vllm": {"gpu_memory_utilization", "enforce_eager"},
     "openai": {"concurrency", "timeout_seconds", "retries", "api_key_env"},
 }
-_REPLACED_IN_TRAINING = ("temperature", "seed")
+_REPLACED_IN_TRAINING = ("decoding", "seed")
 # Names, whose meaning is given in full elsewhere; what the data come from; and how often to save.
 _NOT_TRAINING = {"base", "study", "split", "samples", "save_every"}
 

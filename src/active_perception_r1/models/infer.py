@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from tqdm import tqdm
 
@@ -60,6 +60,8 @@ def infer(
         _runner(name, settings, mode, task, cores) as runner,
         Journal(partial, _resume_key(slice_path, settings, mode, task, runner.revision)) as store,
     ):
+        if runner.set_aside:
+            tqdm.write(_told(name, runner.set_aside), file=sys.stderr)
         streak = max(settings.max_concurrent_episodes, MIN_STREAK)
         done = len(store)
         with tqdm(total=len(order), desc=f"{name} {mode}", unit="episode", initial=done) as bar:
@@ -73,6 +75,7 @@ def infer(
             "mode": mode,
             "revision": runner.revision,
             "settings": settings.model_dump(mode="json"),
+            "set_aside": dict(runner.set_aside),
         }
         write_json(output.with_suffix(".json"), about)
         if errors:
@@ -114,6 +117,14 @@ def _save(
     if failed and not len(store):
         raise BackendError(f"{_example(failed)}, and none went well; {_RUN_AGAIN}")
     return failed
+
+
+def _told(model: str, set_aside: Mapping[str, Any]) -> str:
+    listed = ", ".join(f"{option}={value}" for option, value in set_aside.items())
+    return (
+        f"{model}: the generation_config of its checkpoint ({listed}) is set aside; decoding in its"
+        " entry decides"
+    )
 
 
 def _example(failed: Mapping[str, Episode]) -> str:

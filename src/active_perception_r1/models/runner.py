@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
@@ -27,10 +27,11 @@ class EpisodeRunner(Protocol):
     """What runs the episodes of a slice.
 
     Attributes:
-        revision: of the model.
+        revision, set_aside: of the model, as `Backend` has them.
     """
 
     revision: str
+    set_aside: Mapping[str, Any]
 
     def run(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
         """Finished episodes of the samples with these ids, in the order of their ends.
@@ -52,6 +53,7 @@ class BackendRunner:
     ) -> None:
         self._backend = load_backend(settings)
         self.revision = self._backend.revision
+        self.set_aside = self._backend.set_aside
         self._name = name
         self._settings = settings
         self._rules: EpisodeRules = episode_rules(mode, settings, task)

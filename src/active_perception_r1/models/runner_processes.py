@@ -30,7 +30,7 @@ class RunnerProcesses:
     """Runners that share the samples of a slice; a context manager that ends them.
 
     Attributes:
-        revision: of the model.
+        revision, set_aside: of the model, as `Backend` has them.
 
     Raises:
         BackendError: the model cannot be loaded.
@@ -49,7 +49,9 @@ class RunnerProcesses:
                 process.start()
                 theirs.close()  # Ours would hide the end of theirs.
                 self._processes[ours] = process
-            (self.revision,) = {self._receive(process) for process in self._processes}
+            known = [self._receive(process) for process in self._processes]
+            self.revision, self.set_aside = known[0]
+            assert all(one == known[0] for one in known)
         except BaseException:
             self._end()
             raise
@@ -105,14 +107,14 @@ class RunnerProcesses:
 
 
 def _work(connection: Connection, name: str, settings: ModelConfig, mode: str, task: str) -> None:
-    """Say the revision; then, for each slice, the episodes and None."""
+    """Say what the model is; then, for each slice, the episodes and None."""
     _end_with_parent()
     import torch
 
     torch.set_num_threads(1)
     try:
         runner = BackendRunner(name, settings, mode, task)
-        connection.send(runner.revision)
+        connection.send((runner.revision, runner.set_aside))
         while True:
             for episode in runner.run(*connection.recv()):
                 connection.send(episode)

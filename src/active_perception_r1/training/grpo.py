@@ -101,7 +101,7 @@ class GrpoTrainer:
         if not TAKES_ENCODED_IMAGES:
             raise BackendError("the local engine needs transformers 5.23 or later; update it")
         self.run = run
-        self.policy = TransformersBackend(base.model_copy(update={"temperature": run.temperature}))
+        self.policy = TransformersBackend(base.drawn_at(run.temperature))
         self._halves = fast_in_bfloat16(self.policy.device)
         if self.policy.device.type == "cpu":  # fused attention in bfloat16 is slow there
             self.policy.model.set_attn_implementation("eager")

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,9 @@ from active_perception_r1.models.chat import request_seed
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
 
 if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
-    from active_perception_r1.config import ModelConfig
+    from active_perception_r1.config import DecodingConfig, ModelConfig
 
+_NOT_IN_OPENAI = ("top_k", "min_p", "repetition_penalty")
 _NO_KEY = "none"  # The client wants one; servers without accounts ignore it.
 
 
@@ -45,6 +46,8 @@ class OpenAIBackend:
         self._server = settings.openai
         self._model = settings.openai.model or settings.id
         self.revision = f"served:{self._model}"
+        self.set_aside: Mapping[str, Any] = {}  # Nobody but the server sees its checkpoint.
+        self._decoding = _decoding(settings.decoding)
         # It writes requests, which hold whole pages, into the log of every job.
         logging.getLogger("openai").setLevel(logging.WARNING)
         self._client = OpenAI(
@@ -68,8 +71,8 @@ class OpenAIBackend:
                 model=self._model,
                 messages=messages,
                 max_tokens=self.settings.max_new_tokens,
-                temperature=self.settings.temperature,
                 seed=request_seed(request, self.settings.seed),
+                **self._decoding,
             )
             return _reply(answer, time.perf_counter() - start)
         # Servers send anything: what is no completion ends up as errors of any kind.
@@ -97,6 +100,17 @@ def _key(variable: str | None) -> str:
     if not (key := os.environ.get(variable)):
         raise BackendError(f"{variable} is not set; put the key of the server into it")
     return key
+
+
+def _decoding(decoding: DecodingConfig) -> dict[str, Any]:
+    """All of it, or servers fill in what the checkpoint says; what only some of them take, apart.
+
+    `top_k` of -1 is all tokens for every server that knows the word.
+    """
+    known = decoding.model_dump()
+    known["top_k"] = decoding.top_k or -1
+    extra = {name: known.pop(name) for name in _NOT_IN_OPENAI}
+    return {**known, "extra_body": extra}
 
 
 def _message(message: Message) -> dict[str, Any]:

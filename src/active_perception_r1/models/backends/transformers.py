@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from active_perception_r1.errors import BackendError
 from active_perception_r1.families import FAMILIES
 from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
+from active_perception_r1.models.decoding import (
+    generation_config,
+    only_tokens,
+    output_penalties,
+    set_aside,
+)
 from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES, ImageCache, Inputs
 from active_perception_r1.models.prefix_cache import PrefixCache
 from active_perception_r1.models.weights import find_weights, image_options, require_family
@@ -71,6 +77,14 @@ class TransformersBackend:
         self.model: Any = model.eval()
         self.device = torch.device(model.device)  # with a device map, where the inputs go
         self._marks = FAMILIES[settings.family].marks if settings.family else ()
+        self._checkpoint: GenerationConfig = model.generation_config
+        self.set_aside = set_aside(settings.decoding, self._checkpoint)
+        model.generation_config = only_tokens(self._checkpoint, self.processor.tokenizer)
+        self._decoding = generation_config(
+            settings.decoding,
+            settings.max_new_tokens,
+            suppressed=self.processor.image_token_id,  # A model cannot write an image.
+        )
         self._batch_size = settings.batch_size
         self._images = ImageCache(self.processor, self.model, settings.batch_size)
         self._prefixes = PrefixCache(self.model, self.processor.image_token_id)
@@ -91,6 +105,8 @@ class TransformersBackend:
     def save(self, folder: Path) -> None:
         """Write model and processor, to be loaded by the folder's name."""
         self.model.save_pretrained(folder)
+        # As it was found: transformers' own way to save it refuses what it does not like.
+        self._checkpoint.to_json_file(folder / "generation_config.json")
         self.processor.save_pretrained(folder)
 
     def run(self, inputs: Inputs) -> Generated:
@@ -99,19 +115,14 @@ class TransformersBackend:
         Raises:
             Whatever the model raises, out-of-memory errors among it.
         """
-        settings = self.settings
-        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
-        if settings.temperature > 0:
-            sampling = {"do_sample": True, "temperature": settings.temperature, "top_p": 1.0}
+        prompt = inputs["input_ids"].shape[1]
         with torch.no_grad():  # not inference mode: the trainer goes on to use these tensors
             output = self.model.generate(
                 **inputs,
-                max_new_tokens=settings.max_new_tokens,
-                top_k=None,
-                suppress_tokens=[self.processor.image_token_id],  # a model cannot write an image
-                **sampling,
+                generation_config=self._decoding,
+                logits_processor=output_penalties(self.settings.decoding, prompt),
             )
-        completions = output[:, inputs["input_ids"].shape[1] :].clone()
+        completions = output[:, prompt:].clone()
         return Generated(inputs, completions, _lengths(completions, self._end_tokens()))
 
     def encode(self, requests: Sequence[Request]) -> Inputs:
@@ -179,8 +190,7 @@ class TransformersBackend:
         return self._run(requests[:half]) + self._run(requests[half:])
 
     def _end_tokens(self) -> frozenset[int]:
-        ends = self.model.generation_config.eos_token_id
-        return frozenset(ends if isinstance(ends, list) else [ends])
+        return frozenset(self.model.generation_config.eos_token_id)
 
 
 def _images(requests: Sequence[Request]) -> list[list[Image.Image]]:

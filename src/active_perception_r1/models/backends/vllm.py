@@ -13,6 +13,7 @@ from vllm import LLM, SamplingParams
 from active_perception_r1.errors import BackendError
 from active_perception_r1.families import FAMILIES
 from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
+from active_perception_r1.models.decoding import own_decoding, set_aside
 from active_perception_r1.models.weights import find_weights, image_options, require_family
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 
@@ -37,6 +38,7 @@ class VllmBackend:
         try:
             source: dict[str, Any] = {"revision": weights.commit}
             require_family(settings, AutoConfig.from_pretrained(settings.id, **source).model_type)
+            self.set_aside = set_aside(settings.decoding, own_decoding(weights))
             self.processor: Any = AutoProcessor.from_pretrained(settings.id, **source)  # type: ignore[no-untyped-call]
             self.engine = LLM(
                 settings.id,
@@ -45,6 +47,7 @@ class VllmBackend:
                 seed=settings.seed,
                 tensor_parallel_size=settings.tensor_parallel or max(settings.gpus, 1),
                 max_num_seqs=settings.max_concurrent_episodes,
+                generation_config="vllm",  # nothing of the checkpoint's but its end tokens
                 enable_prefix_caching=True,
                 limit_mm_per_prompt={"image": settings.most_images, "video": 0},
                 mm_processor_kwargs=image_options(settings, self.processor.image_processor),
@@ -89,7 +92,7 @@ class VllmBackend:
 
     def _sampling(self, request: Request) -> SamplingParams:
         return SamplingParams(
-            temperature=self.settings.temperature,
+            **self.settings.decoding.model_dump(),
             max_tokens=self.settings.max_new_tokens,
             seed=request_seed(request, self.settings.seed),
             logit_bias={self.processor.image_token_id: _NEVER},  # a model cannot write an image
