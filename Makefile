@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke pin reference test chaos test-browser test-crate test-vllm test-verl browser check check-envs bench bench-quick clean
+.PHONY: env demo docvqa-smoke pin reference test test-quick chaos test-browser test-crate test-vllm test-verl browser check check-envs bench bench-quick clean
 
 env: .venv/installed
 
@@ -38,8 +38,16 @@ pin: env
 reference: env
 	python -m active_perception_r1.config.reference
 
+# On two cores; more workers need more memory, about 1.5 GB each.
+WORKERS ?= 2
+TESTS := pytest --numprocesses $(WORKERS) --dist worksteal
+
 test: env
-	pytest
+	$(TESTS)
+
+# While writing: without what is marked as slow, and with fewer cases of each property.
+test-quick: env
+	$(TESTS) -m "not slow" --hypothesis-profile=quick
 
 # Kills a small study 50 times at random moments, and compares what it ends with.
 chaos: env

@@ -1,25 +1,41 @@
-"""A small random model of the shipped architecture, for tests that need tokens but no skill."""
+"""What many tests share: a small random model, and a study that was run with it."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from active_perception_r1.config import CropConfig, FirstView, ModelConfig
 from tests.small_study import set_up_small_study
 from tests.workflow import Workflow
 
-# No deadline: the machine may be busy. The core's own tests ask for more cases (`strategies.many`).
+# No deadline: the machine may be busy. The core is tried with more cases in `test_core_in_bulk`.
 settings.register_profile(
     "project", max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("quick", settings.get_profile("project"), max_examples=50)
 settings.load_profile("project")
+
+IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
+if IN_PARALLEL:  # Each worker has a core; torch reads this when it starts.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lease-jobs", type=int, default=20, help="jobs in the storm of GPU leases")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs the finished study is slow."""
+    for item in items:
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
@@ -62,8 +78,17 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, untrained_model: ModelConfig) -> Workflow:
-    """A finished run of the small study; tests leave it as they find it."""
-    workflow = set_up_small_study(tmp_path_factory.mktemp("study"), untrained_model)
-    done = workflow.run()
-    assert done.returncode == 0, done.stdout
-    return workflow
+    """A finished run of the small study; tests leave it as they find it.
+
+    It is run once; each of several workers has a copy of its own.
+    """
+    base, own = tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("finished") / "study"
+    shared = (base.parent if IN_PARALLEL else base) / "finished"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            workflow = set_up_small_study(tmp_path_factory.mktemp("study"), untrained_model)
+            done = workflow.run()
+            assert done.returncode == 0, done.stdout
+            workflow.folder.rename(shared)
+    shutil.copytree(shared, own)
+    return Workflow(own, own)

@@ -24,6 +24,8 @@ from active_perception_r1.config import ModelConfig
 from tests.small_study import set_up_small_study
 from tests.workflow import Workflow
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("CHAOS_KILLS", "4"))
 MOST_RUNS_AFTER_A_KILL = 8  # A job may have to wait for one that outlived its Snakemake.
 Run = subprocess.Popen[str]

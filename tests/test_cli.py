@@ -50,6 +50,13 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """Of what was told as an error, without a traceback."""
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    return told.splitlines()[-1]
+
+
 def test_help_names_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0
@@ -122,7 +129,9 @@ def test_a_mistake_is_told_in_one_line(
     assert message in line
 
 
-def test_a_missing_model_folder_is_told_in_the_last_line(tmp_path: Path) -> None:
+def test_a_missing_model_folder_is_told_in_the_last_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_samples(tmp_path / "s", [make_sample()])
     settings = {
         "id": str(tmp_path / "none"),
@@ -130,26 +139,20 @@ def test_a_missing_model_folder_is_told_in_the_last_line(tmp_path: Path) -> None
         "first_view": {"max_pixels": 99},
         "crop": {"max_pixels": 99},
     }
-    done = run(
-        *["infer", "--slice", tmp_path / "s", "--model=m", "--mode=active"],
-        *["--settings", json.dumps(settings), "--output", tmp_path / "o"],
-        *["--partial", tmp_path / "p"],
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"error: model '{tmp_path / 'none'}'")
-    assert "Traceback" not in done.stderr
+    arguments = ["infer", f"--slice={tmp_path}/s", "--model=m", "--mode=active"]
+    arguments += ["--settings", json.dumps(settings), f"--output={tmp_path}/o"]
+    assert main([*arguments, f"--partial={tmp_path}/p"]) == 1
+    assert last_line(capsys).startswith(f"error: model '{tmp_path / 'none'}'")
 
 
-def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "results").write_text("a file, not a folder")
-    done = run(
-        *["download", "--dataset", '{"source": "synthetic", "questions": {"test": 1}}'],
-        *["--split=test", "--output", tmp_path / "results" / "test.parquet"],
-        *["--partial", tmp_path / "partial"],
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'results'}")
-    assert "Traceback" not in done.stderr
+    arguments = ["download", "--dataset", '{"source": "synthetic", "questions": {"test": 1}}']
+    arguments += ["--split=test", f"--output={tmp_path}/results/test.parquet"]
+    assert main([*arguments, f"--partial={tmp_path}/partial"]) == 1
+    assert last_line(capsys).startswith(f"error: {tmp_path / 'results'}")
 
 
 def test_a_file_that_cannot_grow_is_named_and_nothing_half_written_is_left(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workflow:
     return workflow
 
 
+@pytest.mark.slow
 def test_jobs_run_in_the_environment_of_their_rule_which_holds_the_package(
     workflow: Workflow,
 ) -> None:

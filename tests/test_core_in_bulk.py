@@ -40,6 +40,8 @@ from tests.strategies import (
     recorded,
 )
 
+pytestmark = pytest.mark.slow
+
 seeds = st.integers(0, 2**32)
 hundred = settings(max_examples=100)
 TARGET = (Evidence("answer", Box(0.4, 0.4, 0.5, 0.45)),)

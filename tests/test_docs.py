@@ -91,6 +91,7 @@ def look_up(block: Block) -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}-{block.number}")
 def test_a_command_in_the_documentation_works(block: Block, checkout: Path) -> None:
     if block.note.startswith("needs"):

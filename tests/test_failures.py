@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from active_perception_r1.config import ModelConfig
 from active_perception_r1.config.sources.synthetic import SyntheticDataset
 from active_perception_r1.data.download import download
 from active_perception_r1.records import Episode
 from tests.disks import needs_disks, on_disk
+from tests.scripted import MODEL
 from tests.workflow import Workflow
+
+pytestmark = pytest.mark.slow
 
 LEADERBOARD = "results/s/leaderboard.json"
 
-# The command, but for the engine: while the file `broken` is there, it fails for the number of
-# requests that it holds, and while `stalled` is, it waits. Every request is counted in `asked`.
+# The command with an engine that knows one answer: while the file `broken` is there, it fails for
+# the number of requests that it holds, and while `stalled` is, it waits. Every request is counted
+# in `asked`.
 FLAKY = f"""#!{sys.executable}
 import sys, time
 from pathlib import Path
@@ -28,9 +31,8 @@ from active_perception_r1.models import load
 from active_perception_r1.sim.messages import FinishReason, Reply
 
 class Flaky:
-    def __init__(self, backend):
-        self.backend, self.revision = backend, backend.revision
-        self.set_aside = backend.set_aside
+    revision = "r0"
+    set_aside = {{}}
 
     def generate(self, requests):
         broken = Path("broken")
@@ -39,27 +41,26 @@ class Flaky:
             asked.write("x" * len(requests))
         while Path("stalled").exists():
             time.sleep(0.1)
-        bad = [Reply("", FinishReason.ERROR, error="server gone")] * min(count, len(requests))
-        return [*bad, *self.backend.generate(requests[len(bad):])]
+        good = Reply("<answer>42</answer>", FinishReason.STOP)
+        bad = Reply("", FinishReason.ERROR, error="server gone")
+        return [bad if number < count else good for number, _ in enumerate(requests)]
 
-load_backend = load.load_backend
-load.load_backend = lambda settings: Flaky(load_backend(settings))
+load.load_backend = lambda settings: Flaky()
 from active_perception_r1.cli import main
 sys.exit(main())
 """
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, untrained_model: ModelConfig) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     pages = SyntheticDataset(source="synthetic", questions={"all": 12})
     download(pages, "all", folder / "pages.parquet")
-    shutil.copytree(untrained_model.id, folder / "untrained")
     (folder / "bin").mkdir()
     (folder / "bin" / "active-perception").write_text(FLAKY)
     (folder / "bin" / "active-perception").chmod(0o755)
     workflow = Workflow(folder)
-    configure(workflow, untrained_model)
+    configure(workflow)
     done = workflow.run("results/s/slice/test.parquet")
     assert done.returncode == 0, done.stdout
     return folder
@@ -74,11 +75,7 @@ def workflow(template: Path, tmp_path: Path) -> Workflow:
 
 
 def configure(
-    workflow: Workflow,
-    model: ModelConfig,
-    gpus: int = 0,
-    share: float = 0.3,
-    allow_busy_gpu: bool = False,
+    workflow: Workflow, gpus: int = 0, share: float = 0.3, allow_busy_gpu: bool = False
 ) -> None:
     study = {
         "dataset": {"source": "parquet", "path": "pages.parquet"},
@@ -87,7 +84,7 @@ def configure(
         "modes": ["baseline"],
         "max_error_share": share,
     }
-    entry = {**model.model_dump(mode="json"), "id": "untrained", "gpus": gpus}
+    entry = {**MODEL.model_dump(mode="json"), "gpus": gpus}
     workflow.configure(
         {
             "study": "s",
@@ -104,18 +101,18 @@ def episodes(workflow: Workflow) -> list[Episode]:
 
 
 def test_infrastructure_errors_fail_the_study_or_are_shown_and_the_next_run_retries_them(
-    workflow: Workflow, untrained_model: ModelConfig
+    workflow: Workflow,
 ) -> None:
     broken, asked = workflow.folder / "broken", workflow.folder / "asked"
     broken.write_text("2")
-    configure(workflow, untrained_model, share=0.2)
+    configure(workflow, share=0.2)
     done = workflow.run(LEADERBOARD)
     assert done.returncode == 1
     assert "2 of 8 episodes ended in an error, more than max_error_share 0.2" in done.stdout
     assert not (workflow.folder / LEADERBOARD).exists()
 
     asked.unlink()
-    configure(workflow, untrained_model, share=0.3)
+    configure(workflow, share=0.3)
     done = workflow.run(LEADERBOARD)
     assert done.returncode == 0, done.stdout
     assert asked.read_text() == "xxxx"  # The others were not asked again.
@@ -133,7 +130,7 @@ def test_infrastructure_errors_fail_the_study_or_are_shown_and_the_next_run_retr
     assert not any(episode.error for episode in episodes(workflow))
     assert "server gone" not in (workflow.folder / "results/s/leaderboard.md").read_text()
 
-    configure(workflow, untrained_model, share=0.3, allow_busy_gpu=True)
+    configure(workflow, share=0.3, allow_busy_gpu=True)
     assert workflow.planned(LEADERBOARD) == {}  # How GPUs are shared changes no result.
 
 
@@ -146,10 +143,10 @@ def test_a_dead_engine_fails_the_job_with_its_reason(workflow: Workflow) -> None
 
 
 def test_a_request_for_gpus_that_snakemake_lowers_is_an_error(
-    workflow: Workflow, untrained_model: ModelConfig, monkeypatch: pytest.MonkeyPatch
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACTIVE_PERCEPTION_GPUS", "0,1")
-    configure(workflow, untrained_model, gpus=2)
+    configure(workflow, gpus=2)
     done = workflow.run(LEADERBOARD, "--resources", "gpu=1")
     assert done.returncode == 1
     assert "the model needs 2 GPUs, but this job was granted 1" in done.stdout

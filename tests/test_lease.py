@@ -248,6 +248,7 @@ def test_the_lock_file_says_who_has_the_device(policy: GpuConfig) -> None:
     assert (signed["pid"], signed["purpose"]) == (os.getpid(), "infer m active")
 
 
+@pytest.mark.slow
 def test_a_storm_of_jobs_and_kills_books_no_device_twice(
     start: Start, tmp_path: Path, lease_jobs: int
 ) -> None:

@@ -29,6 +29,7 @@ def test_the_cluster_profile_replaces_the_default_one_without_losing_an_option()
     assert {key: profile("slurm")[key] for key in COMMON} == default
 
 
+@pytest.mark.slow
 def test_the_demo_can_be_planned_for_a_cluster(tmp_path: Path) -> None:
     workflow = Workflow(tmp_path)
     done = workflow.run("--dry-run", "--workflow-profile", str(REPOSITORY / "profiles" / "slurm"))

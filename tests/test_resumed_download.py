@@ -17,6 +17,8 @@ from active_perception_r1.data.sources import synthetic
 from active_perception_r1.errors import DataError
 from tests.docvqa_files import docvqa_row, png, write_rows
 
+pytestmark = pytest.mark.slow
+
 ROWS = 2 * ROWS_PER_CHUNK + 5
 PAGES = SyntheticDataset(source="synthetic", seed=3, questions={"test": ROWS})
 

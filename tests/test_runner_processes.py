@@ -25,6 +25,8 @@ from active_perception_r1.runtime.processes import processes_with
 from tests.scripted import make_sample
 from tests.workflow import Workflow
 
+pytestmark = pytest.mark.slow
+
 SLICE = [make_sample(i) for i in range(10)]
 WANTED = [sample.id for sample in SLICE]
 

@@ -231,6 +231,7 @@ SIZES = {
 """Questions about each document."""
 
 
+@pytest.mark.slow
 class TestCoverage:
     """Of 2,000 simulated slices, how many 95 % intervals hold the true value: 93 to 97 %."""
 

@@ -143,6 +143,7 @@ def test_reading_boxes_show_the_value_and_demonstrations_often_miss_it(layout: s
     assert 0.15 < np.mean(shown) < 0.6
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +192,7 @@ def test_the_shipped_folder_is_small_and_plain() -> None:
     assert text.hidden_size // text.num_attention_heads == 32  # the least that vLLM's CPU takes
 
 
+@pytest.mark.slow
 def test_the_shipped_model_zooms_and_reads(tmp_path: Path) -> None:
     """On held-out pages, through the pipeline's own stages."""
     done = main(

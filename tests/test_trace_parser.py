@@ -321,6 +321,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", HOSTILE)
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_time_grows_linearly_with_hostile_text(syntax: str, pattern: str) -> None:

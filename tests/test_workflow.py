@@ -46,6 +46,7 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
     }
 
 
+@pytest.mark.slow
 def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: Workflow) -> None:
     assert workflow.planned("--config", "study=docvqa") == {
         "download_dataset": 1,
@@ -63,6 +64,7 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
     }
 
 
+@pytest.mark.slow
 def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: Workflow) -> None:
     assert workflow.planned("--config", "study=headroom") == {
         "download_dataset": 1,
@@ -81,6 +83,7 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
     }
 
 
+@pytest.mark.slow
 def test_inference_and_training_ask_for_the_gpus_of_the_model(workflow: Workflow) -> None:
     workflow.configure({"models": {"tiny-zoom-vlm": {"gpus": 3}}})
     plan = workflow.run("--dry-run").stdout
@@ -102,6 +105,7 @@ def test_a_wrong_key_stops_with_one_line(workflow: Workflow) -> None:
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.slow
 def test_an_unknown_study_stops_with_one_line(workflow: Workflow) -> None:
     done = workflow.run("--dry-run", "--config", "study=dem")
     assert done.stdout.splitlines()[-1] == (
@@ -109,6 +113,7 @@ def test_an_unknown_study_stops_with_one_line(workflow: Workflow) -> None:
     )
 
 
+@pytest.mark.slow
 def test_results_that_cannot_be_written_stop_with_one_line(workflow: Workflow) -> None:
     (workflow.folder / "results").write_text("a file, not a folder")
     done = workflow.run("--dry-run")
@@ -118,6 +123,7 @@ def test_results_that_cannot_be_written_stop_with_one_line(workflow: Workflow) -
     )
 
 
+@pytest.mark.slow
 def test_a_missing_dataset_file_is_named(workflow: Workflow) -> None:
     dataset = {"source": "parquet", "path": "none.parquet"}
     workflow.configure(
