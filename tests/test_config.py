@@ -17,6 +17,7 @@ from active_perception_r1.config import (
     parse_config,
     parse_section,
 )
+from active_perception_r1.config.presets import PRESETS
 from active_perception_r1.config.sources.parquet import ParquetDataset
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.modes import MODES
@@ -367,3 +368,36 @@ class TestRepeats:
     def test_and_in_nothing_else(self) -> None:
         with pytest.raises(ConfigError, match=r"repeats.both: a and b differ in decoding"):
             parse_config(self.config(seed=1, decoding={"temperature": 0.5}))
+
+
+class TestPresets:
+    ENTRY: dict[str, Any] = {
+        "id": "owner/model",
+        "preset": "qwen3_vl_official",
+        "first_view": {"max_pixels": 401_408},
+        "crop": {"max_pixels": 401_408},
+    }
+
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_a_preset_sets_all_that_its_entry_leaves_open(self, name: str) -> None:
+        model = ModelConfig.model_validate({**self.ENTRY, "preset": name})
+        for key, value in PRESETS[name].items():
+            found = getattr(model, key)
+            if isinstance(value, dict):
+                assert all(getattr(found, inner) == value[inner] for inner in value)
+            else:
+                assert found == value
+
+    def test_keys_of_the_entry_override_it_one_by_one(self) -> None:
+        entry = {**self.ENTRY, "max_zooms": 2, "crop": {"max_pixels": 401_408, "clamp": False}}
+        model = ModelConfig.model_validate(entry)
+        assert (model.max_zooms, model.crop.clamp, model.crop.min_side) == (2, False, 32)
+
+    def test_what_was_read_reads_the_same_again(self) -> None:
+        model = ModelConfig.model_validate(self.ENTRY)
+        assert ModelConfig.model_validate(model.model_dump(mode="json")) == model
+
+    def test_a_misspelt_one_is_named_with_the_nearest(self) -> None:
+        raw = {**RAW, "models": {**RAW["models"], "m": {**self.ENTRY, "preset": "qwen3_official"}}}
+        with pytest.raises(ConfigError, match="did you mean 'qwen3_vl_official'"):
+            parse_config(raw)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from active_perception_r1.config.presets import PRESETS
 from active_perception_r1.config.section import Known, Section
 from active_perception_r1.families import FAMILIES, Family
 from active_perception_r1.prompts import PROMPT_SETS
@@ -32,6 +33,12 @@ class CropConfig(Section):
     max_pixels: int = Field(
         gt=0, description="pixels of a crop, which is enlarged or shrunk to as many"
     )
+    min_pixels: int | None = Field(
+        default=None,
+        gt=0,
+        description="if set, a crop is enlarged only to as many pixels, and between the two keeps"
+        " its own",
+    )
     multiple: int = Field(default=1, gt=0, description="pixels that both sides are multiples of")
     max_aspect: float = Field(
         default=8.0, ge=1, description="longer boxes are widened to this ratio of their sides"
@@ -42,6 +49,21 @@ class CropConfig(Section):
     max_area: float = Field(
         default=1.0, gt=0, le=1, description="share of the page above which a box is too large"
     )
+    clamp: bool = Field(
+        default=False,
+        description="cut a box that reaches outside the page at its edge, instead of refusing it",
+    )
+    min_side: int = Field(
+        default=1, gt=0, description="pixels of the page that a shorter side of a box is grown to"
+    )
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.min_pixels is not None and self.min_pixels > self.max_pixels:
+            raise ValueError(
+                f"crop.min_pixels ({self.min_pixels}) exceeds crop.max_pixels ({self.max_pixels})"
+            )
+        return self
 
 
 class DecodingConfig(Section):
@@ -126,6 +148,9 @@ class ModelConfig(Section):
     """One model and how it is run."""
 
     id: str = Field(description="repository on the hub, as owner/name, or a folder")
+    preset: Annotated[str, Known(PRESETS)] | None = Field(
+        default=None, description="published settings, which the entry's own keys override"
+    )
     revision: str | None = Field(
         default=None,
         description="commit, branch or tag; null is the commit found at the first use",
@@ -175,6 +200,13 @@ class ModelConfig(Section):
         default=DecodingConfig(), description="how the tokens of a reply are chosen"
     )
     seed: int = Field(default=0, description="of what is drawn")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_its_preset(cls, entry: Any) -> Any:
+        if isinstance(entry, Mapping) and entry.get("preset") in PRESETS:
+            return _merged(PRESETS[entry["preset"]], entry)
+        return entry
 
     def images(self, zooming: bool) -> int:
         """The most images in one conversation: the first view, and one for each zoom."""
@@ -258,3 +290,12 @@ class ModelConfig(Section):
                     f" {multiple**2}"
                 )
         return self
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both mappings, section by section; what both have is as in `above`."""
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
+            merged[key] = _merged(below[key], above[key])
+    return merged

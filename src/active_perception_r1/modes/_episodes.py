@@ -31,6 +31,12 @@ class _Crop(_View, Protocol):
     def min_area(self) -> float: ...
     @property
     def max_area(self) -> float: ...
+    @property
+    def min_pixels(self) -> int | None: ...
+    @property
+    def clamp(self) -> bool: ...
+    @property
+    def min_side(self) -> int: ...
 
 
 class EpisodeSettings(Protocol):
@@ -81,6 +87,9 @@ def episode_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) -
             max_aspect=min(model.crop.max_aspect, family.max_aspect or math.inf),
             min_area=model.crop.min_area,
             max_area=model.crop.max_area,
+            min_pixels=model.crop.min_pixels,
+            clamp=model.crop.clamp,
+            min_side=model.crop.min_side,
         ),
         max_zooms=model.max_zooms,
         max_turns=model.max_turns,
