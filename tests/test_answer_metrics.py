@@ -62,9 +62,16 @@ class TestExactMatch:
             ("Cafe\u0301", "Caf\u00e9"),
             ("no-break\u00a0space", "no-break space"),
             ("?", "?"),
+            ("１２．５０％", "12.50%"),
+            ("Ｔｏｔａｌ　Ａｍｏｕｎｔ", "total amount"),
+            ("ｶﾞﾗｽ", "ガラス"),
+            ("42\u200b", "42"),
+            ("\ufeff4\u20602", "42"),
+            ("co\u00adoperate", "cooperate"),
+            ("\u200e42\u200f", "42"),
         ],
     )
-    def test_ignores_case_white_space_outer_quotes_and_closing_punctuation(
+    def test_ignores_width_case_white_space_outer_quotes_and_closing_punctuation(
         self, prediction: str, answer: str
     ) -> None:
         assert exact_match(prediction, [answer])
@@ -77,6 +84,10 @@ class TestExactMatch:
             ("5%", "5"),
             ("$5", "5"),
             ("10²", "102"),
+            ("10²", "10２"),
+            ("½", "1/2"),
+            ("Ⅳ", "IV"),
+            ("٤٢", "42"),
             ("1,000", "1000"),
             ("5'", '5"'),
             ("(a)", "a"),
@@ -90,7 +101,7 @@ class TestExactMatch:
     def test_any_accepted_answer_will_do(self) -> None:
         assert exact_match("b", ["a", "B"])
 
-    @pytest.mark.parametrize("prediction", [None, "", " \n"])
+    @pytest.mark.parametrize("prediction", [None, "", " \n", "\u200b"])
     def test_no_answer_is_never_right(self, prediction: str | None) -> None:
         assert not exact_match(prediction, ["", "a"])
 
