@@ -94,6 +94,7 @@ bench-quick: env
 	python benchmarks/peers.py
 
 bench: bench-quick
+	PYTHONPATH=. python benchmarks/adversary.py
 	python benchmarks/inference.py
 	python benchmarks/demo.py
 	python benchmarks/render.py

@@ -2,7 +2,8 @@
 
 It writes what a model might write (zooms, repeats, calls that are refused, in any order), and has
 it scored both ways: as text alone, and as an episode on a page. From random starts it climbs: what
-comes closest to breaking a promise is changed a little and tried again.
+comes closest to breaking a promise is changed a little and tried again. Its calls count from the
+page; where a syntax can zoom into an earlier crop, one more crop may make such a call a valid one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from active_perception_r1.rewards.active_vision_reward import (
     episode_reward,
 )
 from active_perception_r1.sim.messages import FinishReason, Reply
+from tests.strategies import random_box
 
 Calls = tuple[str, ...]
 
@@ -83,11 +85,6 @@ def _episode(replies: Sequence[str], correct: bool, situation: Situation) -> flo
     return episode_reward(live.record("", "", 0), sample, situation.config).reward
 
 
-def any_box(rng: random.Random) -> Box:
-    x0, y0 = rng.random() * 0.95, rng.random() * 0.95
-    return Box(x0, y0, x0 + (1 - x0) * rng.random(), y0 + (1 - y0) * rng.random())
-
-
 def any_situation(rng: random.Random, config: RewardConfig, known: bool = True) -> Situation:
     """With evidence of one to three small regions, or with none that is known."""
     evidence = []
@@ -105,7 +102,7 @@ def any_call(rng: random.Random, situation: Situation) -> str:
         return rng.choice(REFUSED + WIDE)
     if chance < 0.6 and situation.evidence:
         return written(rng.choice(situation.evidence).box.expanded(rng.uniform(0, 0.2)))
-    return written(any_box(rng))
+    return written(random_box(rng))
 
 
 def any_calls(rng: random.Random, situation: Situation) -> Calls:
@@ -133,10 +130,10 @@ def padded(calls: Calls, rng: random.Random, situation: Situation) -> Calls:
     Refused ones, repeats of earlier ones, (nearly) the whole page, and crops far from all evidence.
     """
     for _ in range(rng.choice([1, 1, 2, 3, MOST_CALLS])):
-        box = any_box(rng)
+        box = random_box(rng)
         # Far: an episode grows a box to whole pixels and to a sensible shape before it is cut.
         while evidence_coverage(box.expanded(0.15), situation.evidence) > 0:
-            box = any_box(rng)
+            box = random_box(rng)
         place = rng.randrange(len(calls) + 1)
         extra = rng.choice([rng.choice(REFUSED), rng.choice(WIDE), written(box), *calls[:place]])
         calls = (*calls[:place], extra, *calls[place:])
