@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from snakemake.io import WILDCARD_REGEX
 
 from active_perception_r1.config import (
     Config,
@@ -142,6 +146,17 @@ MISTAKES: list[tuple[str, object, str]] = [
         "studies.demo.dataset.pth: unknown key; did you mean 'path'?",
     ),
     (
+        "studies/demo/dataset",
+        {"source": "parquet", "path": "pages/{v1}/test.parquet"},
+        "studies.demo.dataset.path: Snakemake takes '{v1}' for a wildcard; rename that part of the"
+        " path, or link to it from a path without braces",
+    ),
+    (
+        "studies/demo/dataset",
+        {"source": "parquet", "path": "~nobody-here/test.parquet"},
+        "studies.demo.dataset.path: '~nobody-here' is no known home folder; give the whole path",
+    ),
+    (
         "studies/demo/slice/split",
         "tset",
         "studies.demo.slice.split: 'tset' is not defined; did you mean 'test'?",
@@ -267,6 +282,31 @@ MISTAKES: list[tuple[str, object, str]] = [
         "training.tiny-zoom-vlm: the name is taken by an entry under models",
     ),
 ]
+
+
+def test_a_path_may_begin_with_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for section, key in (("parquet", "path"), ("hub", "id")):
+        dataset = parse_section(DatasetConfig, json.dumps({"source": section, key: "~/pages"}))
+        assert str(getattr(dataset, key)) == "/home/me/pages"
+    model = parse_config(changed("models/tiny-zoom-vlm/id", "~/model")).models["tiny-zoom-vlm"]
+    assert model.id == "/home/me/model"
+    assert parse_config(changed("gpu", {"lease_folder": "~/leases"})).gpu.lease_folder == (
+        Path("/home/me/leases")
+    )
+
+
+@given(st.text("{}aé1. ,_-[]'\"$;~"))
+def test_paths_are_free_of_what_snakemake_takes_for_a_wildcard_and_of_nothing_else(
+    name: str,
+) -> None:
+    path = f"pages/{name}.parquet"
+    text = json.dumps({"source": "parquet", "path": path})
+    if WILDCARD_REGEX.search(path):
+        with pytest.raises(ConfigError, match="for a wildcard"):
+            parse_section(DatasetConfig, text)
+    else:
+        assert parse_section(DatasetConfig, text).path == Path(path)
 
 
 @pytest.mark.parametrize(("path", "value", "message"), MISTAKES)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
+from active_perception_r1.config.paths import LocalPath
 from active_perception_r1.config.section import Section
 
 
@@ -25,7 +24,7 @@ class GpuConfig(Section):
         description="a GPU that works for more of its time is left alone",
     )
     allow_busy_gpu: bool = Field(default=False, description="take GPUs in use all the same")
-    lease_folder: Path | None = Field(
+    lease_folder: LocalPath | None = Field(
         default=None,
         description="the same folder for all who share the machine; null is in /run/lock",
     )

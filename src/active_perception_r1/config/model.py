@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from active_perception_r1.config.paths import FolderOrName
 from active_perception_r1.config.presets import PRESETS
 from active_perception_r1.config.section import Known, Section
 from active_perception_r1.families import FAMILIES, Family
@@ -147,7 +148,7 @@ class OpenAIConfig(Section):
 class ModelConfig(Section):
     """One model and how it is run."""
 
-    id: str = Field(description="repository on the hub, as owner/name, or a folder")
+    id: FolderOrName = Field(description="repository on the hub, as owner/name, or a folder")
     preset: Annotated[str, Known(PRESETS)] | None = Field(
         default=None, description="published settings, which the entry's own keys override"
     )

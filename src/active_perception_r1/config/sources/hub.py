@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from active_perception_r1.config.paths import FolderOrName
 from active_perception_r1.config.sources._dataset import BoxUnit, Dataset, Repository
 from active_perception_r1.storage.fingerprint import local_content
 
@@ -15,7 +16,7 @@ class HubDataset(Dataset):
     """A dataset in the DocVQA-1200 layout on the hub, or a local folder laid out like one."""
 
     source: Literal["hub"] = Field(description="where pages and questions come from")
-    id: str = Field(description="repository on the hub, as owner/name, or a folder")
+    id: FolderOrName = Field(description="repository on the hub, as owner/name, or a folder")
     revision: str | None = Field(
         default=None,
         description="commit, branch or tag; null is the commit found at the first use",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from active_perception_r1.config.paths import InputPath
 from active_perception_r1.config.sources._dataset import BoxUnit, Dataset
 
 
@@ -14,7 +15,7 @@ class ParquetDataset(Dataset):
     """Local files in the DocVQA-1200 layout: a folder of {split}.parquet, or one file for all."""
 
     source: Literal["parquet"] = Field(description="where pages and questions come from")
-    path: Path = Field(description="the folder or the file")
+    path: InputPath = Field(description="the folder or the file")
     box_unit: BoxUnit | None = Field(
         default=None,
         description="what the coordinates of boxes count: shares of the page, thousandths of it or"
