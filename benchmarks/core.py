@@ -18,7 +18,6 @@ from typing import Any
 from measuring import Figure, best_of, report
 
 from active_perception_r1.data.boxes import page_boxes
-from active_perception_r1.data.docvqa import SCHEMA
 from active_perception_r1.data.evidence import locate_evidence
 from active_perception_r1.geometry import Box, iou
 from active_perception_r1.records import Evidence, Step, ToolStatus
@@ -127,7 +126,7 @@ def pure_python_anls(prediction: str, answer: str) -> float:
 def evidence_rows(receipts: Path) -> list[Row]:
     """Blind search against the words that the file itself verifies as the answer's."""
     hits, labelled, found, seconds = 0, 0, 0, 0.0
-    rows = list(read_rows(receipts, SCHEMA.names))
+    rows = list(read_rows(receipts, ["words", "bounding_boxes", "answers", "answer"]))
     for row in rows:
         words, answers = row["words"], row["answers"]
         boxes = page_boxes(row["bounding_boxes"], "unit", (1, 1))

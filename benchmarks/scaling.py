@@ -23,8 +23,8 @@ import yaml
 from measuring import Figure, Run, measured, report
 
 from active_perception_r1.config.sources.synthetic import SyntheticDataset
-from active_perception_r1.data.docvqa import SCHEMA
 from active_perception_r1.data.download import download
+from active_perception_r1.data.questions import SCHEMA
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.geometry import Box
 from active_perception_r1.modes import ACTIVE, BASELINE, MODES

@@ -92,7 +92,7 @@ def get_dataset_settings(wildcards):
 
 
 def get_download_code(wildcards):
-    return download_code(get_study(wildcards).dataset.source)
+    return download_code(get_study(wildcards).dataset)
 
 
 def get_dataset_content(wildcards):

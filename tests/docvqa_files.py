@@ -14,6 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import ExifTags, Image
 
+from active_perception_r1.config.sources._table import Columns
+from active_perception_r1.data.formats import Table
+from active_perception_r1.data.formats._table import Reading
+from active_perception_r1.data.formats.docvqa import FORMAT as DOCVQA
+from active_perception_r1.data.questions import SCHEMA, as_row
+from active_perception_r1.storage.rows import RowWriter
+
 ROTATED = 6  # EXIF: to be turned by 90 degrees for display
 
 
@@ -67,6 +74,14 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 def write_downloaded(path: Path, rows: Sequence[dict[str, Any]], unit: str | None = "unit") -> Path:
     """A split as `download` leaves it."""
-    write_rows(path, rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(str(path), names, lambda start, columns: rows[start:], len(rows), "revision")
+    columns = DOCVQA.found_columns(Columns(), table)
+    reading = Reading(columns, "xyxy", folder=None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with RowWriter(path, SCHEMA) as writer:
+        for number, row in enumerate(rows, start=1):
+            question = DOCVQA.read({**dict.fromkeys(names), **row}, f"row {number}", reading)
+            writer.add(as_row(question))
     path.with_suffix(".json").write_text(json.dumps({"box_unit": unit}))
     return path

@@ -11,7 +11,7 @@ import pytest
 
 from active_perception_r1.config.sources.parquet import ParquetDataset
 from active_perception_r1.config.sources.synthetic import SyntheticDataset
-from active_perception_r1.data import docvqa
+from active_perception_r1.data import questions
 from active_perception_r1.data.download import ROWS_PER_CHUNK, download
 from active_perception_r1.data.sources import synthetic
 from active_perception_r1.errors import DataError
@@ -109,6 +109,6 @@ def test_rows_are_not_read_again_when_the_user_has_said_their_unit(
     dataset = ParquetDataset(source="parquet", path=write_rows(tmp_path / "all.parquet", rows))
     with pytest.raises(DataError, match="set box_unit"):
         download(dataset, "test", tmp_path / "test.parquet")
-    monkeypatch.setattr(docvqa, "normalised", lambda row: pytest.fail("read again"))
+    monkeypatch.setattr(questions, "as_row", lambda question: pytest.fail("read again"))
     told = dataset.model_copy(update={"box_unit": "pixels"})
     download(told, "test", tmp_path / "test.parquet")

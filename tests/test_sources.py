@@ -20,8 +20,8 @@ from active_perception_r1.config.sources.hub import HubDataset
 from active_perception_r1.config.sources.parquet import ParquetDataset
 from active_perception_r1.config.sources.synthetic import SyntheticDataset
 from active_perception_r1.data.boxes import BoxSurvey, page_boxes
-from active_perception_r1.data.docvqa import SCHEMA
 from active_perception_r1.data.download import download
+from active_perception_r1.data.questions import SCHEMA
 from active_perception_r1.data.sources import READERS
 from active_perception_r1.data.synthetic import LAYOUTS
 from active_perception_r1.errors import DataError
@@ -69,8 +69,8 @@ class TestSyntheticPages:
 
     def test_the_answer_is_the_word_that_the_span_names(self, splits: dict[str, Path]) -> None:
         for row in rows_of(splits["train"]):
-            assert row["words"][row["answer"]["start"]] == row["answers"][0]
-            assert row["exact_span"]
+            assert row["words"][row["span"]["start"]] == row["answers"][0]
+            assert row["span"]["exact"]
             assert row["requires_zoom"]
 
     def test_pages_are_whole_images(self, splits: dict[str, Path]) -> None:
@@ -109,7 +109,7 @@ class TestParquetFiles:
         written = rows_of(output)
         assert [row["id"] for row in written] == [row["id"] for row in rows]
         assert written[0]["image"] == rows[0]["image"]["bytes"]
-        assert written[0]["bounding_boxes"] == rows[0]["bounding_boxes"]
+        assert written[0]["word_boxes"] == rows[0]["bounding_boxes"]
         assert written[0]["layout"] == "receipt"
         assert pq.read_schema(output).equals(SCHEMA)
 
@@ -121,9 +121,11 @@ class TestParquetFiles:
     def test_rows_can_be_read_from_any_on(self, tmp_path: Path) -> None:
         table = pa.Table.from_pylist([docvqa_row(f"q{i}") for i in range(20)])
         pq.write_table(table, tmp_path / "all.parquet", row_group_size=9)
-        rows = list(read_rows(tmp_path / "all.parquet", SCHEMA.names))
+        rows = list(read_rows(tmp_path / "all.parquet", table.column_names))
         for start in range(22):
-            assert list(read_rows(tmp_path / "all.parquet", SCHEMA.names, start)) == rows[start:]
+            assert (
+                list(read_rows(tmp_path / "all.parquet", table.column_names, start)) == rows[start:]
+            )
 
     def test_text_that_is_not_utf_8_is_named(self, tmp_path: Path) -> None:
         table = pa.Table.from_pylist([docvqa_row()])
@@ -171,9 +173,43 @@ class TestParquetFiles:
             download(parquet(source), "test", tmp_path / "test.parquet")
 
     def test_a_column_of_a_wrong_type_is_refused(self, tmp_path: Path) -> None:
-        source = write_rows(tmp_path / "all.parquet", [docvqa_row(answers="9.00")])
-        with pytest.raises(DataError, match="column answers is of type string, but must be a list"):
+        source = write_rows(tmp_path / "all.parquet", [docvqa_row(answers={"text": "9.00"})])
+        with pytest.raises(
+            DataError, match="column answers is of type struct.*, but answers must be a text or a"
+        ):
             download(parquet(source), "test", tmp_path / "test.parquet")
+
+    @pytest.mark.parametrize(
+        ("column", "value", "expected"),
+        [
+            ("id", 7, {"id": "7"}),
+            ("doc_id", 7, {"doc_id": "7"}),
+            ("layout", 2, {"layout": "2"}),
+            ("answers", "9.00", {"answers": ["9.00"]}),
+            ("answers", [9, 10], {"answers": ["9", "10"]}),
+            ("requires_zoom", 1, {"requires_zoom": True}),
+            ("requires_zoom", "no", {"requires_zoom": False}),
+            ("exact_span", 1, {"span": {"start": 2, "text": "9.00", "exact": True}}),
+        ],
+    )
+    def test_numbers_stand_for_texts_and_0_and_1_for_truth(
+        self, tmp_path: Path, column: str, value: object, expected: dict[str, Any]
+    ) -> None:
+        source = write_rows(tmp_path / "all.parquet", [docvqa_row(**{column: value})])
+        download(parquet(source), "test", tmp_path / "test.parquet")
+        (row,) = rows_of(tmp_path / "test.parquet")
+        assert {key: row[key] for key in expected} == expected
+
+    def test_images_may_be_paths_from_the_file_on(self, tmp_path: Path) -> None:
+        (tmp_path / "page.png").write_bytes(png())
+        rows = [
+            {**docvqa_row("a"), "image": {"path": "page.png"}},
+            {**docvqa_row("b"), "image": {"path": "lost.png"}},
+        ]
+        download(parquet(write_rows(tmp_path / "all.parquet", rows)), "t", tmp_path / "t.parquet")
+        there, lost = rows_of(tmp_path / "t.parquet")
+        assert there["image"] == png()
+        assert lost["unusable"] == f"column image: no file 'lost.png' in {tmp_path}"
 
     def test_a_file_without_rows_is_refused(self, tmp_path: Path) -> None:
         empty = pq.read_table(write_rows(tmp_path / "all.parquet", [docvqa_row()])).slice(0, 0)
@@ -182,8 +218,10 @@ class TestParquetFiles:
             download(parquet(tmp_path / "all.parquet"), "test", tmp_path / "test.parquet")
 
     def test_a_failure_leaves_nothing_behind(self, tmp_path: Path) -> None:
-        source = write_rows(tmp_path / "all.parquet", [docvqa_row(words=[["nested"]])])
-        with pytest.raises(DataError, match="rows 'q0' to 'q0': a value is of a wrong type"):
+        boxes = [[100.0, 100.0, 300.0, 130.0]] * 3  # thousandths or pixels
+        rows = [docvqa_row(image=png(1000, 1000), bounding_boxes=boxes)]
+        source = write_rows(tmp_path / "all.parquet", rows)
+        with pytest.raises(DataError, match="set box_unit"):
             download(
                 parquet(source), "test", tmp_path / "out" / "test.parquet", tmp_path / "partial"
             )
@@ -253,10 +291,10 @@ class TestHub:
         assert about(output)["revision"] != before
 
     def test_rows_can_be_read_from_any_on(self, repository: Path) -> None:
-        source = READERS["hub"](HubDataset(source="hub", id=str(repository)), "test")
-        rows = list(source.rows(0))
+        split = READERS["hub"].open(HubDataset(source="hub", id=str(repository)), "test")
+        rows = list(split.questions(0))
         for start in range(5):
-            assert list(source.rows(start)) == rows[start:]
+            assert list(split.questions(start)) == rows[start:]
 
     def test_an_unknown_split_is_refused_with_the_names_of_all(
         self, repository: Path, tmp_path: Path

@@ -34,8 +34,13 @@ _CLEARLY_LESS = 0.85
 _UNITS: tuple[BoxUnit, ...] = ("unit", "thousand", "pixels")
 
 
-def page_boxes(boxes: Sequence[Sequence[float]], unit: BoxUnit, size: Size) -> list[Box]:
-    """Word boxes in page coordinates.
+def page_boxes(
+    boxes: Sequence[Sequence[float]], unit: BoxUnit, size: Size, of: str = "word"
+) -> list[Box]:
+    """Boxes in page coordinates.
+
+    Args:
+        of: what they are boxes of, for messages.
 
     Raises:
         ValueError: a box is reversed, not finite, not of four numbers, or outside the page.
@@ -47,9 +52,9 @@ def page_boxes(boxes: Sequence[Sequence[float]], unit: BoxUnit, size: Size) -> l
             x0, y0, x1, y1 = coordinates
             box = Box(x0 / width, y0 / height, x1 / width, y1 / height)
         except (TypeError, ValueError):
-            raise ValueError(f"box of word {index} is not a box: {coordinates}") from None
+            raise ValueError(f"box of {of} {index} is not a box: {coordinates}") from None
         if min(box.x0, box.y0) < -TOLERANCE or max(box.x1, box.y1) > 1 + TOLERANCE:
-            raise ValueError(f"box of word {index} is outside the page: {coordinates}")
+            raise ValueError(f"box of {of} {index} is outside the page: {coordinates}")
         found.append(box)
     return found
 

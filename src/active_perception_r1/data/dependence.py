@@ -5,13 +5,21 @@ Snakemake compares it as a parameter of its jobs, and parts of a split are saved
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from active_perception_r1.storage.fingerprint import code_fingerprint, fingerprint
 
+if TYPE_CHECKING:
+    from active_perception_r1.config import Dataset
 
-def download_code(source: str) -> str:
-    """Fingerprint of the code that brings a split of this kind of source to disk."""
-    section = f"config.sources.{source}"  # compared as data
-    return fingerprint(
-        code_fingerprint("data.download", without=("data.dependence",)),
-        code_fingerprint(f"data.sources.{source}", without=("config", "config.sources", section)),
-    )
+_SECTIONS = ("", ".errors", ".sources", ".sources._dataset", ".sources._table", ".sources.file")
+
+
+def download_code(dataset: Dataset) -> str:
+    """Fingerprint of the code that brings a split of such a dataset to disk."""
+    sections = [f"config{name}" for name in _SECTIONS] + [f"config.sources.{dataset.source}"]
+    modules = ["data.download", f"data.sources.{dataset.source}"]
+    if dataset.layout:
+        modules.append(f"data.formats.{dataset.layout}")
+    without = ("data.dependence", *sections)
+    return fingerprint(*(code_fingerprint(module, without=without) for module in modules))

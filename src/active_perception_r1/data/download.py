@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from active_perception_r1.data import docvqa
+from active_perception_r1.data import questions
 from active_perception_r1.data.boxes import BoxSurvey
 from active_perception_r1.data.dependence import download_code
-from active_perception_r1.data.sources import READERS, Source
+from active_perception_r1.data.formats import About, Split
+from active_perception_r1.data.sources import READERS
 from active_perception_r1.envs.encoded_page import size_by_head
 from active_perception_r1.errors import DataError
 from active_perception_r1.storage.chunks import ChunkStore
@@ -28,7 +30,7 @@ from active_perception_r1.storage.rows import RowWriter, open_parquet
 
 # Only for types: this stage must not depend on prompts and models, which the configuration names.
 if TYPE_CHECKING:
-    from active_perception_r1.config import DatasetConfig
+    from active_perception_r1.config import BoxUnit, DatasetConfig
 
 ROWS_PER_CHUNK = 32
 """How many rows are saved at a time, in whole row groups; a kill costs at most so many."""
@@ -49,25 +51,27 @@ def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | N
         UserError: another process is downloading to the same folder.
     """
     where = f"{dataset.name}, split {split}"
-    source = READERS[dataset.source](dataset, split)
+    found = READERS[dataset.source].open(dataset, split)
+    stated = dataset.stated_unit or found.box_unit
     # The unit is found when all rows are there; the user may have to say it then.
     settings = dataset.model_dump_json(exclude={"box_unit"})
-    key = fingerprint(download_code(dataset.source), settings, split, source.revision)
+    key = fingerprint(download_code(dataset), settings, split, found.revision)
     with ChunkStore(partial or output.with_suffix(".partial"), key) as store:
         survey = BoxSurvey()
         with atomic(output) as part:  # now: a folder that cannot be written to is told at once
-            _save(source, store, where)
+            _save(found, store, where)
             rows = _join(store.parts, part, survey, where)
             if rows == 0:
                 raise DataError(f"{where}: there are no rows")
-            unit = survey.decide(dataset.stated_unit, where)
+            unit = survey.decide(stated, where)
         about = {
             "dataset": dataset.model_dump(mode="json"),
             "split": split,
-            "revision": source.revision,
+            "revision": found.revision,
+            **({"about": asdict(found.about)} if found.about != About() else {}),
             "rows": rows,
             "box_unit": unit,
-            "box_unit_set_by": "configuration" if dataset.stated_unit else "data",
+            "box_unit_set_by": _who_said_it(dataset.stated_unit, found.box_unit),
             "boxes": survey.counts(),
             "sha256": sha256_of(output),
         }
@@ -75,29 +79,35 @@ def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | N
         store.remove()
 
 
-def _save(source: Source, store: ChunkStore, where: str) -> None:
+def _who_said_it(configured: BoxUnit | None, known: BoxUnit | None) -> str:
+    if configured:
+        return "configuration"
+    return "format" if known else "data"
+
+
+def _save(split: Split, store: ChunkStore, where: str) -> None:
     """Brings those rows to disk that are not there yet."""
-    saved = min(len(store.parts) * ROWS_PER_CHUNK, source.total)
-    bar = tqdm(source.rows(saved), desc=where, total=source.total, initial=saved, unit="row")
+    saved = min(len(store.parts) * ROWS_PER_CHUNK, split.total)
+    bar = tqdm(split.questions(saved), desc=where, total=split.total, initial=saved, unit="row")
     with bar:
-        rows = iter(bar)
-        for first in rows:
-            with store.next() as path, RowWriter(path, docvqa.SCHEMA) as writer:
-                for row in chain([first], islice(rows, ROWS_PER_CHUNK - 1)):
-                    writer.add(docvqa.normalised(row))
+        waiting = iter(bar)
+        for first in waiting:
+            with store.next() as path, RowWriter(path, questions.SCHEMA) as writer:
+                for question in chain([first], islice(waiting, ROWS_PER_CHUNK - 1)):
+                    writer.add(questions.as_row(question))
 
 
 def _join(parts: Sequence[Path], output: Path, survey: BoxSurvey, where: str) -> int:
     """Writes the rows of all parts to one file, surveys their boxes, and returns their number."""
     count = 0
-    with pq.ParquetWriter(output, docvqa.SCHEMA) as writer:
+    with pq.ParquetWriter(output, questions.SCHEMA) as writer:
         for part in tqdm(parts, desc=f"{where}, joined", unit="part"):
             with open_parquet(part) as file:
                 for group in range(file.num_row_groups):
                     table = file.read_row_group(group, use_threads=False)
-                    for row in table.select(["image", "bounding_boxes"]).to_pylist():
-                        page_size = functools.partial(size_by_head, row["image"])
-                        survey.add(row["bounding_boxes"] or (), page_size)
+                    for row in table.select(["image", "word_boxes", "evidence"]).to_pylist():
+                        boxes = [*row["word_boxes"], *(r["box"] for r in row["evidence"])]
+                        survey.add(boxes, functools.partial(size_by_head, row["image"]))
                     writer.write_table(table)
                     count += len(table)
     return count

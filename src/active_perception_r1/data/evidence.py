@@ -112,10 +112,11 @@ def locate_evidence(
 
 def _as_evidence(spans: Iterable[_Span], boxes: Sequence[Box]) -> tuple[Evidence, ...]:
     regions = (reduce(Box.union, boxes[span.start : span.stop]) for span in spans)
-    return tuple(Evidence(_LABEL, _inside_page(region)) for region in regions)
+    return tuple(Evidence(_LABEL, inside_page(region)) for region in regions)
 
 
-def _inside_page(box: Box) -> Box:
+def inside_page(box: Box) -> Box:
+    """The part of a box that is on the page."""
     x0, y0, x1, y1 = (min(1.0, max(0.0, value)) for value in box.as_tuple())
     return Box(x0, y0, x1, y1)
 

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from active_perception_r1.data.boxes import Size, page_boxes
-from active_perception_r1.data.docvqa import check_columns, normalised
-from active_perception_r1.data.evidence import GivenSpan, locate_evidence
+from active_perception_r1.data.evidence import inside_page, locate_evidence
+from active_perception_r1.data.questions import SCHEMA, Question, from_row
 from active_perception_r1.data.samples import read_slice, slice_length, write_samples
 from active_perception_r1.envs.encoded_page import checked_size
 from active_perception_r1.errors import DataError
@@ -117,16 +117,19 @@ def _drawn(draw: _Draw) -> Iterator[Sample]:
     unit = _box_unit(draw.dataset)
     ids: set[str] = set()
     with open_parquet(draw.dataset) as file:
-        check_columns(file.schema_arrow, str(draw.dataset))
+        if missing := set(SCHEMA.names) - set(file.schema_arrow.names):
+            raise DataError(
+                f"{draw.dataset}: not a downloaded split; it lacks {', '.join(sorted(missing))}"
+            )
         starts = group_starts(file)
         for index in _order(file, draw.seed):
-            row = normalised(_fetch(file, starts, index))
+            question = from_row(_fetch(file, starts, index))
             try:
-                sample = _as_sample(row, unit)
+                sample = as_sample(question, unit)
                 if sample.id in ids:
                     raise DataError("its id occurs twice")
             except DataError as error:
-                draw.left_out.append({"id": str(row["id"]), "reason": str(error)})
+                draw.left_out.append({"id": question.id, "reason": str(error)})
                 continue
             if {sample.doc_id, _hash(sample.image)} & draw.shared_pages:
                 draw.shared += 1
@@ -157,10 +160,10 @@ def _box_unit(dataset: Path) -> BoxUnit | None:
 def _order(file: pq.ParquetFile, seed: int) -> list[int]:
     """Row indices in the order of the draw."""
     keys: list[bytes] = []
-    for batch in file.iter_batches(columns=["id", "query"]):
+    for batch in file.iter_batches(columns=["id", "question"]):
         for row in batch.to_pylist():
-            question = (row["query"] or {}).get("en")
-            keys.append(hashlib.sha256(json.dumps([seed, row["id"], question]).encode()).digest())
+            key = json.dumps([seed, row["id"], row["question"]])
+            keys.append(hashlib.sha256(key.encode()).digest())
     return sorted(range(len(keys)), key=keys.__getitem__)
 
 
@@ -172,55 +175,54 @@ def _fetch(file: pq.ParquetFile, starts: list[int], index: int) -> Row:
     return row
 
 
-def _as_sample(row: Row, unit: BoxUnit | None) -> Sample:
-    """Checks a row and finds its evidence.
+def as_sample(question: Question, unit: BoxUnit | None) -> Sample:
+    """Checks a question and finds its evidence.
+
+    Args:
+        unit: of all boxes of its split; None where there is not one.
 
     Raises:
-        DataError: why the row cannot be used.
+        DataError: why it cannot be used.
     """
-    if row["unusable"]:
-        raise DataError(row["unusable"])
-    question = ((row["query"] or {}).get("en") or "").strip()
-    answers = tuple(answer for answer in row["answers"] or () if answer and answer.strip())
-    for present, name in (
-        (row["id"], "id"),
-        (question, "question in English"),
-        (answers, "answer"),
-    ):
+    if question.unusable:
+        raise DataError(question.unusable)
+    asked = question.question.strip()
+    answers = tuple(answer for answer in question.answers if answer.strip())
+    for present, name in ((asked, "question"), (answers, "answer"), (question.image, "image")):
         if not present:
             raise DataError(f"it has no {name}")
-    if not row["image"]:
-        raise DataError("it has no image")
-    width, height = checked_size(row["image"])
-    evidence = _evidence(row, unit, (width, height), answers)
-    requires_zoom = row["requires_zoom"]
+    width, height = checked_size(question.image)
+    evidence = _evidence(question, unit, (width, height), answers)
+    requires_zoom = question.requires_zoom
     return Sample(
-        id=row["id"],
-        doc_id=row["doc_id"] or _hash(row["image"]),
-        image=row["image"],
+        id=question.id,
+        doc_id=question.doc_id or _hash(question.image),
+        image=question.image,
         width=width,
         height=height,
-        question=question,
+        question=asked,
         answers=answers,
         evidence=evidence,
         requires_zoom=needs_zoom(evidence) if requires_zoom is None else requires_zoom,
-        layout=row["layout"] or "",
+        layout=question.layout,
+        options=question.options,
     )
 
 
 def _evidence(
-    row: Row, unit: BoxUnit | None, size: Size, answers: tuple[str, ...]
+    question: Question, unit: BoxUnit | None, size: Size, answers: tuple[str, ...]
 ) -> tuple[Evidence, ...]:
     if unit is None:  # the whole split is without boxes
         return ()
-    words = [word or "" for word in row["words"] or ()]
-    span = row["answer"] or {}
-    given = None
-    if span.get("start") is not None and span.get("matched_text"):
-        given = GivenSpan(span["start"], span["matched_text"], exact=bool(row["exact_span"]))
     try:
-        boxes = page_boxes(row["bounding_boxes"] or (), unit, size)
-        return locate_evidence(words, boxes, answers, given)
+        if question.evidence:
+            given = page_boxes([region.box for region in question.evidence], unit, size, "evidence")
+            return tuple(
+                Evidence(region.label, inside_page(box), region.weight)
+                for region, box in zip(question.evidence, given, strict=True)
+            )
+        boxes = page_boxes(question.word_boxes, unit, size, "word")
+        return locate_evidence(question.words, boxes, answers, question.span)
     except ValueError as error:
         raise DataError(str(error)) from None
 

@@ -40,6 +40,11 @@ class Dataset(Section, ABC):
         return None
 
     @property
+    def layout(self) -> str | None:
+        """Name of the format of its rows; None if its source has but one."""
+        return None
+
+    @property
     def repository(self) -> Repository | None:
         """What of the hub is needed, if it is not there already."""
         return None

@@ -8,32 +8,35 @@ from typing import Any, Literal
 from pydantic import Field
 
 from active_perception_r1.config.paths import FolderOrName
-from active_perception_r1.config.sources._dataset import BoxUnit, Dataset, Repository
+from active_perception_r1.config.sources._dataset import Repository
+from active_perception_r1.config.sources._table import Columns, TableDataset
+from active_perception_r1.config.sources.file import SUFFIXES
 from active_perception_r1.storage.fingerprint import local_content
 
 
-class HubDataset(Dataset):
-    """A dataset in the DocVQA-1200 layout on the hub, or a local folder laid out like one."""
+class HubDataset(TableDataset):
+    """A dataset on the hub, or a local folder laid out like one.
+
+    Without `format` and `columns` it is in the layout of `nielsr/docvqa_1200_examples`.
+    """
 
     source: Literal["hub"] = Field(description="where pages and questions come from")
     id: FolderOrName = Field(description="repository on the hub, as owner/name, or a folder")
+    config: str | None = Field(
+        default=None, description="the hub's name for a part of the repository; null if it has none"
+    )
     revision: str | None = Field(
         default=None,
         description="commit, branch or tag; null is the commit found at the first use",
     )
-    box_unit: BoxUnit | None = Field(
-        default=None,
-        description="what the coordinates of boxes count: shares of the page, thousandths of it or"
-        " pixels; null finds it out from all boxes of the split",
-    )
 
     @property
     def name(self) -> str:
-        return self.id
+        return f"{self.id} ({self.config})" if self.config else self.id
 
     @property
-    def stated_unit(self) -> BoxUnit | None:
-        return self.box_unit
+    def layout(self) -> str:
+        return self.format or ("docvqa" if self.columns == Columns() else "columns")
 
     @property
     def repository(self) -> Repository | None:
@@ -45,8 +48,8 @@ class HubDataset(Dataset):
 
     @classmethod
     def meant_by(cls, text: str, split: str, samples: int) -> dict[str, Any] | None:
-        on_hub = text.count("/") == 1 and not Path(text).exists() and not Path(text).suffix
-        return {"source": "hub", "id": text} if on_hub else None
+        is_local = Path(text).exists() or Path(text).suffix in SUFFIXES
+        return {"source": "hub", "id": text} if text.count("/") == 1 and not is_local else None
 
 
 SOURCE = HubDataset

@@ -1,8 +1,10 @@
-"""How splits are read: one file a source, named as its section in `config.sources`."""
+"""How datasets are read: one file a source, named as its section in `config.sources`."""
 
-from active_perception_r1.data.sources._reader import Reader, Source
+from typing import Any
+
+from active_perception_r1.data.sources._reader import Reader
 from active_perception_r1.registry import Registry
 
-READERS: Registry[Reader] = Registry(__name__, "open_split")
+READERS: Registry[Reader[Any]] = Registry(__name__, "READER")
 
-__all__ = ["READERS", "Reader", "Source"]
+__all__ = ["READERS", "Reader"]

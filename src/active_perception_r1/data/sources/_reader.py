@@ -1,32 +1,39 @@
-"""What reading a split gives, whatever its source."""
+"""What reading a dataset takes, whatever its source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from active_perception_r1.data.formats import Split
 from active_perception_r1.errors import DataError
-from active_perception_r1.storage.rows import Row
+
+# Only for types: this stage must not depend on prompts and models, which the configuration names.
+if TYPE_CHECKING:
+    from active_perception_r1.config import Dataset
+
+DatasetT = TypeVar("DatasetT", bound="Dataset")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One split.
+class Reader(ABC, Generic[DatasetT]):
+    """Reads datasets whose section is `config.sources`' of the same name."""
 
-    Attributes:
-        rows: those from an index on.
-        total: how many there are in all.
-        revision: identifies the state of the data that they are from.
-    """
+    @abstractmethod
+    def splits(self, dataset: DatasetT) -> list[str] | None:
+        """Names of all splits; None where one table serves every split.
 
-    rows: Callable[[int], Iterable[Row]]
-    total: int
-    revision: str
+        Raises:
+            DataError: the dataset cannot be read.
+        """
 
+    @abstractmethod
+    def open(self, dataset: DatasetT, split: str) -> Split:
+        """The questions of a split.
 
-Reader: TypeAlias = Callable[[Any, str], Source]
-"""Opens a split of a dataset, given the section of its source."""
+        Raises:
+            DataError: the dataset cannot be read, has no such split, or lacks columns.
+        """
 
 
 def unknown_split(where: str, split: str, available: Iterable[str]) -> DataError:

@@ -2,53 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import Dataset, Image, get_dataset_split_names, load_dataset
+from datasets import get_dataset_split_names, load_dataset
+from huggingface_hub import snapshot_download
 
 from active_perception_r1.config.sources.hub import HubDataset
-from active_perception_r1.data.docvqa import check_columns
-from active_perception_r1.data.sources._reader import Source, unknown_split
+from active_perception_r1.data.formats import FORMATS, Folder, Opened, Split, Table
+from active_perception_r1.data.sources._library import as_table
+from active_perception_r1.data.sources._reader import Reader, unknown_split
 from active_perception_r1.errors import DataError
 from active_perception_r1.storage.fingerprint import folder_fingerprint
 from active_perception_r1.storage.hub import resolve_commit
-from active_perception_r1.storage.rows import Row
 
 
-def open_split(dataset: HubDataset, split: str) -> Source:
-    """One split of a dataset at one commit; of a local folder, the revision is a content hash.
+@dataclass(frozen=True, slots=True)
+class _Opened(Opened):
+    """A repository at one commit, as formats read it; the revision of a folder is a hash of it."""
 
-    Images stay encoded. No code of the dataset is run.
+    dataset: HubDataset
+    local: Path | None
+    commit: str | None
 
-    Raises:
-        DataError: the hub cannot be reached, or has no such dataset, revision or split, or a column
-            is missing.
-    """
-    name, folder = dataset.id, Path(dataset.id)
-    commit = None if folder.is_dir() else resolve_commit("dataset", name, dataset.revision)
-    # The library passes on errors of whatever it reads and of its transport: all mean the same.
-    try:
-        available = get_dataset_split_names(name, revision=commit)
+    @property
+    def revision(self) -> str:
+        return folder_fingerprint(self.local) if self.local else self.commit or ""
+
+    def splits(self) -> list[str]:
+        # The library passes on errors of whatever it reads and of its transport: all mean the same.
+        try:
+            return list(
+                get_dataset_split_names(self.dataset.id, self.dataset.config, revision=self.commit)
+            )
+        except Exception as error:
+            raise DataError(f"{self.dataset.name}: cannot be loaded: {error}") from error
+
+    def table(self, split: str) -> Table:
+        """Images stay encoded. No code of the dataset is run."""
+        available = self.splits()
         if split not in available:
-            raise unknown_split(name, split, available)
-        rows = load_dataset(name, split=split, revision=commit)
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{name}: cannot be loaded: {error}") from error
-    check_columns(rows.features.arrow_schema, f"{name}, split {split}")
-    if isinstance(rows.features["image"], Image):
-        rows = rows.cast_column("image", Image(decode=False))
-    return Source(partial(_rows, rows), len(rows), commit or folder_fingerprint(folder))
+            raise unknown_split(self.dataset.name, split, available)
+        try:
+            rows = load_dataset(
+                self.dataset.id, self.dataset.config, split=split, revision=self.commit
+            )
+        except Exception as error:
+            raise DataError(f"{self.dataset.name}: cannot be loaded: {error}") from error
+        return as_table(rows, f"{self.dataset.name}, split {split}", self.revision, self.local)
+
+    def folder(self) -> Folder:
+        if self.local:
+            return Folder(self.local, self.revision)
+        try:
+            path = snapshot_download(self.dataset.id, repo_type="dataset", revision=self.commit)
+        except Exception as error:  # of the client and of its transport: all mean the same
+            raise DataError(f"{self.dataset.name}: cannot be downloaded: {error}") from error
+        return Folder(Path(path), self.revision)
 
 
-def _rows(dataset: Dataset, start: int) -> Iterator[Row]:
-    if start >= len(dataset):  # the library refuses to skip everything
-        return
-    for row in dataset.skip(start):
-        image = row["image"]
-        if isinstance(image, dict) and image["bytes"] is None and image["path"]:
-            row["image"] = Path(image["path"]).read_bytes()
-        yield row
+class HubReader(Reader[HubDataset]):
+    """Reads each in its format."""
+
+    def splits(self, dataset: HubDataset) -> list[str]:
+        return _opened(dataset).splits()
+
+    def open(self, dataset: HubDataset, split: str) -> Split:
+        return FORMATS[dataset.layout].open(_opened(dataset), dataset, split)
+
+
+def _opened(dataset: HubDataset) -> _Opened:
+    local = Path(dataset.id) if Path(dataset.id).is_dir() else None
+    commit = None if local else resolve_commit("dataset", dataset.id, dataset.revision)
+    return _Opened(dataset, local, commit)
+
+
+READER = HubReader()

@@ -7,50 +7,50 @@ import random
 from collections.abc import Iterator
 
 from active_perception_r1.config.sources.synthetic import SyntheticDataset
-from active_perception_r1.data.sources._reader import Source, unknown_split
+from active_perception_r1.data.evidence import GivenSpan
+from active_perception_r1.data.formats import Split
+from active_perception_r1.data.questions import Question
+from active_perception_r1.data.sources._reader import Reader, unknown_split
 from active_perception_r1.data.synthetic import LAYOUTS, render_page
-from active_perception_r1.storage.rows import Row
 
 
-def open_split(dataset: SyntheticDataset, split: str) -> Source:
-    """One split.
+class SyntheticReader(Reader[SyntheticDataset]):
+    """Draws a page when it is asked for."""
 
-    Raises:
-        DataError: there is no such split.
-    """
-    if split not in dataset.questions:
-        raise unknown_split(dataset.name, split, dataset.questions)
-    total = dataset.questions[split]
+    def splits(self, dataset: SyntheticDataset) -> list[str]:
+        return list(dataset.questions)
 
-    def rows(start: int) -> Iterator[Row]:
-        return (_row(dataset.seed, split, index) for index in range(start, total))
+    def open(self, dataset: SyntheticDataset, split: str) -> Split:
+        if split not in dataset.questions:
+            raise unknown_split(dataset.name, split, dataset.questions)
+        total = dataset.questions[split]
 
-    return Source(rows, total, f"seed {dataset.seed}")
+        def questions(start: int) -> Iterator[Question]:
+            return (_question(dataset.seed, split, index) for index in range(start, total))
+
+        return Split(questions, total, f"seed {dataset.seed}", box_unit="unit")
 
 
-def _row(seed: int, split: str, index: int) -> Row:
-    """One question about a page of its own; the split is part of the seed, so none share a page."""
+def _question(seed: int, split: str, index: int) -> Question:
+    """One about a page of its own; the split is part of the seed, so none share a page."""
     rng = random.Random(f"{seed}/{split}/{index}")
     page = render_page(rng, LAYOUTS[index % len(LAYOUTS)])
-    question = rng.choice(page.questions)
+    asked = rng.choice(page.questions)
     encoded = io.BytesIO()
     page.image.save(encoded, "PNG", compress_level=1)  # the fastest to write, and to read again
     name = f"{split}-{index:06d}"
-    return {
-        "id": name,
-        "image": encoded.getvalue(),
-        "query": {"en": question.text},
-        "answers": [question.answer],
-        "words": [word.text for word in page.words],
-        "bounding_boxes": [word.box.as_tuple() for word in page.words],
-        "answer": {
-            "match_score": 1.0,
-            "matched_text": question.answer,
-            "start": question.word_index,
-            "text": question.answer,
-        },
-        "doc_id": name,
-        "layout": page.layout,
-        "requires_zoom": True,
-        "exact_span": True,
-    }
+    return Question(
+        id=name,
+        question=asked.text,
+        image=encoded.getvalue(),
+        answers=(asked.answer,),
+        doc_id=name,
+        layout=page.layout,
+        words=tuple(word.text for word in page.words),
+        word_boxes=tuple(word.box.as_tuple() for word in page.words),
+        span=GivenSpan(asked.word_index, asked.answer, exact=True),
+        requires_zoom=True,
+    )
+
+
+READER = SyntheticReader()

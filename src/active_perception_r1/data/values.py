@@ -1,0 +1,296 @@
+"""What the cells of users' tables mean: texts, lists, boxes, pages, whatever type they come as.
+
+Nothing is guessed: a value of which it is not clear what it means is a `ValueError` with what to do
+about it. Numbers become texts as JSON writes them.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Any
+
+from active_perception_r1.data.questions import Region
+
+if TYPE_CHECKING:
+    from active_perception_r1.config.sources._table import BoxFormat
+
+_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
+_PATH_LENGTH = 1024  # characters; a longer text is no path
+_LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
+_LETTERED = re.compile(r"\(?([A-Z])[).:]\s")
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether a cell is empty; tables write that as null, as not-a-number or as no text."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def text(value: Any) -> str:
+    """
+    >>> text(7), text(True), text(None)
+    ('7', 'true', '')
+    """
+    match value:
+        case _ if is_nothing(value):
+            return ""
+        case str():
+            if not _is_storable(value):
+                raise ValueError("it holds half of a surrogate pair, which no file can hold")
+            return value
+        case bool() | int() | float():
+            return json.dumps(value)
+        case Decimal() | date():
+            return str(value)
+    raise ValueError(f"{_kind(value)} where a text should be")
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """One text or several.
+
+    >>> texts("42"), texts([4, "2"]), texts(None)
+    (('42',), ('4', '2'), ())
+    """
+    if isinstance(value, str) and _is_written_list(value):
+        raise ValueError(f"a list written as text ({_shown(value)}); give a list")
+    if is_nothing(value):
+        return ()
+    return tuple(map(text, value)) if _is_list(value) else (text(value),)
+
+
+def truth(value: Any) -> bool | None:
+    """
+    >>> truth(0), truth("yes"), truth(None)
+    (False, True, None)
+    """
+    word = text(value).strip().lower()
+    if word not in (*_TRUE, *_FALSE, ""):
+        raise ValueError(f"{_shown(value)} is neither true nor false")
+    return word in _TRUE if word else None
+
+
+def page(value: Any, folder: Path | None) -> bytes:
+    """The encoded page; empty if there is none.
+
+    Args:
+        value: bytes, base64, a path, or a mapping that has one of them as `bytes` or `path`.
+        folder: where paths begin; None if they lead nowhere.
+    """
+    match value:
+        case _ if is_nothing(value):
+            return b""
+        case bytes():
+            return value
+        case Mapping() if not is_nothing(value.get("bytes")):
+            return page(value["bytes"], folder)
+        case Mapping() if "path" in value:
+            return page(value["path"], folder)
+        case str() if value.startswith("data:"):
+            return _decoded(value.partition(",")[2])
+        case str() if re.match("[a-z]+://", value):
+            raise ValueError(f"{_shown(value)} is elsewhere; download it, and give its path")
+        case str() if len(value) <= _PATH_LENGTH:
+            return _read(value, folder)
+        case str():
+            return _decoded(value)
+        case list() if len(value) == 1:
+            return page(value[0], folder)
+        case list():
+            raise ValueError(
+                f"{len(value)} pages; a question here is about one, so give the one that answers it"
+            )
+    raise ValueError(f"{_kind(value)} where a page should be: bytes, base64, or a path")
+
+
+def _read(name: str, folder: Path | None) -> bytes:
+    path = Path(name).expanduser()
+    if folder is not None and (folder / path).is_file():
+        return (folder / path).read_bytes()
+    try:
+        return _decoded(name)
+    except ValueError:
+        where = f"in {folder}" if folder is not None and not path.is_absolute() else "there"
+        raise ValueError(f"no file '{name}' {where}") from None
+
+
+def _decoded(value: str) -> bytes:
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except binascii.Error:
+        raise ValueError(f"{_shown(value)} is not base64") from None
+
+
+def boxes(value: Any, format: BoxFormat) -> tuple[tuple[float, ...], ...]:
+    """Boxes as x0, y0, x1, y1, in whatever unit they are.
+
+    >>> boxes([[10, 20, 5, 5]], "xywh")
+    ((10.0, 20.0, 15.0, 25.0),)
+    """
+    if is_nothing(value):
+        return ()
+    if not _is_list(value) or not all(map(_is_list, value)):
+        raise ValueError(f"{_shown(value)} is no list of boxes")
+    return tuple(_box(box, format) for box in value)
+
+
+def regions(value: Any, format: BoxFormat) -> tuple[Region, ...]:
+    """Evidence: one box, several boxes, of which all count, or mappings with `label` and `box`.
+
+    >>> [region.label for region in regions([[0, 0, 1, 1], [2, 2, 3, 3]], "xyxy")]
+    ['1', '2']
+    """
+    if is_nothing(value):
+        return ()
+    if _is_list(value) and value and all(map(_is_number, value)):
+        value = [value]
+    if isinstance(value, Mapping):
+        value = _rows_of(value)
+    if not _is_list(value):
+        raise ValueError(f"{_shown(value)} is no list of boxes")
+    return tuple(_region(entry, str(number), format) for number, entry in enumerate(value, start=1))
+
+
+def _region(entry: Any, label: str, format: BoxFormat) -> Region:
+    if _is_list(entry):
+        return Region(label, _box(entry, format))
+    if not isinstance(entry, Mapping) or "box" not in entry:
+        raise ValueError(f"{_shown(entry)} is neither a box nor {{label, box}}")
+    if unknown := entry.keys() - {"label", "box", "weight"}:
+        raise ValueError(
+            f"{_shown(entry)} has {', '.join(sorted(unknown))}; known: label, box, weight"
+        )
+    weight = entry.get("weight")
+    if weight is not None and not (_is_number(weight) and 0 < weight < math.inf):
+        raise ValueError(f"weight {_shown(weight)} is no number above 0")
+    named = text(entry.get("label")) or label
+    return Region(named, _box(entry["box"], format), 1.0 if weight is None else float(weight))
+
+
+def _rows_of(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Mappings from a mapping of lists, as which some files store them; one stays one."""
+    columns = {key: cells for key, cells in value.items() if cells is not None}
+    if not all(map(_is_list, columns.values())) or not all(map(_is_list, columns.get("box", ()))):
+        return [value]
+    if len({len(cells) for cells in columns.values()}) != 1:
+        raise ValueError(f"{_shown(value)} has lists of different lengths")
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _box(value: Any, format: BoxFormat) -> tuple[float, ...]:
+    if not _is_list(value) or len(value) != 4 or not all(map(_is_number, value)):
+        raise ValueError(f"{_shown(value)} is not a box of four numbers")
+    x, y, right, bottom = map(float, value)
+    return (x, y, right, bottom) if format == "xyxy" else (x, y, x + right, y + bottom)
+
+
+def right_options(value: Any, options: Sequence[str], letters: bool = False) -> tuple[str, ...]:
+    """The texts of the right options.
+
+    Args:
+        value: a letter, a text or an index from 0, or several of them. A text that is one of the
+            options means that option, not an index.
+        options: their texts.
+        letters: whether only letters are meant.
+
+    >>> right_options("B", ["red", "blue"]), right_options(0, ["red", "blue"])
+    (('blue',), ('red',))
+    """
+    if is_nothing(value):
+        return ()
+    given = value if _is_list(value) else [value]
+    return tuple(_right_option(entry, options, letters) for entry in given)
+
+
+def _right_option(value: Any, options: Sequence[str], letters: bool) -> str:
+    word = text(value).strip()
+    letter = _LETTER.fullmatch(word)
+    place = ascii_uppercase[: len(options)].find(letter[1].upper()) if letter else -1
+    by_letter = options[place] if place >= 0 else None
+    if letters and by_letter is None:
+        raise ValueError(f"{_shown(value)} is no letter of the {len(options)} options")
+    by_text = word if word in options and not letters else None
+    index = int(word) if word.isdecimal() and int(word) < len(options) else None
+    by_index = options[index] if index is not None and (by_text is None or value == index) else None
+    meant = {option for option in (by_letter, by_text, by_index) if option is not None}
+    if len(meant) == 1:
+        return meant.pop()
+    if meant:
+        raise ValueError(
+            f"{_shown(value)} may mean {' or '.join(map(repr, sorted(meant)))}; give the right"
+            " option's text, as text"
+        )
+    raise ValueError(
+        f"{_shown(value)} is no text, letter or index from 0 of the {len(options)} options"
+    )
+
+
+def check_options(options: Sequence[str]) -> None:
+    """
+    Raises:
+        ValueError: they are letters, begin with their letters, or are not all different.
+    """
+    letters = ascii_uppercase[: len(options)]
+    found = [match and match[1].upper() for match in map(_LETTER.fullmatch, options)]
+    if found == list(letters):
+        raise ValueError("the options are letters; give their texts")
+    found = [match and match[1] for match in map(_LETTERED.match, options)]
+    if found == list(letters):
+        raise ValueError(f"the options begin with letters ({_shown(options[0])}); leave them out")
+    if len(set(options)) < len(options):
+        raise ValueError("two options are the same")
+    if not 1 < len(options) <= len(ascii_uppercase):
+        raise ValueError(f"{len(options)} options; give 2 to {len(ascii_uppercase)}")
+
+
+def named(column: str, read: Callable[..., Any], *arguments: Any) -> Any:
+    """What `read` gives; what it complains about is said to be of this column."""
+    try:
+        return read(*arguments)
+    except ValueError as error:
+        raise ValueError(f"column {column}: {error}") from None
+
+
+def _is_storable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_written_list(value: str) -> bool:
+    if not (value.startswith("[") and value.endswith("]")):
+        return False
+    try:
+        return isinstance(ast.literal_eval(value), list)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+
+
+def _kind(value: Any) -> str:
+    kinds = {"bool": "true or false", "bytes": "bytes", "dict": "a struct", "list": "a list"}
+    name = type(value).__name__
+    return "a number" if _is_number(value) else kinds.get(name, f"a value of type {name}")
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
