@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 from PIL import ExifTags, Image
 
 from active_perception_r1.config.sources._table import Columns
+from active_perception_r1.config.sources.synthetic import SyntheticDataset
 from active_perception_r1.data.formats import Table
 from active_perception_r1.data.formats._table import Reading
 from active_perception_r1.data.formats.docvqa import FORMAT as DOCVQA
 from active_perception_r1.data.questions import SCHEMA, as_row
+from active_perception_r1.data.sources import READERS
 from active_perception_r1.storage.rows import RowWriter
 
 ROTATED = 6  # EXIF: to be turned by 90 degrees for display
@@ -64,6 +66,28 @@ def docvqa_row(id: str = "q0", image: bytes | None = PAGE, **changes: Any) -> di
         "answer": {"match_score": 1.0, "matched_text": "9.00", "start": 2, "text": "9.00"},
     }
     return {**row, **changes}
+
+
+def synthetic_rows(count: int) -> list[dict[str, Any]]:
+    """Rows about pages of the demo's kind."""
+    pages = SyntheticDataset(source="synthetic", questions={"all": count})
+    return [
+        docvqa_row(
+            asked.id,
+            asked.image,
+            query={"en": asked.question},
+            answers=list(asked.answers),
+            words=list(asked.words),
+            bounding_boxes=[list(box) for box in asked.word_boxes],
+            answer={"start": asked.span.start, "matched_text": asked.span.text},
+            exact_span=True,
+            requires_zoom=True,
+            doc_id=asked.doc_id,
+            layout=asked.layout,
+        )
+        for asked in READERS["synthetic"].open(pages, "all").questions(0)
+        if asked.span
+    ]
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:

@@ -6,16 +6,14 @@ import shutil
 from pathlib import Path
 
 from active_perception_r1.config import ModelConfig
-from active_perception_r1.config.sources.synthetic import SyntheticDataset
-from active_perception_r1.data.download import download
+from tests.docvqa_files import synthetic_rows, write_rows
 from tests.workflow import Workflow, copy_of_repository
 
 
 def set_up_small_study(folder: Path, model: ModelConfig) -> Workflow:
     """A checkout in `folder` with the study's data and model, configured and not yet run."""
     workflow = Workflow(folder, copy_of_repository(folder))
-    pages = SyntheticDataset(source="synthetic", questions={"all": 24})
-    download(pages, "all", folder / "pages.parquet")
+    write_rows(folder / "pages.parquet", synthetic_rows(24))
     shutil.copytree(model.id, folder / "untrained")
     entry = {**model.model_dump(mode="json"), "id": "untrained"}
     workflow.configure(

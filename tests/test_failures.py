@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from active_perception_r1.config.sources.synthetic import SyntheticDataset
-from active_perception_r1.data.download import download
 from active_perception_r1.records import Episode
 from tests.disks import needs_disks, on_disk
+from tests.docvqa_files import synthetic_rows, write_rows
 from tests.scripted import MODEL
 from tests.workflow import Workflow
 
@@ -54,8 +53,7 @@ sys.exit(main())
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    pages = SyntheticDataset(source="synthetic", questions={"all": 12})
-    download(pages, "all", folder / "pages.parquet")
+    write_rows(folder / "pages.parquet", synthetic_rows(12))
     (folder / "bin").mkdir()
     (folder / "bin" / "active-perception").write_text(FLAKY)
     (folder / "bin" / "active-perception").chmod(0o755)

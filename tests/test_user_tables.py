@@ -95,10 +95,9 @@ def one(folder: Path, row: Row, **keys: Any) -> Sample:
 
 
 def left_out(folder: Path) -> list[dict[str, str]]:
-    content: list[dict[str, str]] = json.loads((folder / "made" / "slice.json").read_text())[
-        "left_out"
-    ]
-    return content
+    about = json.loads((folder / "made" / "slice.json").read_text())
+    rows: list[dict[str, str]] = about["left_out"]
+    return rows
 
 
 def why_refused(folder: Path, row: Row, **keys: Any) -> str:

@@ -139,7 +139,7 @@ def _table(section: Schema) -> str:
     lines = ["| Key | Value | Default | |", "|---|---|---|---|"]
     for key, value in section["properties"].items():
         default = "required" if key in required else _default(value.get("default"))
-        lines.append(f"| `{key}` | {_value(value)} | {default} | {value.get('description', '')} |")
+        lines.append(f"| `{key}` | {_value(value)} | {default} | {value['description']} |")
     return "\n".join(lines) + "\n"
 
 
