@@ -35,7 +35,7 @@ from settings import REPOSITORY, RUN, STILL, model_settings
 from active_perception_r1.data.samples import read_slice, write_samples
 from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import Reward
-from active_perception_r1.scoring.answer_metrics import anls_batch
+from active_perception_r1.tasks.anls import anls_lmms
 from active_perception_r1.tasks.short_answer import exact_match
 from active_perception_r1.training.grpo import GrpoTrainer
 
@@ -125,9 +125,9 @@ def metrics(source: Path) -> list[Figure]:
             found = lmms_eval.turn()
             theirs.append(found["anls_s"])
             theirs_em.append(found["em_s"])
-            ours.append(seconds(lambda: anls_batch(given, accepted)))
+            ours.append(seconds(lambda: list(map(anls_lmms, given, accepted))))
             ours_em.append(seconds(lambda: list(map(exact_match, given, accepted))))
-    similarity = anls_batch(given, accepted).lmms
+    similarity = np.array(list(map(anls_lmms, given, accepted)))
     equal = list(map(exact_match, given, accepted))
     differ = sum(a != b for a, b in zip(equal, found["em"], strict=True))
     worst = float(np.abs(similarity - np.array(found["anls"])).max())

@@ -48,7 +48,7 @@ CODE: dict[str, tuple[str, str, str, Jobs]] = {
         {"score": 6, **BOARD},
     ),
     "an answer metric": (
-        "scoring/answer_metrics.py",
+        "tasks/anls.py",
         "THRESHOLD = 0.5",
         "THRESHOLD = 0.6",
         {"score": 6, **BOARD},

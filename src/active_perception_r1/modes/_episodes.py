@@ -140,14 +140,15 @@ def start_episode(
         distractor: a sample on another page, for modes that need one.
 
     Raises:
-        DataError: an image cannot be decoded, or is flatter than the model's family takes.
+        DataError: an image cannot be decoded, or is flatter than the model's family takes; or the
+            task cannot put the question.
     """
     page = open_page(sample.image)
     opening = MODES[rules.mode].opening(sample, rules)
     other = None
     if rules.needs_distractor and distractor is not None:
         other = open_page(distractor.image)
-    question = rules.task.put(sample.question)
+    question = rules.task.put(sample.question, sample.options)
     shown = page if opening is None else opening
     episode = LiveEpisode(sample.id, question, page, shown, rules, other)
     if opening is None:

@@ -143,7 +143,7 @@ class Payload:
 
     Attributes:
         turns: the model's own replies; None if it cannot be told which text is its own.
-        answers: those accepted, each once.
+        answers: those accepted; as often as they are given, which some tasks count.
     """
 
     turns: tuple[str, ...] | None
@@ -161,7 +161,8 @@ def read_payload(completion: Any, ground_truth: Any, extra_info: Any) -> Payload
         PayloadError: a field is wrong, or no answer is accepted; the message names it.
     """
     info = ExtraInfo.read(extra_info)
-    answers = tuple(dict.fromkeys([*info.answers, *values.answers(plain(ground_truth))]))
+    truths = values.answers(plain(ground_truth))
+    answers = (*info.answers, *(truth for truth in truths if truth not in info.answers))
     if not answers:
         raise PayloadError("no accepted answer: give ground_truth, or answers in extra_info")
     if info.policy_turns is not None:

@@ -10,6 +10,7 @@ One row for each sample of the `grpo-data` file, in its order:
                   id, doc_id             of the sample
                   task                   of the study, by name
                   answers                all accepted answers
+                  options                to choose from, in their order; may be empty
                   evidence               JSON: [{label, box: [x0, y0, x1, y1] of the page, weight}]
                   requires_zoom          whether the first view cannot hold the answer
                   page_size              [width, height] of the page in pixels
@@ -53,6 +54,7 @@ SCHEMA = pa.schema(
                     ("doc_id", pa.string()),
                     ("task", pa.string()),
                     ("answers", pa.list_(pa.string())),
+                    ("options", pa.list_(pa.string())),
                     ("evidence", pa.string()),
                     ("requires_zoom", pa.bool_()),
                     ("page_size", pa.list_(pa.int32())),
@@ -104,6 +106,7 @@ def _extra_info(index: int, sample: Sample, task: str) -> dict[str, Any]:
         "doc_id": sample.doc_id,
         "task": task,
         "answers": list(sample.answers),
+        "options": list(sample.options),
         "evidence": json.dumps(evidence),
         "requires_zoom": sample.requires_zoom,
         "page_size": [sample.width, sample.height],

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from active_perception_r1.errors import DataError
 from active_perception_r1.records import Episode, Sample
 from active_perception_r1.rewards.active_vision_reward import Reward
 from active_perception_r1.tasks import Judgement
+from active_perception_r1.tasks.multiple_choice import right_letters
 
 Values: TypeAlias = Sequence[float | None]
 
@@ -53,3 +55,34 @@ class Metric:
 def of_each(value: Callable[[Judged], float | None]) -> Callable[[Sequence[Judged]], Values]:
     """For a metric that looks at one episode after the other."""
     return lambda episodes: [value(episode) for episode in episodes]
+
+
+def of_free_answers(
+    value: Callable[[str | None, Sequence[str]], float],
+) -> Callable[[Sequence[Judged]], Values]:
+    """For a metric of an answer and those accepted, which says nothing of a letter."""
+
+    def of_one(judged: Judged) -> float | None:
+        sample = judged.sample
+        return None if sample.options else float(value(judged.answer, sample.answers))
+
+    return of_each(of_one)
+
+
+def of_choices(
+    read: Callable[[str, Sequence[str]], str | None],
+) -> Callable[[Sequence[Judged]], Values]:
+    """For a metric that reads the letter of an option, and asks whether that one is right.
+
+    There is none where what is accepted is no option.
+    """
+
+    def of_one(judged: Judged) -> float | None:
+        sample = judged.sample
+        try:
+            right = right_letters(sample.answers, sample.options)
+        except DataError:
+            return None
+        return float(judged.answer is not None and read(judged.answer, sample.options) in right)
+
+    return of_each(of_one)

@@ -1,20 +1,12 @@
 """ANLS as it was published."""
 
-from collections.abc import Sequence
-
-from active_perception_r1.scoring.answer_metrics import anls_batch
-from active_perception_r1.scoring.metrics._metric import Judged, Metric, Values
-
-
-def _anls(episodes: Sequence[Judged]) -> Values:
-    answers = [episode.sample.answers for episode in episodes]
-    scores = anls_batch([episode.answer for episode in episodes], answers).paper
-    return [float(score) for score in scores]
-
+from active_perception_r1.scoring.metrics._metric import Metric, of_free_answers
+from active_perception_r1.tasks.anls import anls
 
 METRIC = Metric(
-    "similarity to the nearest accepted answer (ANLS, Biten et al. 2019); 0.5 and less is 0",
+    "similarity to the nearest accepted answer (ANLS, Biten et al. 2019); 0.5 and less is 0; null"
+    " where there are options",
     "share",
-    _anls,
+    of_free_answers(anls),
     compared=True,
 )

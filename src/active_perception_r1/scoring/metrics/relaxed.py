@@ -1,10 +1,11 @@
 """Relaxed accuracy, as for questions about charts."""
 
-from active_perception_r1.scoring.answer_metrics import relaxed_match
-from active_perception_r1.scoring.metrics._metric import Metric, of_each
+from active_perception_r1.scoring.metrics._metric import Metric, of_free_answers
+from active_perception_r1.tasks.relaxed import relaxed_match
 
 METRIC = Metric(
-    "1 if the answer is a number within 5 % of an accepted one, or an exact match",
+    "1 if the answer is a number within 5 % of an accepted one, or an exact match; null where there"
+    " are options",
     "share",
-    of_each(lambda episode: float(relaxed_match(episode.answer, episode.sample.answers))),
+    of_free_answers(relaxed_match),
 )

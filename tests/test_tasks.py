@@ -1,16 +1,14 @@
-"""Answer metrics: what counts as right, and how near a wrong answer is."""
+"""Tasks: what counts as right, and how near a wrong answer is."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from active_perception_r1.scoring.answer_metrics import (
-    anls,
-    anls_batch,
-    anls_lmms,
-    relaxed_match,
-)
+from active_perception_r1.tasks import TASKS, Judgement
+from active_perception_r1.tasks.anls import anls, anls_lmms
+from active_perception_r1.tasks.relaxed import relaxed_match
 from active_perception_r1.tasks.short_answer import exact_match, normalise_answer
+from active_perception_r1.tasks.vqa import normalise_vqa, vqa_accuracy
 
 texts = st.text(max_size=12) | st.text(alphabet="aAbB ßİ\t\"'.,5%", max_size=12)
 
@@ -143,33 +141,14 @@ class TestAnls:
         assert anls(prediction, answers) == paper
         assert anls_lmms(prediction, answers) == lmms
 
-    @given(st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), max_size=8))
-    def test_a_batch_equals_the_plain_formula_on_each_pair(
-        self, pairs: list[tuple[str, list[str]]]
-    ) -> None:
-        batch = anls_batch([p for p, _ in pairs], [answers for _, answers in pairs])
-        assert batch.paper.tolist() == [reference_paper(p, answers) for p, answers in pairs]
-        assert batch.lmms.tolist() == [reference_lmms(p, answers) for p, answers in pairs]
-
     @given(texts, st.lists(texts, min_size=1, max_size=3))
-    def test_one_sample_scores_the_same_alone_as_in_a_batch(
-        self, prediction: str, answers: list[str]
-    ) -> None:
-        batch = anls_batch([None, prediction], [["x"], answers])
-        assert batch.paper[1] == anls(prediction, answers)
-        assert batch.lmms[1] == anls_lmms(prediction, answers)
+    def test_it_is_the_plain_formula(self, prediction: str, answers: list[str]) -> None:
+        assert anls(prediction, answers) == reference_paper(prediction, answers)
+        assert anls_lmms(prediction, answers) == reference_lmms(prediction, answers)
 
     @given(texts, texts)
     def test_it_is_symmetric_and_between_0_and_1(self, first: str, second: str) -> None:
         assert 0 <= anls(first, [second]) == anls(second, [first]) <= 1
-
-    def test_a_sample_without_accepted_answers_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="no accepted answer"):
-            anls_batch(["a"], [[]])
-
-    def test_lists_of_different_length_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="2 predictions for 1 samples"):
-            anls_batch(["a", "b"], [["a"]])
 
 
 class TestRelaxedMatch:
@@ -183,8 +162,14 @@ class TestRelaxedMatch:
             ("1,040", "1000"),
             ("5.2 %", "5%"),
             ("0.051", "5%"),
-            ("0", "0.0"),
+            ("0", "0"),
             ("0.5", ".5"),
+            ("12.0", "12"),
+            ("45%", "0.45"),
+            ("1e2", "100"),
+            ("1.5E-3", "0.0015"),
+            ("100.", "100"),
+            ("١٠٠", "100"),
             ("Blue", "blue"),
         ],
     )
@@ -200,11 +185,13 @@ class TestRelaxedMatch:
             ("-100", "100"),
             ("5", "5%"),
             ("0.01", "0"),
+            ("0.0", "0"),  # a target of 0 is compared as text
             ("nan", "5"),
             ("inf", "5"),
-            ("1e2", "100"),
-            ("١٠٠", "100"),
+            ("1e1000", "100"),
+            ("e2", "100"),
             ("12,34", "1234"),
+            ("1_000", "1000"),
             (".", "0"),
             ("bluish", "blue"),
             (None, "0"),
@@ -215,3 +202,88 @@ class TestRelaxedMatch:
 
     def test_any_accepted_number_will_do(self) -> None:
         assert relaxed_match("104", ["7", "100"])
+
+
+class TestVqa:
+    @pytest.mark.parametrize(
+        ("text", "normalised"),
+        [
+            ("The Stop Sign!", "stop sign"),
+            ("two", "2"),
+            ("None", "0"),
+            ("dont", "don't"),
+            ("Couldnt've", "couldn't've"),
+            ("1,000", "1000"),
+            ("No. 7.5", "no 7.5"),
+            ("7.", "7"),
+            ("x-ray", "x ray"),
+            ("x-ray - yes", "xray yes"),  # a mark beside a space goes everywhere
+            ("Joe's", "joe 's"),
+            ("", ""),
+        ],
+    )
+    def test_answers_are_normalised_as_by_the_official_evaluation(
+        self, text: str, normalised: str
+    ) -> None:
+        assert normalise_vqa(text) == normalised
+
+    @pytest.mark.parametrize(
+        ("people", "score"), [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (10, 1.0)]
+    )
+    def test_each_of_ten_people_is_left_out_in_turn(self, people: int, score: float) -> None:
+        answers = ["yes"] * people + ["no"] * (10 - people)
+        assert vqa_accuracy("Yes.", answers) == pytest.approx(score)
+
+    @given(st.lists(st.sampled_from("abc"), min_size=4, max_size=12), st.sampled_from("abc"))
+    def test_it_is_the_mean_over_those_left_out(self, answers: list[str], said: str) -> None:
+        parts = []
+        for place in range(len(answers)):
+            others = answers[:place] + answers[place + 1 :]
+            same = sum(normalise_vqa(other) == normalise_vqa(said) for other in others)
+            parts.append(min(1, same / 3))
+        assert vqa_accuracy(said, answers) == pytest.approx(sum(parts) / len(parts))
+
+    def test_of_fewer_than_four_people_one_is_enough(self) -> None:
+        assert vqa_accuracy("x ray", ["no", "X-ray"]) == 1
+        assert vqa_accuracy("ray", ["no", "X-ray"]) == 0
+
+    @pytest.mark.parametrize("prediction", [None, "", " \n"])
+    def test_no_answer_is_never_right(self, prediction: str | None) -> None:
+        assert vqa_accuracy(prediction, ["a"] * 10) == 0
+
+
+class TestJudgements:
+    @pytest.mark.parametrize(
+        ("task", "answer", "answers", "expected"),
+        [
+            ("short_answer", "12.50", ["12.5O"], Judgement(0.0, correct=False)),
+            ("anls", "12.50", ["12.5O"], Judgement(0.8, correct=True)),
+            ("anls", "abcd", ["abxy"], Judgement(0.0, correct=False)),  # exactly half
+            ("relaxed", "1,000", ["1000"], Judgement(1.0, correct=True)),
+            ("short_answer", "1,000", ["1000"], Judgement(0.0, correct=False)),
+            ("vqa", "b", ["b", "b", *"cdefghij"], Judgement(0.6, correct=True)),
+            ("vqa", "b", ["b", *"cdefghijk"], Judgement(0.3, correct=False)),
+        ],
+    )
+    def test_each_task_judges_by_its_benchmark(
+        self, task: str, answer: str, answers: list[str], expected: Judgement
+    ) -> None:
+        judgement = TASKS[task].judge(answer, answers)
+        assert judgement.score == pytest.approx(expected.score)
+        assert judgement.correct == expected.correct
+
+    @given(st.sampled_from(list(TASKS)), st.none() | texts, st.lists(texts, min_size=1, max_size=5))
+    def test_scores_are_between_0_and_1_and_what_scores_nothing_is_not_correct(
+        self, task: str, answer: str | None, answers: list[str]
+    ) -> None:
+        options = ["x", "y"] if task == "multiple_choice" else []
+        judgement = TASKS[task].judge(answer, options[:1] or answers, options)
+        assert 0 <= judgement.score <= 1
+        assert not judgement.correct or judgement.score > 0
+        assert answer is not None or judgement == Judgement(0.0, correct=False)
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_every_task_says_how_to_answer_and_reads_that(self, task: str) -> None:
+        assert "<answer>" in TASKS[task].instruction
+        assert TASKS[task].read("<think>9</think> <answer> 42 </answer>") == "42"
+        assert TASKS[task].read("I do not know.") is None
