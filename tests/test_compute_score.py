@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,6 +103,14 @@ def test_every_field_of_the_reward_is_in_the_result_under_one_name() -> None:
     own = own_names(result)
     assert set(FIELDS) <= set(own)
     assert (own["correct"], own["relevance"]) == (result["acc"], result["visual_perception_reward"])
+
+
+def test_the_docs_give_the_names_on_both_sides() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
+    table = page.split("| Name | `compute_score` |")[1].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", table, re.M))
+    assert set(KEYS) <= set(rows) <= set(FIELDS)
+    assert all(f"`{KEYS.get(name, name)}`" in given for name, given in rows.items())
 
 
 class TestTextAlone:
