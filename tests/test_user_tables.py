@@ -229,6 +229,22 @@ class TestKindsOfTables:
         assert bad["id"] == place
         assert bad["reason"].startswith(reason)
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"id": "\ud83d"},
+            {"image": "\ud83d.png"},
+            {"question": "\ud83d"},
+            {"answers": ["blue", "\udc00"]},
+            {"evidence": [{"box": [0, 0, 1, 1], "\ud83d": 1}]},
+        ],
+    )
+    def test_half_a_surrogate_pair_costs_its_row_only_wherever_it_stands(
+        self, tmp_path: Path, changes: Row
+    ) -> None:
+        reason = why_refused(tmp_path, asked(evidence=[]) | changes)
+        assert reason.startswith(f"column {next(iter(changes))}: ")
+
     def test_a_line_of_too_few_cells_costs_itself_only(self, tmp_path: Path) -> None:
         pages(tmp_path)
         path = write_csv(tmp_path / "t.csv", [asked()])

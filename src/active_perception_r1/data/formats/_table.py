@@ -97,7 +97,9 @@ class TableFormat(Format):
         except ValueError as error:
             names = reading.columns.id, reading.columns.question
             id, asked = (_if_readable(row, name) for name in names)
-            return Question(id or place, asked, unusable=str(error))
+            # A message may quote what no file can hold.
+            reason = str(error).encode(errors="backslashreplace").decode()
+            return Question(id or place, asked, unusable=reason)
         return question if question.id else replace(question, id=_content(question))
 
     def question(self, row: Row, reading: Reading) -> Question:
