@@ -34,9 +34,10 @@ docvqa-smoke: env
 pin: env
 	snakemake pin --cores all --config study=demo
 
-# What follows from the keys that the configuration's sections declare.
+# Pages that follow from the keys and columns that the code declares.
 reference: env
 	python -m active_perception_r1.config.reference
+	python -m active_perception_r1.report.reference
 
 # On two cores; more workers need more memory, about 1.5 GB each.
 WORKERS ?= 2

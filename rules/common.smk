@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from active_perception_r1.modes import ACTIVE, MODES
+from active_perception_r1.modes import MODES
 from active_perception_r1.config import NAME, RESULTS, parse_config
 from active_perception_r1.data.dependence import download_code
 from active_perception_r1.errors import ConfigError
@@ -16,6 +16,12 @@ from active_perception_r1.models.dependence import (
     inference_settings,
     training_code,
     training_settings,
+)
+from active_perception_r1.report.figures import (
+    FIGURES,
+    EpisodesFigure,
+    LeaderboardFigure,
+    TrainingFigure,
 )
 from active_perception_r1.scoring.metrics import METRICS
 from active_perception_r1.storage.fingerprint import (
@@ -191,10 +197,6 @@ def get_entries(wildcards):
     return [(model, mode) for model in study.variants for mode in study.modes]
 
 
-def get_active_entries(wildcards):
-    return [(model, mode) for model, mode in get_entries(wildcards) if mode == ACTIVE]
-
-
 def expand_entries(output, entries, wildcards):
     """An output of each of these entries of a study, in their order."""
     return [
@@ -213,21 +215,59 @@ def get_score_arguments(wildcards, input):
     return [f"{model}/{mode}={path}" for (model, mode), path in zip(entries, input, strict=True)]
 
 
-def get_predictions(wildcards):
-    return expand_entries(rules.infer.output.predictions, get_entries(wildcards), wildcards)
+def get_figure_entries(figure, wildcards):
+    """Model and mode of the predictions that a figure shows."""
+    return [entry for entry in get_entries(wildcards) if figure.shows(MODES[entry[1]])]
 
 
-def get_prediction_arguments(wildcards, input):
-    return get_score_arguments(wildcards, input.predictions)
+def get_figure_input(figure):
+    """What a figure is drawn from, by the options of its command; a function of wildcards."""
+
+    def of_study(wildcards):
+        if isinstance(figure, LeaderboardFigure):
+            return {"leaderboard": expand(rules.leaderboard.output.rows, **wildcards)}
+        if isinstance(figure, TrainingFigure):
+            return {"metrics": expand(rules.grpo_train.output.metrics, **wildcards)}
+        entries = get_figure_entries(figure, wildcards)
+        predictions = expand_entries(rules.infer.output.predictions, entries, wildcards)
+        return {"slice": get_slice(wildcards), "predictions": predictions}
+
+    return of_study
 
 
-def get_active_predictions(wildcards):
-    return expand_entries(rules.infer.output.predictions, get_active_entries(wildcards), wildcards)
+def get_figure_files(figure):
+    """The same as arguments."""
+
+    def of_study(wildcards, input):
+        named = {option: list(files) for option, files in input.items()}
+        if isinstance(figure, EpisodesFigure):
+            entries = get_figure_entries(figure, wildcards)
+            named["predictions"] = [
+                f"{model}/{mode}={path}"
+                for (model, mode), path in zip(entries, named["predictions"], strict=True)
+            ]
+        return [word for option, files in named.items() for word in (f"--{option}", *files)]
+
+    return of_study
 
 
-def get_zoom_map_arguments(wildcards, input):
-    models = [model for model, _ in get_active_entries(wildcards)]
-    return [f"{model}={path}" for model, path in zip(models, input.predictions, strict=True)]
+def get_figure_settings(figure):
+    """What a figure of episodes must know of the study, as arguments."""
+
+    def of_study(wildcards, input):
+        reward, models = get_reward(wildcards), get_study_models(wildcards, input)
+        study = ["--study", wildcards.study, "--task", get_task(wildcards)]
+        return [*study, "--models", models, "--reward", reward]
+
+    return of_study if isinstance(figure, EpisodesFigure) else []
+
+
+def get_figure_code(name):
+    # Prompts and rules of modes show in the predictions.
+    code = [code_fingerprint(f"report.figures.{name}", without=("prompts",))]
+    if name == "gallery":
+        code.append(folder_fingerprint(SOURCE / "active_perception_r1/report/gallery/assets"))
+    return code
 
 
 def get_study_models(wildcards, input):
@@ -256,12 +296,17 @@ def get_runs(study):
     return {name: settings.training[name] for name in models if name in settings.training}
 
 
-def get_pictures(study):
-    """The rules that make a study's pictures."""
-    made = [rules.accuracy_figure, rules.endings_figure, rules.leaderboard_page, rules.gallery]
-    if ACTIVE in study.modes:
-        made.append(rules.zoom_map)
-    return made
+def get_figures(study):
+    """The files of all figures of a study."""
+    found = []
+    for name, figure in FIGURES.items():
+        file = f"{RESULTS}/{{study}}/report/{figure.file_name(name)}"
+        if isinstance(figure, TrainingFigure):
+            for run, entry in get_runs(study).items():
+                found += expand(file, study=entry.study, run=run)
+        elif figure.is_in(settings.studies[study]):
+            found += expand(file, study=study)
+    return found
 
 
 def get_results(study):
@@ -270,20 +315,13 @@ def get_results(study):
     return [
         *expand(rules.leaderboard.output, study=study),
         *expand(rules.diagnosis.output, study=study),
-        *[path for made in get_pictures(chosen) for path in expand(made.output, study=study)],
+        *get_figures(study),
         *expand(
             [*rules.infer.output, *rules.score.output],
             study=study,
             model=chosen.variants,
             mode=chosen.modes,
         ),
-        *(expand(rules.headroom_figure.output, study=study) if chosen.first_views else []),
-        *[
-            figure
-            for name, run in get_runs(study).items()
-            for made in (rules.learning_curve, rules.reward_figure)
-            for figure in expand(made.output, study=run.study, run=name)
-        ],
     ]
 
 

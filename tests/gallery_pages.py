@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.modes import ACTIVE, BASELINE, BLANK_CROP, ORACLE, SHUFFLED_CROP
 from active_perception_r1.records import Sample
-from active_perception_r1.report.gallery.episodes import Data, Entry, gallery_data
+from active_perception_r1.report.answers import Answers, Entry
+from active_perception_r1.report.gallery.episodes import Data, gallery_data
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
+from active_perception_r1.tasks import DEFAULT_TASK
 from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run
 
 ANSWER = "<answer>42</answer>"
@@ -35,4 +38,8 @@ def make_gallery(
             episodes = (run(replies(model, mode, answer), mode, sample) for sample in asked)
             path.write_text("".join(e.to_json() + "\n" for e in episodes), encoding="utf-8")
             entries.append(Entry(model, mode, MODEL, path))
-    return gallery_data("study", folder / "slice.parquet", entries, RewardConfig(), limit)
+    return gallery_data(answers(folder / "slice.parquet", entries), limit)
+
+
+def answers(slice_file: Path, entries: Sequence[Entry]) -> Answers:
+    return Answers("study", slice_file, entries, RewardConfig(), DEFAULT_TASK)

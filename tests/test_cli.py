@@ -17,23 +17,17 @@ from active_perception_r1.storage import fingerprint
 from tests.scripted import make_sample
 
 COMMANDS = [
-    "accuracy-figure",
     "benchmark",
     "compare",
     "diagnose",
     "download",
-    "endings-figure",
-    "gallery",
+    "figure",
     "grpo-data",
-    "headroom-figure",
     "infer",
     "leaderboard",
-    "leaderboard-page",
-    "learning-curve",
     "manifest",
     "pin",
     "preflight",
-    "reward-figure",
     "sample-slice",
     "score",
     "show",
@@ -41,7 +35,6 @@ COMMANDS = [
     "train",
     "train-tiny",
     "verify",
-    "zoom-map",
 ]
 
 

@@ -1,6 +1,8 @@
 """Figures are drawn from files, are repeatable to the byte and fail with a message."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -8,12 +10,15 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
+from active_perception_r1.cli import main
+from active_perception_r1.config import StudyConfig
 from active_perception_r1.errors import DataError
-from active_perception_r1.report.accuracy import accuracy_by_mode
-from active_perception_r1.report.figures import figure_in_style, legend_above, look
-from active_perception_r1.report.headroom import headroom
-from active_perception_r1.report.learning_curve import learning_curve
+from active_perception_r1.report.figures import FIGURES, accuracy, headroom, learning_curve
+from active_perception_r1.report.figures._curves import read_curves
+from active_perception_r1.report.figures._style import figure_in_style, legend_above, look
+from active_perception_r1.scoring.leaderboard_row import LeaderboardRow, read_leaderboard
 from tests.leaderboard_rows import a_row, write_rows
+from tests.workflow import REPOSITORY
 
 
 def write_metrics(path: Path, *steps: dict[str, Any]) -> Path:
@@ -31,28 +36,31 @@ def metrics(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def leaderboard(tmp_path: Path) -> Path:
+def rows() -> list[LeaderboardRow]:
     rows = [
         a_row(model, mode) for model in ("m", "m+grpo") for mode in ("baseline", "active", "oracle")
     ]
-    nothing = a_row("m", "x", n=0, accuracy=None, ci_low=None, ci_high=None)
-    return write_rows(tmp_path / "leaderboard.json", [*rows, nothing])
+    return [*rows, a_row("m", "x", n=0, accuracy=None, ci_low=None, ci_high=None)]
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_the_same_data_give_the_same_bytes(
-    tmp_path: Path, metrics: Path, leaderboard: Path, suffix: str
+    tmp_path: Path, metrics: Path, rows: list[LeaderboardRow], suffix: str
 ) -> None:
-    for draw, source in ((learning_curve, metrics), (accuracy_by_mode, leaderboard)):
-        first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
-        draw(source, first)
-        draw(source, second)
-        assert first.read_bytes() == second.read_bytes()
+    first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
+    for output in (first, second):
+        learning_curve.draw(read_curves(metrics), output)
+    assert first.read_bytes() == second.read_bytes()
+    for output in (first, second):
+        accuracy.draw(rows, output)
+    assert first.read_bytes() == second.read_bytes()
 
 
-def test_figures_are_valid_images(tmp_path: Path, metrics: Path, leaderboard: Path) -> None:
-    learning_curve(metrics, tmp_path / "curve.png")
-    accuracy_by_mode(leaderboard, tmp_path / "accuracy.svg")
+def test_figures_are_valid_images(
+    tmp_path: Path, metrics: Path, rows: list[LeaderboardRow]
+) -> None:
+    learning_curve.draw(read_curves(metrics), tmp_path / "curve.png")
+    accuracy.draw(rows, tmp_path / "accuracy.svg")
     with Image.open(tmp_path / "curve.png") as image:
         assert image.width > 800
     assert ElementTree.parse(tmp_path / "accuracy.svg").getroot().tag.endswith("svg")
@@ -68,8 +76,8 @@ def test_a_resumed_run_counts_as_written_last(tmp_path: Path) -> None:
     straight = write_metrics(
         tmp_path / "straight.jsonl", {"step": 1, "reward": 0.1}, {"step": 2, "reward": 0.2}
     )
-    learning_curve(resumed, tmp_path / "resumed.svg")
-    learning_curve(straight, tmp_path / "straight.svg")
+    learning_curve.draw(read_curves(resumed), tmp_path / "resumed.svg")
+    learning_curve.draw(read_curves(straight), tmp_path / "straight.svg")
     assert (tmp_path / "resumed.svg").read_bytes() == (tmp_path / "straight.svg").read_bytes()
 
 
@@ -78,7 +86,7 @@ def test_metrics_without_a_training_step_are_named(tmp_path: Path, content: str)
     path = tmp_path / "metrics.jsonl"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"metrics\.jsonl"):
-        learning_curve(path, tmp_path / "curve.svg")
+        learning_curve.draw(read_curves(path), tmp_path / "curve.svg")
 
 
 @pytest.mark.parametrize("models", [1, 6, 20])
@@ -98,37 +106,104 @@ def test_as_many_models_as_there_may_be_look_different() -> None:
 
 def test_missing_inputs_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"metrics\.jsonl: cannot be read"):
-        learning_curve(tmp_path / "metrics.jsonl", tmp_path / "curve.svg")
+        read_curves(tmp_path / "metrics.jsonl")
     with pytest.raises(DataError, match=r"leaderboard\.json: cannot be read"):
-        accuracy_by_mode(tmp_path / "leaderboard.json", tmp_path / "accuracy.svg")
+        read_leaderboard(tmp_path / "leaderboard.json")
 
 
 def test_other_formats_are_refused(tmp_path: Path, metrics: Path) -> None:
     with pytest.raises(DataError, match=r"curve\.gif: figures are written as \.svg or \.png"):
-        learning_curve(metrics, tmp_path / "curve.gif")
+        learning_curve.draw(read_curves(metrics), tmp_path / "curve.gif")
 
 
 class TestHeadroom:
     @staticmethod
-    def board(path: Path, budgets: tuple[int | None, ...]) -> Path:
-        rows = [
+    def rows(budgets: tuple[int | None, ...]) -> list[LeaderboardRow]:
+        return [
             a_row(f"{model}@{pixels}" if pixels else model, mode, first_view_pixels=pixels)
             for model in ("m", "m+grpo")
             for pixels in budgets
-            for mode in ("baseline", "active", "oracle", "strict_zoom")
+            for mode in ("baseline", "active", "oracle", "strict_zoom", "blank_crop")
         ]
-        return write_rows(path, rows)
 
     def test_it_has_a_panel_for_each_model_and_a_line_for_each_mode(self, tmp_path: Path) -> None:
-        board = self.board(tmp_path / "leaderboard.json", (50176, 100352, 401408))
+        rows = self.rows((50176, 100352, 401408))
         for name in ("first.svg", "second.svg"):
-            headroom(board, tmp_path / name)
+            headroom.draw(rows, tmp_path / name)
         drawn = (tmp_path / "first.svg").read_bytes()
         assert drawn == (tmp_path / "second.svg").read_bytes()
         for comment in ("m+grpo", "baseline", "active", "oracle", "401,408"):
             assert f"<!-- {comment} -->".encode() in drawn
-        assert b"<!-- strict_zoom -->" not in drawn
+        for control in (b"strict_zoom", b"blank_crop"):
+            assert b"<!-- %s -->" % control not in drawn
 
     def test_a_study_without_budgets_has_none(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="give first_views"):
-            headroom(self.board(tmp_path / "leaderboard.json", (None,)), tmp_path / "a.svg")
+            headroom.draw(self.rows((None,)), tmp_path / "a.svg")
+
+
+class TestRegistry:
+    def test_a_figure_is_a_module_and_a_caption(self) -> None:
+        captions = {path.stem for path in (REPOSITORY / "report").glob("*.rst")} - {"workflow"}
+        assert captions == set(FIGURES)
+
+    def test_files_keep_their_names(self) -> None:
+        assert {figure.file_name(name) for name, figure in FIGURES.items()} == {
+            "accuracy.svg",
+            "endings.svg",
+            "gallery.html",
+            "headroom.svg",
+            "leaderboard.html",
+            "learning_curve.{run}.svg",
+            "reward.{run}.svg",
+            "zoom_map.svg",
+        }
+
+    @pytest.mark.parametrize(
+        ("study", "without"),
+        [
+            ({"modes": ["baseline"]}, {"headroom", "zoom_map"}),
+            ({"modes": ["baseline", "strict_zoom", "blank_crop"]}, {"headroom", "zoom_map"}),
+            ({"modes": ["baseline", "active"], "first_views": [9, 99]}, set()),
+        ],
+    )
+    def test_a_study_has_the_figures_that_show_something(
+        self, study: dict[str, Any], without: set[str]
+    ) -> None:
+        chosen = StudyConfig.model_validate(
+            {"dataset": {"source": "synthetic"}, "models": ["m"], **study}
+        )
+        assert {name for name in FIGURES if not FIGURES[name].is_in(chosen)} == without
+
+    def test_one_command_draws_them_all(
+        self, tmp_path: Path, metrics: Path, rows: list[LeaderboardRow]
+    ) -> None:
+        board = write_rows(tmp_path / "leaderboard.json", rows)
+        for name, source in (("accuracy", board), ("learning_curve", metrics)):
+            option, output = f"--{source.stem}", tmp_path / f"{name}.svg"
+            assert main(["figure", name, option, str(source), "--output", str(output)]) == 0
+            assert output.exists()
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("acuracy", "'acuracy' is no figure; known: accuracy, gallery, "),
+            ("reward", "figure reward is drawn from --metrics: say where it is"),
+        ],
+    )
+    def test_what_is_missing_is_named(
+        self, name: str, message: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["figure", name, "--leaderboard", "a.json", "--output", "a.svg"]) == 1
+        assert f"error: {message}" in capsys.readouterr().err
+
+    def test_declarations_load_no_plotting_library(self) -> None:
+        """The pipeline reads all of them whenever it starts."""
+        program = (
+            "import sys; from active_perception_r1.report.figures import FIGURES;"
+            "list(FIGURES.values()); print(*sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        assert {"matplotlib", "pandas", "scipy", "torch"}.isdisjoint(done.stdout.split())

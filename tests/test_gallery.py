@@ -12,10 +12,10 @@ import pytest
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.modes import ACTIVE, SHUFFLED_CROP
-from active_perception_r1.report.gallery.episodes import Data, Entry, gallery_data
+from active_perception_r1.report.answers import Entry
+from active_perception_r1.report.gallery.episodes import Data, gallery_data
 from active_perception_r1.report.gallery.page import render
-from active_perception_r1.rewards.active_vision_reward import RewardConfig
-from tests.gallery_pages import MODES, make_gallery
+from tests.gallery_pages import MODES, answers, make_gallery
 from tests.scripted import MODEL, make_sample
 
 
@@ -54,7 +54,7 @@ def test_predictions_of_another_slice_are_refused(tmp_path: Path) -> None:
     write_samples(tmp_path / "other.parquet", [make_sample(3)])
     entry = Entry("before", ACTIVE, MODEL, tmp_path / "before-active.jsonl")
     with pytest.raises(DataError, match=r"before-active\.jsonl: not the predictions of"):
-        gallery_data("study", tmp_path / "other.parquet", [entry], RewardConfig(), 10)
+        gallery_data(answers(tmp_path / "other.parquet", [entry]), 10)
 
 
 class Tags(HTMLParser):

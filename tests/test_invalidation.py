@@ -26,10 +26,17 @@ Config = dict[str, Any]
 Jobs = dict[str, int]
 
 # They follow from the rest: what is told about results is told anew when the results change.
-TOLD = ("endings_figure", "gallery", "leaderboard_page", "manifest", "reward_figure", "zoom_map")
+TOLD = (
+    "draw_termination_status",
+    "draw_gallery",
+    "draw_leaderboard",
+    "manifest",
+    "draw_reward",
+    "draw_zoom_map",
+)
 
-BOARD: Jobs = {"leaderboard": 1, "diagnosis": 1, "accuracy_figure": 1}
-TRAINING: Jobs = {"grpo_train": 1, "learning_curve": 1}
+BOARD: Jobs = {"leaderboard": 1, "diagnosis": 1, "draw_accuracy": 1}
+TRAINING: Jobs = {"grpo_train": 1, "draw_learning_curve": 1}
 
 
 def episodes(count: int) -> Jobs:
@@ -55,16 +62,16 @@ CODE: dict[str, tuple[str, str, str, Jobs]] = {
     ),
     "the leaderboard": ("scoring/statistics.py", "0.95", "0.9", BOARD),
     "the figure of accuracies": (
-        "report/accuracy.py",
+        "report/figures/accuracy.py",
         "0.92",
         "0.9",
-        {"accuracy_figure": 1},
+        {"draw_accuracy": 1},
     ),
     "the learning curve": (
-        "report/learning_curve.py",
-        "_WINDOW = 5",
-        "_WINDOW = 7",
-        {"learning_curve": 1},
+        "report/figures/learning_curve.py",
+        "linewidth=1.8",
+        "linewidth=1.9",
+        {"draw_learning_curve": 1},
     ),
     "training": ("training/grpo.py", "1_000_003", "1_000_033", {**TRAINING, **episodes(3)}),
     "inference": ("models/infer.py", "PASSES = 2", "PASSES = 3", episodes(6)),
@@ -177,9 +184,9 @@ def assert_planned(workflow: Workflow, expected: Jobs) -> None:
     told = {rule: planned.pop(rule) for rule in TOLD if rule in planned}
     assert planned == expected
     assert "manifest" in told  # Whatever else runs.
-    assert ("leaderboard_page" in told) == ("leaderboard" in planned)
-    assert ("reward_figure" in told) >= ("grpo_train" in planned)
-    assert ("gallery" in told) >= ("infer" in planned)
+    assert ("draw_leaderboard" in told) == ("leaderboard" in planned)
+    assert ("draw_reward" in told) >= ("grpo_train" in planned)
+    assert ("draw_gallery" in told) >= ("infer" in planned)
 
 
 @pytest.mark.parametrize("edit", CODE)

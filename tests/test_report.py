@@ -11,23 +11,18 @@ import pytest
 
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
+from active_perception_r1.modes import ACTIVE
 from active_perception_r1.records import Evidence, ToolStatus
-from active_perception_r1.report import termination_status
-from active_perception_r1.report.leaderboard_page import leaderboard_page
-from active_perception_r1.report.reward_terms import reward_terms
-from active_perception_r1.report.termination_status import endings
-from active_perception_r1.report.zoom_map import shares, zoom_map
-from active_perception_r1.rewards.active_vision_reward import TERMS
-from tests.leaderboard_rows import a_row, write_rows
-from tests.scripted import AWAY, EVIDENCE, ZOOM, make_sample, run
+from active_perception_r1.report.answers import Answers, Entry
+from active_perception_r1.report.figures import leaderboard, reward, termination_status, zoom_map
+from active_perception_r1.report.figures._curves import read_curves
+from active_perception_r1.report.figures.zoom_map import shares
+from active_perception_r1.rewards.active_vision_reward import TERMS, RewardConfig
+from active_perception_r1.tasks import DEFAULT_TASK
+from tests.leaderboard_rows import a_row
+from tests.scripted import AWAY, EVIDENCE, MODEL, ZOOM, make_sample, run
 
 ANSWER = "<answer>42</answer>"
-
-
-@pytest.fixture(params=[1, 8])
-def leaderboard(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    rows = [a_row(f"model-{i}") for i in range(request.param)]
-    return write_rows(tmp_path / "leaderboard.json", rows)
 
 
 def texts(svg: Path) -> set[str]:
@@ -37,39 +32,38 @@ def texts(svg: Path) -> set[str]:
     return {str(node.text).strip() for node in root.iter() if node.tag is ElementTree.Comment}
 
 
-def test_every_row_has_its_bar_and_only_what_happened_a_legend(leaderboard: Path) -> None:
-    output = leaderboard.with_name("endings.svg")
-    endings(leaderboard, output)
-    models = [entry["model"] for entry in json.loads(leaderboard.read_text())]
+@pytest.mark.parametrize("count", [1, 8])
+def test_every_row_has_its_bar_and_only_what_happened_a_legend(count: int, tmp_path: Path) -> None:
+    output = tmp_path / "statuses.svg"
+    models = [f"model-{i}" for i in range(count)]
+    termination_status.draw([a_row(model) for model in models], output)
     assert {f"{model}  active" for model in models} <= texts(output)
     assert {"answered", "no answer"} <= texts(output)
     assert "truncated" not in texts(output)
 
 
 def test_every_status_is_drawn_and_looks_different_from_the_others(tmp_path: Path) -> None:
-    source, output = tmp_path / "leaderboard.json", tmp_path / "statuses.svg"
-    write_rows(source, [a_row(tool_status={str(status): 1 for status in ToolStatus})])
-    endings(source, output)
+    output = tmp_path / "statuses.svg"
+    row = a_row(tool_status={str(status): 1 for status in ToolStatus})
+    termination_status.draw([row], output)
     assert {str(status).replace("_", " ") for status in ToolStatus} <= texts(output)
-    assert len(set(termination_status._LOOKS.values())) == len(ToolStatus)
+    assert len(set(termination_status.LOOKS.values())) == len(ToolStatus)
 
 
 def test_the_table_shows_hostile_names_as_text(tmp_path: Path) -> None:
-    source, output = tmp_path / "leaderboard.json", tmp_path / "page.html"
-    write_rows(source, [a_row("<script>alert(1)</script>", n=0, accuracy=None)])
-    leaderboard_page(source, output)
+    output = tmp_path / "page.html"
+    leaderboard.draw([a_row("<script>alert(1)</script>", n=0, accuracy=None)], output)
     assert "<script" not in output.read_text()
     assert "&lt;script&gt;" in output.read_text()
 
 
 def test_the_table_says_how_sure_a_difference_is(tmp_path: Path) -> None:
-    source, output = tmp_path / "leaderboard.json", tmp_path / "page.html"
+    output = tmp_path / "page.html"
     sure, unsure = (
         {"delta_baseline": 0.5, "p_holm": 1e-9},
         {"delta_vs_start": -0.1, "p_vs_start_holm": 0.4},
     )
-    write_rows(source, [a_row("m", **sure, **unsure)])
-    leaderboard_page(source, output)
+    leaderboard.draw([a_row("m", **sure, **unsure)], output)
     cells = output.read_text()
     assert "+0.500 <small>p &lt; .001</small>" in cells
     assert "-0.100 <small>p = 0.400</small>" in cells
@@ -79,12 +73,12 @@ def test_terms_of_the_reward_that_a_run_has_are_drawn(tmp_path: Path) -> None:
     metrics, output = tmp_path / "metrics.jsonl", tmp_path / "reward.svg"
     steps = ({"step": 1, "reward": 0.1, "faults": 0.1, "no_zoom": 0}, {"step": 2, "reward": 0.2})
     metrics.write_text("".join(json.dumps(step) + "\n" for step in steps))
-    reward_terms(metrics, output)
+    reward.draw(read_curves(metrics), output)
     assert {TERMS["reward"], TERMS["faults"]} <= texts(output)
     assert texts(output).isdisjoint({TERMS["process"], TERMS["no_zoom"]})
     metrics.write_text('{"step": 1, "loss": 0.1}\n')
-    with pytest.raises(DataError, match="no term of a reward"):
-        reward_terms(metrics, output)
+    with pytest.raises(DataError, match=r"metrics\.jsonl: none of the metrics reward, "):
+        reward.draw(read_curves(metrics), output)
 
 
 def test_a_crop_on_the_evidence_lights_up_the_middle_of_the_map(tmp_path: Path) -> None:
@@ -106,13 +100,18 @@ def test_the_nearest_of_several_boxes_is_the_middle(tmp_path: Path) -> None:
     assert map_[len(map_) // 2, len(map_) // 2] == 1
 
 
+def answers(slice_file: Path, predictions: Path, models: int) -> Answers:
+    entries = [Entry(f"model-{i}", ACTIVE, MODEL, predictions) for i in range(models)]
+    return Answers("study", slice_file, entries, RewardConfig(), DEFAULT_TASK)
+
+
 @pytest.mark.parametrize("models", [1, 5, 8])
 def test_every_model_has_a_map(models: int, tmp_path: Path) -> None:
     path, slice_file = tmp_path / "active.jsonl", tmp_path / "slice.parquet"
     path.write_text(run([ZOOM, ANSWER]).to_json() + "\n")
     write_samples(slice_file, [make_sample()])
     output = tmp_path / "map.svg"
-    zoom_map({f"model-{i}": path for i in range(models)}, slice_file, output)
+    zoom_map.draw(answers(slice_file, path, models), output)
     assert {f"model-{i}" for i in range(models)} <= {text.split("\n")[0] for text in texts(output)}
 
 
@@ -120,5 +119,5 @@ def test_without_evidence_there_is_no_map_but_a_note(tmp_path: Path) -> None:
     path, slice_file = tmp_path / "active.jsonl", tmp_path / "slice.parquet"
     path.write_text(run([ZOOM, ANSWER]).to_json() + "\n")
     write_samples(slice_file, [make_sample(evidence=())])
-    zoom_map({"m": path}, slice_file, tmp_path / "map.svg")
+    zoom_map.draw(answers(slice_file, path, 1), tmp_path / "map.svg")
     assert any("No sample has known evidence" in text for text in texts(tmp_path / "map.svg"))

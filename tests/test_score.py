@@ -6,13 +6,19 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError, UserError
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Episode, Evidence, Sample, Step, ToolStatus
+from active_perception_r1.report.reference import page
 from active_perception_r1.rewards.active_vision_reward import RewardConfig, episode_reward
+from active_perception_r1.scoring import metrics
+from active_perception_r1.scoring.leaderboard import leaderboard
+from active_perception_r1.scoring.leaderboard_row import Estimate
+from active_perception_r1.scoring.metrics import METRICS
 from active_perception_r1.scoring.score import score, score_rows
 from active_perception_r1.scoring.score_row import ScoreRow, as_table, score_columns
 
@@ -167,6 +173,28 @@ class TestColumns:
         units = {name: column.unit for name, column in score_columns().items()}
         types = {field.name: field.type for field in as_table([]).schema}
         assert [name for name in types if types[name] in NUMBERS and not units[name]] == []
+
+
+def test_a_metric_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a column of the scores, and a mean with its interval in the leaderboard."""
+    (tmp_path / "answer_length.py").write_text(ANSWER_LENGTH, encoding="utf-8")
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+    monkeypatch.setattr(METRICS, "_names", (*METRICS, "answer_length"))
+    samples = [replace(a_sample(f"s{i}"), doc_id=f"page{i}") for i in range(20)]
+    pairs = [(sample, an_episode(name=sample.id, answer="x" * 3)) for sample in samples]
+    scores = tmp_path / "active.parquet"
+    pq.write_table(as_table(score_rows(pairs, RewardConfig())), scores)
+    (row,) = leaderboard({("m", "active"): scores}, tmp_path, "s", {})
+    assert row.means["answer_length"] == Estimate(3, 3, 3)
+    assert "answer_length,answer_length_ci_low" in (tmp_path / "leaderboard.csv").read_text()
+    assert "| `answer_length` | characters | length of the answer |" in page()
+
+
+ANSWER_LENGTH = """
+from active_perception_r1.scoring.metrics import Metric, of_each
+
+METRIC = Metric("length of the answer", "characters", of_each(lambda j: len(j.answer or "")))
+"""
 
 
 class TestFiles:

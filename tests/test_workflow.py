@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from active_perception_r1.report.figures import FIGURES
+from active_perception_r1.scoring.metrics import METRICS
 from active_perception_r1.storage.fingerprint import import_closure
 from tests.workflow import REPOSITORY, Workflow
 
@@ -35,13 +37,13 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "score": 12,
         "leaderboard": 1,
         "diagnosis": 1,
-        "accuracy_figure": 1,
-        "learning_curve": 1,
-        "reward_figure": 1,
-        "endings_figure": 1,
-        "leaderboard_page": 1,
-        "zoom_map": 1,
-        "gallery": 1,
+        "draw_accuracy": 1,
+        "draw_learning_curve": 1,
+        "draw_reward": 1,
+        "draw_termination_status": 1,
+        "draw_leaderboard": 1,
+        "draw_zoom_map": 1,
+        "draw_gallery": 1,
         "manifest": 1,
     }
 
@@ -55,11 +57,11 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "score": 30,
         "leaderboard": 1,
         "diagnosis": 1,
-        "accuracy_figure": 1,
-        "endings_figure": 1,
-        "leaderboard_page": 1,
-        "zoom_map": 1,
-        "gallery": 1,
+        "draw_accuracy": 1,
+        "draw_termination_status": 1,
+        "draw_leaderboard": 1,
+        "draw_zoom_map": 1,
+        "draw_gallery": 1,
         "manifest": 1,
     }
 
@@ -73,12 +75,12 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
         "score": 15,
         "leaderboard": 1,
         "diagnosis": 1,
-        "accuracy_figure": 1,
-        "headroom_figure": 1,
-        "endings_figure": 1,
-        "leaderboard_page": 1,
-        "zoom_map": 1,
-        "gallery": 1,
+        "draw_accuracy": 1,
+        "draw_headroom": 1,
+        "draw_termination_status": 1,
+        "draw_leaderboard": 1,
+        "draw_zoom_map": 1,
+        "draw_gallery": 1,
         "manifest": 1,
     }
 
@@ -179,10 +181,9 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
     lost = results / "predictions" / "tiny" / "baseline.jsonl"
     before = [json.loads(line)["answer"] for line in lost.read_text().splitlines()]
     lost.unlink()
-    made_again = (
-        "infer score leaderboard diagnosis accuracy_figure endings_figure leaderboard_page gallery"
-    )
-    assert workflow.planned() == dict.fromkeys([*made_again.split(), "manifest"], 1)
+    drawn = ("draw_accuracy", "draw_termination_status", "draw_leaderboard", "draw_gallery")
+    made_again = ("infer", "score", "leaderboard", "diagnosis", *drawn, "manifest")
+    assert workflow.planned() == dict.fromkeys(made_again, 1)
     done = workflow.run()
     assert done.returncode == 0, done.stdout
     assert [json.loads(line)["answer"] for line in lost.read_text().splitlines()] == before
@@ -240,18 +241,13 @@ STAGES_OF_ENV = {
     "data": ["data.download", "data.sources.hub", "data.slices", "config"],
     "models": ["models.infer", "runtime.lease", "training.grpo", "config"],
     "vllm": ["models.infer", "runtime.lease", "config"],
-    "scoring": ["scoring.score", "scoring.leaderboard", "config"],
-    "report": [
-        "report.learning_curve",
-        "report.accuracy",
-        "report.termination_status",
-        "report.headroom",
-        "report.leaderboard_page",
-        "report.reward_terms",
-        "report.zoom_map",
-        "report.gallery",
-        "report.provenance.pin",
+    "scoring": [
+        *(f"scoring.metrics.{name}" for name in METRICS),
+        "scoring.score",
+        "scoring.leaderboard",
+        "config",
     ],
+    "report": [*(f"report.figures.{name}" for name in FIGURES), "report.provenance.pin"],
     "train": [
         "training.verl",
         "rollout.active_perception_agent",

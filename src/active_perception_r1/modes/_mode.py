@@ -30,6 +30,7 @@ class Mode:
         tool, require_zoom, crop_content, needs_distractor: see `EpisodeRules`.
         opening: the image shown first; None where it cannot be made, for want of evidence.
         opening_budget: which of the model's two budgets that image is sized by.
+        opening_name, crops_are: what that image is, and what is special about crops, for people.
     """
 
     summary: str
@@ -39,6 +40,8 @@ class Mode:
     needs_distractor: bool = False
     opening: Opening = first_view
     opening_budget: Literal["first_view", "crop"] = "first_view"
+    opening_name: str = "First view"
+    crops_are: str = ""
 
     @property
     def zooms_for_real(self) -> bool:

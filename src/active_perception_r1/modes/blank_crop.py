@@ -10,4 +10,9 @@ def _grey(crop: Crop, distractor: Image.Image | None) -> Image.Image:
     return Image.new("RGB", crop.image.size, "gray")
 
 
-MODE = Mode("may zoom, but crops are grey", tool=True, crop_content=_grey)
+MODE = Mode(
+    "may zoom, but crops are grey",
+    tool=True,
+    crop_content=_grey,
+    crops_are="blanked as a control",
+)

@@ -32,4 +32,9 @@ def _evidence(sample: Sample, rules: EpisodeRules) -> Image.Image | None:
     return evidence_view(page, box, MARGIN, rules.crop).image
 
 
-MODE = Mode("is shown the evidence instead of the page", opening=_evidence, opening_budget="crop")
+MODE = Mode(
+    "is shown the evidence instead of the page",
+    opening=_evidence,
+    opening_budget="crop",
+    opening_name="The evidence",
+)

@@ -20,4 +20,5 @@ MODE = Mode(
     tool=True,
     crop_content=_from_distractor,
     needs_distractor=True,
+    crops_are="from another page as a control",
 )

@@ -99,17 +99,17 @@ class Reward:
     ] = field(metadata={"term": "no look where one is needed"})
     coverage: Annotated[float, Column("most of the evidence that one crop showed", "share")]
     iou: Annotated[float, Column("best overlap of a crop with the evidence, as IoU", "share")]
-    calls: Annotated[int, Column("all of them", "zoom calls")]
+    calls: Annotated[int, Column("written by the model", "zoom calls")]
     shown: Annotated[int, Column("executed, and the model saw the crop", "zoom calls")]
-    relevant: Annotated[int, Column("shown, with some of the evidence", "zoom calls")]
-    malformed: Annotated[int, Column("could not be read", "zoom calls")]
-    invalid: Annotated[int, Column("asked for a box that is invalid or too small", "zoom calls")]
-    out_of_bounds: Annotated[int, Column("reached outside the page", "zoom calls")]
-    over_limit: Annotated[int, Column("came when no zoom was left", "zoom calls")]
-    redundant: Annotated[int, Column("repeated what an earlier crop had shown", "zoom calls")]
-    curiosity_bonus: Annotated[float, Column("part of the reward, in training", "reward")] = field(
-        default=0.0, metadata={"term": "curiosity bonus"}
-    )
+    relevant: Annotated[int, Column("shown, with some of the evidence in the crop", "zoom calls")]
+    malformed: Annotated[int, Column("that could not be read", "zoom calls")]
+    invalid: Annotated[int, Column("for a box that is invalid or too small", "zoom calls")]
+    out_of_bounds: Annotated[int, Column("for a box that reaches outside the page", "zoom calls")]
+    over_limit: Annotated[int, Column("refused, since no zoom was left", "zoom calls")]
+    redundant: Annotated[int, Column("for what an earlier crop had shown", "zoom calls")]
+    curiosity_bonus: Annotated[
+        float, Column("paid in training for a look that few of a group took", "reward")
+    ] = field(default=0.0, metadata={"term": "curiosity bonus"})
 
 
 FIELDS = tuple(part.name for part in fields(Reward))

@@ -44,12 +44,12 @@ class LeaderboardRow:
     mode: Annotated[str, Column("mode of evaluation")]
     n: Annotated[int, Column("questions that were run, errors among them", "questions")]
     accuracy: Annotated[float | None, Column("of the n, how many were right", "share")]
-    ci_low: Annotated[float | None, Column("95 % interval of the accuracy: its lower end", "share")]
-    ci_high: Annotated[float | None, Column("its upper end", "share")]
+    ci_low: Annotated[float | None, Column("95 % interval of the accuracy: lower end", "share")]
+    ci_high: Annotated[float | None, Column("upper end", "share")]
     delta_baseline: Annotated[
         float | None, Column("accuracy minus that of the same model's baseline", "-1 to 1")
     ]
-    p_value: Annotated[float | None, Column("of the paired test of this difference", "share")]
+    p_value: Annotated[float | None, Column("p of the paired test of this difference", "0 to 1")]
     zoom_rate: Annotated[
         float | None, Column("episodes in which the model saw a crop it had asked for", "share")
     ]
@@ -70,7 +70,7 @@ class LeaderboardRow:
     documents: Annotated[int, Column("documents that the n questions are about", "documents")]
     n_effective: Annotated[
         float,
-        Column("as many questions with a document of their own the n are worth", "questions"),
+        Column("how many questions about a document each the n are worth", "questions"),
     ]
     min_detectable: Annotated[
         float | None,
@@ -86,7 +86,7 @@ class LeaderboardRow:
     gained: Annotated[int | None, Column("wrong in the baseline, right in this mode", "questions")]
     harmed: Annotated[int | None, Column("right in the baseline, wrong in this mode", "questions")]
     p_holm: Annotated[
-        float | None, Column("`p_value`, adjusted for all tests of the leaderboard", "share")
+        float | None, Column("`p_value`, adjusted for all tests of the leaderboard", "0 to 1")
     ]
     delta_vs_start: Annotated[
         float | None,
@@ -95,9 +95,9 @@ class LeaderboardRow:
     n_compared_vs_start: Annotated[
         int | None, Column("of this comparison: errors on either side left out", "questions")
     ]
-    p_vs_start: Annotated[float | None, Column("of the paired test of this difference", "share")]
+    p_vs_start: Annotated[float | None, Column("p of the paired test of this difference", "0 to 1")]
     p_vs_start_holm: Annotated[
-        float | None, Column("`p_vs_start`, adjusted for all tests of the leaderboard", "share")
+        float | None, Column("`p_vs_start`, adjusted for all tests of the leaderboard", "0 to 1")
     ]
     by_layout: Annotated[
         Mapping[str, Layout], Column("`n` and `accuracy` for each kind of page that has a name")
@@ -111,7 +111,7 @@ class LeaderboardRow:
     seeds_mean: Annotated[float | None, Column("mean accuracy of the repeats", "share")]
     seeds_sd: Annotated[float | None, Column("standard deviation between them", "share")]
     seeds_ci_low: Annotated[float | None, Column("95 % interval of this mean: lower end", "share")]
-    seeds_ci_high: Annotated[float | None, Column("its upper end", "share")]
+    seeds_ci_high: Annotated[float | None, Column("upper end", "share")]
     means: Mapping[str, Estimate]
 
     def mean(self, measure: str) -> float | None:

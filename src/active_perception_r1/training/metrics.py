@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Annotated
+
+from active_perception_r1.columns import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,26 +18,33 @@ class StepMetrics:
 
     Attributes:
         means: of every field of `Reward`, under its name.
-        reward_std: over all episodes of the step.
-        zoom_rate: share of episodes in which a crop was shown.
-        frac_reward_zero_std: share of groups whose episodes all have one reward: nothing to learn.
-        entropy: nats per policy token. kl: to the starting model, nats per policy token; the local
-            engine looks at one episode of every group.
-        clip_fraction: share of policy tokens at which the clipped ratio is in force.
     """
 
-    step: int
+    step: Annotated[int, Column("training step, from 1", "steps")]
     means: Mapping[str, float]
-    reward_std: float
-    zoom_rate: float
-    frac_reward_zero_std: float
-    entropy: float | None
-    kl: float | None
-    clip_fraction: float | None
-    loss: float | None
-    grad_norm: float | None
-    learning_rate: float | None
-    seconds: float | None
+    reward_std: Annotated[
+        float, Column("standard deviation of the reward over the step's episodes", "reward")
+    ]
+    zoom_rate: Annotated[float, Column("episodes in which the model saw a crop", "share")]
+    frac_reward_zero_std: Annotated[
+        float,
+        Column("groups whose episodes all have one reward, so that nothing is learned", "share"),
+    ]
+    entropy: Annotated[float | None, Column("entropy of the policy", "nats a policy token")]
+    kl: Annotated[
+        float | None,
+        Column(
+            "divergence from the starting model; locally of one episode of every group",
+            "nats a policy token",
+        ),
+    ]
+    clip_fraction: Annotated[
+        float | None, Column("policy tokens at which the clipped ratio is in force", "share")
+    ]
+    loss: Annotated[float | None, Column("loss of the last update", "loss")]
+    grad_norm: Annotated[float | None, Column("norm of the gradient before it is clipped", "norm")]
+    learning_rate: Annotated[float | None, Column("learning rate of the step", "learning rate")]
+    seconds: Annotated[float | None, Column("time that the step took", "seconds")]
 
     def line(self) -> dict[str, float | None]:
         """The metrics by name; `means` stand among the others, after the step."""

@@ -8,8 +8,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from active_perception_r1.columns import Column
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.rewards.active_vision_reward import FIELDS
 from active_perception_r1.training.metrics import StepMetrics
@@ -20,21 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VerlStepMetrics(StepMetrics):
-    """A step of verl.
+    """A step of verl."""
 
-    Attributes:
-        correlation: Pearson's, between the probabilities that the rollout engine and the actor give
-            to the policy's tokens; below .99 they do not run the same model, unless all of them are
-            so close to 1 that rounding decides how they vary.
-        probability_gap: mean absolute difference between the same.
-        over_long: share of episodes that the response budget ended, which are masked.
-        images: shown in an episode, the first view among them.
-    """
-
-    correlation: float | None
-    probability_gap: float | None
-    over_long: float
-    images: float
+    correlation: Annotated[
+        float | None,
+        Column(
+            "Pearson's, of the probabilities that the rollout engine and the actor give to tokens;"
+            " below .99 they run different models, unless all are so near 1 that rounding decides",
+            "-1 to 1",
+        ),
+    ]
+    probability_gap: Annotated[
+        float | None, Column("mean absolute difference between these probabilities", "share")
+    ]
+    over_long: Annotated[
+        float, Column("episodes that the response budget ended, which are masked", "share")
+    ]
+    images: Annotated[float, Column("shown in an episode, the first view among them", "images")]
 
 
 def step_metrics(step: int, logged: Mapping[str, Any], episodes: Path) -> VerlStepMetrics:

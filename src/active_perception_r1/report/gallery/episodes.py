@@ -8,10 +8,10 @@ from there; the recorded hash of every request tells whether it is exactly what 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
@@ -20,17 +20,14 @@ from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice, slice_length
 from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.errors import DataError
+from active_perception_r1.geometry import Box
 from active_perception_r1.modes import MODES, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample, Step
+from active_perception_r1.report.answers import Answers, Entry
 from active_perception_r1.report.gallery.images import Pictures
-from active_perception_r1.rewards.active_vision_reward import TERMS, RewardConfig, episode_reward
+from active_perception_r1.rewards.active_vision_reward import TERMS, episode_reward
+from active_perception_r1.sim.live_reinjection import EpisodeRules
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, request_id
-from active_perception_r1.tasks import DEFAULT_TASK
-
-if TYPE_CHECKING:
-    from active_perception_r1.config import ModelConfig
-    from active_perception_r1.geometry import Box
-    from active_perception_r1.sim.live_reinjection import EpisodeRules
 
 Data = dict[str, Any]
 
@@ -38,24 +35,7 @@ _REWARD = {**TERMS, "coverage": "coverage of the evidence"}
 """What is shown of an episode's reward, and what it is called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One model in one mode, and where its predictions are."""
-
-    model: str
-    mode: str
-    settings: ModelConfig
-    predictions: Path
-
-
-def gallery_data(
-    study: str,
-    slice_file: Path,
-    entries: list[Entry],
-    reward: RewardConfig,
-    limit: int,
-    task: str = DEFAULT_TASK,
-) -> Data:
+def gallery_data(answers: Answers, limit: int) -> Data:
     """Everything on the page: entries, samples, episodes, and the pictures they refer to by index.
 
     Args:
@@ -65,20 +45,21 @@ def gallery_data(
     Raises:
         DataError: a file cannot be read, or predictions are not those of the slice.
     """
+    slice_file, entries = answers.slice_file, answers.entries
     total = slice_length(slice_file)
     shown = min(total, max(1, limit // len(entries)))
     shuffles = any(MODES[entry.mode].needs_distractor for entry in entries)
     pictures = Pictures()
     data: Data = {
-        "study": study,
+        "study": answers.study,
         "total": total,
         "terms": _REWARD,
-        "entries": [{"model": entry.model, "mode": str(entry.mode)} for entry in entries],
+        "entries": [_entry(entry) for entry in entries],
         "samples": [],
         "episodes": [],
     }
     predictions = [read_predictions(entry.predictions) for entry in entries]
-    rules = [episode_rules(entry.mode, entry.settings, task) for entry in entries]
+    rules = [episode_rules(entry.mode, entry.settings, answers.task) for entry in entries]
     pairs = islice(_pairs(slice_file, shuffles), shown)
     for number, (sample, distractor) in enumerate(tqdm(pairs, total=shown, unit="question")):
         data["samples"].append(_sample(sample, pictures))
@@ -93,11 +74,21 @@ def gallery_data(
                 {
                     "sample": number,
                     "entry": index,
-                    **_episode(episode, sample, reward, task),
+                    **_episode(episode, sample, answers),
                     **shown_to_model,
                 }
             )
     return {**data, "pictures": pictures.encoded}
+
+
+def _entry(entry: Entry) -> Data:
+    mode = MODES[entry.mode]
+    return {
+        "model": entry.model,
+        "mode": entry.mode,
+        "opening": mode.opening_name,
+        "crops": mode.crops_are,
+    }
 
 
 def _pairs(slice_file: Path, shuffles: bool) -> Iterator[tuple[Sample, Sample | None]]:
@@ -117,8 +108,8 @@ def _sample(sample: Sample, pictures: Pictures) -> Data:
     }
 
 
-def _episode(episode: Episode, sample: Sample, config: RewardConfig, task: str) -> Data:
-    reward = asdict(episode_reward(episode, sample, config, task))
+def _episode(episode: Episode, sample: Sample, answers: Answers) -> Data:
+    reward = asdict(episode_reward(episode, sample, answers.reward, answers.task))
     return {
         "right": reward["correct"] and not episode.error,
         "status": str(episode.tool_status),

@@ -14,29 +14,20 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from active_perception_r1.report.gallery.episodes import Data, Entry, gallery_data
-from active_perception_r1.rewards.active_vision_reward import RewardConfig
+from active_perception_r1.report.answers import Answers
+from active_perception_r1.report.gallery.episodes import Data, gallery_data
 from active_perception_r1.storage.files import atomic
-from active_perception_r1.tasks import DEFAULT_TASK
 
 ASSETS = files("active_perception_r1.report.gallery") / "assets"
 
 
-def write_gallery(
-    study: str,
-    slice_file: Path,
-    entries: list[Entry],
-    reward: RewardConfig,
-    limit: int,
-    output: Path,
-    task: str = DEFAULT_TASK,
-) -> None:
+def write_gallery(answers: Answers, limit: int, output: Path) -> None:
     """Write the gallery of a study as one HTML file; see `gallery_data`.
 
     Raises:
         DataError: a file cannot be read, or predictions are not those of the slice.
     """
-    data = gallery_data(study, slice_file, entries, reward, limit, task)
+    data = gallery_data(answers, limit)
     with atomic(output) as part:
         part.write_text(render(data), encoding="utf-8")
 

@@ -187,14 +187,12 @@
     return make("img", { src: uri, alt: visible(alt), width, height, loading: "lazy", decoding: "async" });
   }
 
-  const CONTROLS = { blank_crop: ", blanked as a control", shuffled_crop: ", from another page as a control" };
-
   // Every picture in the order in which the model was shown it.
   function seen(episode) {
     let crops = 0;
-    const kind = entryOf(episode).mode;
+    const { opening, crops: are } = entryOf(episode);
     const figures = episode.turns.flatMap((turn, number) => turn.pictures.map((index) => {
-      const name = number ? `Crop ${(crops += 1)}${CONTROLS[kind] ?? ""}` : kind === "oracle" ? "The evidence" : "First view";
+      const name = number ? `Crop ${(crops += 1)}${are && ", "}${are}` : opening;
       const [width, height] = data.pictures[index].size;
       const image = picture(index, `${name} as the model saw it`);
       const scale = Math.min(1, 224 / Math.max(width, height));

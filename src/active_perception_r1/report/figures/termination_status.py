@@ -1,28 +1,25 @@
-"""How episodes ended: the share of every tool status, for each model and mode."""
+"""How episodes ended: the share of every termination status, for each model and mode."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from active_perception_r1.records import ToolStatus
-from active_perception_r1.report.figures import figure_in_style, legend_above, look
-from active_perception_r1.scoring.leaderboard_row import read_leaderboard
+from active_perception_r1.report.figures._figure import LeaderboardFigure
+from active_perception_r1.report.figures._style import figure_in_style, legend_above, look
+from active_perception_r1.scoring.leaderboard_row import LeaderboardRow
 
 _FIRST = list(ToolStatus).index(ToolStatus.ANSWERED)
 # Every status keeps its look in every study. Most episodes end with an answer, so bars begin there.
-_LOOKS = {
+LOOKS = {
     status: look(place)
     for place, status in enumerate([*list(ToolStatus)[_FIRST:], *list(ToolStatus)[:_FIRST]])
 }
 
 
-def endings(leaderboard: Path, output: Path) -> None:
-    """Draw a bar for each row of a leaderboard, divided by how its episodes ended.
-
-    Raises:
-        DataError: the leaderboard is missing or damaged.
-    """
-    rows = read_leaderboard(leaderboard)
+def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
+    """A bar for each row, divided by how its episodes ended."""
     models = list(dict.fromkeys(row.model for row in rows))
     # A gap between models.
     places = [i + 0.5 * models.index(row.model) for i, row in enumerate(rows)]
@@ -32,7 +29,7 @@ def endings(leaderboard: Path, output: Path) -> None:
     with figure_in_style(output, (8.0, height)) as figure:
         axes = figure.subplots()
         left = [0.0] * len(rows)
-        for status, (colour, hatch) in _LOOKS.items():
+        for status, (colour, hatch) in LOOKS.items():
             shares = [
                 row.tool_status.get(status, 0) / n for row, n in zip(rows, totals, strict=True)
             ]
@@ -56,3 +53,8 @@ def endings(leaderboard: Path, output: Path) -> None:
         axes.margins(y=0.01)
         axes.set_xlabel("Share of episodes, by how they ended")
         legend_above(figure, *axes.get_legend_handles_labels())
+
+
+FIGURE = LeaderboardFigure(
+    title="how episodes ended", category="Results", file="endings.svg", draw=draw
+)

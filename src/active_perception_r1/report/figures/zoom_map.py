@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
 from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.geometry import Box
-from active_perception_r1.report.figures import figure_in_style
+from active_perception_r1.report.answers import Answers
+from active_perception_r1.report.figures._figure import EpisodesFigure
+from active_perception_r1.report.figures._style import figure_in_style
+
+if TYPE_CHECKING:
+    from matplotlib.patches import Rectangle
 
 Grid = npt.NDArray[np.float64]
 
@@ -23,35 +26,33 @@ _REACH = 0.5  # Page units from the centre of the evidence to the edge of the ma
 _CELLS = 101  # Odd, so that one is centred on the evidence.
 
 
-def zoom_map(predictions: Mapping[str, Path], slice_file: Path, output: Path) -> None:
-    """Draw, for each model, which share of its crops showed each place around the evidence.
+def draw(answers: Answers, output: Path) -> None:
+    """For each model, which share of its crops showed each place around the evidence.
 
     Maps are in page units and centred on the evidence, on the box nearest to the crop where there
     are several: a perfect zoomer has one bright spot there, a wandering one a haze. The map of a
     model without a crop is empty.
 
-    Args:
-        predictions: of each model, in one mode.
-
     Raises:
         DataError: a file cannot be read.
     """
+    slice_file, entries = answers.slice_file, answers.entries
     evidence = {s.id: [e.box for e in s.evidence] for s in read_slice(slice_file) if s.evidence}
-    columns = min(4, len(predictions))
-    rows = math.ceil(len(predictions) / columns)
+    columns = min(4, len(entries))
+    rows = math.ceil(len(entries) / columns)
     with figure_in_style(output, (2.6 * columns + 1.0, 3.1 * rows)) as figure:
         grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         edges = (-_REACH, _REACH, _REACH, -_REACH)
-        for place, (model, path) in enumerate(predictions.items()):
+        for place, entry in enumerate(entries):
             axes = grid.flat[place]
-            axes.tick_params(labelbottom=place + columns >= len(predictions))
-            heat, crops = shares(path, evidence)
+            axes.tick_params(labelbottom=place + columns >= len(entries))
+            heat, crops = shares(entry.predictions, evidence)
             image = axes.imshow(heat, extent=edges, cmap="viridis", vmin=0, vmax=1)
             if evidence:
                 axes.add_patch(_outline([box for boxes in evidence.values() for box in boxes]))
-            axes.set_title(f"{model}\n{crops} crops", fontsize="small")
+            axes.set_title(f"{entry.model}\n{entry.mode}, {crops} crops", fontsize="small")
             axes.grid(visible=False)
-        for axes in grid.flat[len(predictions) :]:
+        for axes in grid.flat[len(entries) :]:
             axes.set_visible(False)
         if not evidence:
             figure.suptitle("No sample has known evidence", fontsize="medium")
@@ -80,9 +81,20 @@ def shares(predictions: Path, evidence: Mapping[str, list[Box]]) -> tuple[Grid, 
 
 def _outline(evidence: Sequence[Box]) -> Rectangle:
     """The evidence of median size."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
+
     width = float(np.median([box.width for box in evidence]))
     height = float(np.median([box.height for box in evidence]))
     corner = (-width / 2, -height / 2)
     outline = Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.2)
     outline.set_path_effects([withStroke(linewidth=2.6, foreground="black")])  # on bright places
     return outline
+
+
+FIGURE = EpisodesFigure(
+    title="where zooms land",
+    category="Results",
+    draw=draw,
+    shows=lambda mode: mode.zooms_for_real and not mode.require_zoom,
+)

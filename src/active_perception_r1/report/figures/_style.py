@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.artist import Artist
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from active_perception_r1.errors import DataError
 from active_perception_r1.storage.files import atomic
 
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
+
 # Okabe and Ito's palette, distinguishable with any colour vision; grey stands in for its black, on
 # which no interval could be seen.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _HATCHES = ("", "///", "...", "xxx")
 _STYLE: Any = {  # Matplotlib's own type for this is a union of all its keys.
     "axes.axisbelow": True,
@@ -50,6 +51,9 @@ def look(number: int) -> tuple[str, str]:
 @contextmanager
 def figure_in_style(output: Path, size: tuple[float, float]) -> Iterator[Figure]:
     """A figure (inches) in the house style, saved when the block ends; touches no global state."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     if output.suffix not in _NO_DATES:
         raise DataError(f"{output}: figures are written as {' or '.join(_NO_DATES)}")
     with mpl.rc_context(_STYLE):

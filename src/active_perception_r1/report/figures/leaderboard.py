@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment
 
+from active_perception_r1.report.figures._figure import LeaderboardFigure
 from active_perception_r1.scoring.formats import MISSING, chance, share
-from active_perception_r1.scoring.leaderboard_row import read_leaderboard
+from active_perception_r1.scoring.leaderboard_row import LeaderboardRow
 from active_perception_r1.storage.files import atomic
 
 _PAGE = """\
@@ -52,15 +54,10 @@ _COLUMNS = (
 )
 
 
-def leaderboard_page(leaderboard: Path, output: Path) -> None:
-    """Write the table as an HTML page.
-
-    Raises:
-        DataError: the leaderboard is missing or damaged.
-    """
+def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
+    """Write the table as an HTML page."""
     environment = Environment(autoescape=True)
     environment.filters.update(share=share, change=_change, chance=chance)
-    rows = read_leaderboard(leaderboard)
     page = environment.from_string(_PAGE).render(rows=rows, columns=_COLUMNS)
     with atomic(output) as part:
         part.write_text(page, encoding="utf-8")
@@ -68,3 +65,8 @@ def leaderboard_page(leaderboard: Path, output: Path) -> None:
 
 def _change(value: float | None) -> str:
     return MISSING if value is None else f"{value:+.3f}"
+
+
+FIGURE = LeaderboardFigure(
+    title="leaderboard", category="Results", file="leaderboard.html", draw=draw
+)

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 
-from active_perception_r1.report.figures import figure_in_style, legend_above, look
-from active_perception_r1.scoring.leaderboard_row import LeaderboardRow, read_leaderboard
+from active_perception_r1.report.figures._figure import LeaderboardFigure
+from active_perception_r1.report.figures._style import figure_in_style, legend_above, look
+from active_perception_r1.scoring.leaderboard_row import LeaderboardRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-def accuracy_by_mode(leaderboard: Path, output: Path) -> None:
-    """Draw the accuracy of every model in every mode with its 95 % interval.
-
-    Raises:
-        DataError: the leaderboard is missing or damaged.
-    """
-    rows = [row for row in read_leaderboard(leaderboard) if row.n]
-    models = list(dict.fromkeys(row.model for row in rows))
-    modes = list(dict.fromkeys(row.mode for row in rows))
+def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
+    """A bar for every model in every mode, with its 95 % interval."""
+    run = [row for row in rows if row.n]
+    models = list(dict.fromkeys(row.model for row in run))
+    modes = list(dict.fromkeys(row.mode for row in run))
     width = 0.8 / max(1, len(models))
-    with figure_in_style(
-        output, (max(6.0, len(modes) * max(1.2, 0.25 * len(models))), 3.4)
-    ) as figure:
+    size = (max(6.0, len(modes) * max(1.2, 0.25 * len(models))), 3.4)
+    with figure_in_style(output, size) as figure:
         axes = figure.subplots()
         for i, model in enumerate(models):
-            own = {row.mode: row for row in rows if row.model == model}
+            own = {row.mode: row for row in run if row.model == model}
             places = [
                 k + (i - (len(models) - 1) / 2) * width for k, m in enumerate(modes) if m in own
             ]
@@ -57,3 +56,6 @@ def _draw_bars(
     errors = np.maximum([below, above], 0.0)
     axes.bar(places, heights, width, label=label, color=colour, hatch=hatch, edgecolor="white")
     axes.errorbar(places, heights, errors, fmt="none", ecolor="#333333", elinewidth=1, capsize=2)
+
+
+FIGURE = LeaderboardFigure(title="accuracy by mode", category="Results", draw=draw)

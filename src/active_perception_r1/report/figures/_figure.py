@@ -1,0 +1,99 @@
+"""What a figure is, by what it is drawn from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from active_perception_r1.config import StudyConfig
+from active_perception_r1.modes import MODES, Mode
+from active_perception_r1.report.answers import Answers
+from active_perception_r1.report.figures._curves import Curves
+from active_perception_r1.scoring.leaderboard_row import LeaderboardRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure(ABC):
+    """A picture or page of a study's report.
+
+    Attributes:
+        title: what the report calls it.
+        category: the part of the report that it is in.
+        file: its name; that of the module, with .svg, if not given.
+    """
+
+    title: str
+    category: str
+    file: str | None = None
+
+    def file_name(self, name: str) -> str:
+        """Its file; a pattern with `{run}` where a study has one for each of several runs.
+
+        Args:
+            name: of the module.
+        """
+        return self.file or f"{name}.svg"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """By which the report tells its files apart."""
+        return {"figure": self.title}
+
+    @abstractmethod
+    def is_in(self, study: StudyConfig) -> bool:
+        """Whether a study has it; or may have it, if there are training runs among its models."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderboardFigure(Figure):
+    """Drawn from the rows of a leaderboard.
+
+    Attributes:
+        draw: writes the file.
+        needs: whether there is anything to be seen in a study.
+    """
+
+    draw: Callable[[Sequence[LeaderboardRow], Path], None]
+    needs: Callable[[StudyConfig], bool] = lambda study: True
+
+    def is_in(self, study: StudyConfig) -> bool:
+        return self.needs(study)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesFigure(Figure):
+    """Drawn from the predictions in the modes that it shows.
+
+    Attributes:
+        draw: writes the file.
+        shows: whether it shows a mode.
+    """
+
+    draw: Callable[[Answers, Path], None]
+    shows: Callable[[Mode], bool] = lambda mode: True
+
+    def is_in(self, study: StudyConfig) -> bool:
+        return any(self.shows(MODES[mode]) for mode in study.modes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingFigure(Figure):
+    """Drawn from the metrics of a training run; a study has one for every run among its models.
+
+    Attributes:
+        draw: writes the file.
+    """
+
+    draw: Callable[[Curves, Path], None]
+
+    def file_name(self, name: str) -> str:
+        return self.file or f"{name}.{{run}}.svg"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"run": "{run}", "figure": self.title}
+
+    def is_in(self, study: StudyConfig) -> bool:
+        return True

@@ -1,0 +1,66 @@
+"""How a training run went, metric by metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from active_perception_r1.report.figures._curves import WINDOW, Curve, Curves, running_mean
+from active_perception_r1.report.figures._figure import TrainingFigure
+from active_perception_r1.report.figures._style import COLOURS, figure_in_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    title: str
+    unit: str
+    is_share: bool = False
+
+
+_PANELS = {
+    "reward": _Panel("Reward", "mean per episode"),
+    "correct": _Panel("Answer correct", "share of episodes", is_share=True),
+    "coverage": _Panel("Coverage", "share of the evidence seen", is_share=True),
+    "zoom_rate": _Panel("Zoom rate", "share of episodes", is_share=True),
+    "entropy": _Panel("Entropy", "nats per token"),
+    "kl": _Panel("KL divergence", "nats per token"),
+}
+
+
+def draw(curves: Curves, output: Path) -> None:
+    """A panel for each of these metrics that the run has.
+
+    Raises:
+        DataError: it has none of them.
+    """
+    known = curves.known(_PANELS)
+    lines = -(-len(known) // _COLUMNS)
+    with figure_in_style(output, (9.0, 2.4 * lines)) as figure:
+        grid = figure.subplots(lines, _COLUMNS, squeeze=False, sharex=True)
+        for axes, (name, curve) in zip(grid.flat, known.items(), strict=False):
+            _draw_metric(axes, _PANELS[name], curve)
+        for axes in grid.flat[len(known) :]:
+            axes.remove()
+        figure.supxlabel(
+            f"GRPO step (thin: each step; thick: mean of {WINDOW} steps)", fontsize="medium"
+        )
+
+
+def _draw_metric(axes: Axes, panel: _Panel, curve: Curve) -> None:
+    steps, values = curve
+    axes.plot(steps, values, color=COLOURS[0], linewidth=0.8, alpha=0.4, marker=".", markersize=2)
+    axes.plot(steps, running_mean(values), color=COLOURS[0], linewidth=1.8)
+    axes.set_title(panel.title)
+    axes.set_ylabel(panel.unit)
+    axes.tick_params(labelbottom=True)
+    if panel.is_share:
+        axes.set_ylim(-0.02, 1.02)
+
+
+FIGURE = TrainingFigure(title="learning curve", category="Training", draw=draw)
