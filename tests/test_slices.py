@@ -267,6 +267,15 @@ class TestTrainingData:
         grpo_data(train, folder / "slice" / "test.parquet", 9, 0, folder / "data.parquet")
         assert ids(list(read_slice(folder / "data.parquet"))) == ["s"]
 
+    def test_training_data_without_evidence_say_that_no_zoom_will_be_relevant(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        draw(folder, [docvqa_row("q")])
+        bare = docvqa_row("r", image=png(shade=1), answers=["illegible"], answer=None)
+        train = write_downloaded(folder / "train.parquet", [bare])
+        grpo_data(train, folder / "slice" / "test.parquet", 1, 0, folder / "data.parquet")
+        assert "no question has evidence, so the relevance of every zoom" in capsys.readouterr().err
+
     def test_nothing_left_to_train_on_is_an_error(self, folder: Path) -> None:
         draw(folder, [docvqa_row("q")])
         with pytest.raises(DataError, match="its page is in the evaluation slice"):

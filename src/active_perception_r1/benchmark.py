@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from active_perception_r1.config import (
-    SOURCES,
-    DatasetConfig,
+    Dataset,
     GpuConfig,
     ModelConfig,
     SliceConfig,
@@ -22,9 +21,10 @@ from active_perception_r1.config import (
     parse_section,
     undefined,
 )
+from active_perception_r1.config.dataset_argument import dataset_meant_by
 from active_perception_r1.data.download import download
 from active_perception_r1.data.slices import sample_slice
-from active_perception_r1.errors import ConfigError, UserError
+from active_perception_r1.errors import UserError
 from active_perception_r1.modes import ACTIVE, BASELINE, ORACLE, STRICT_ZOOM
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.runtime.gpu import usable_devices
@@ -48,8 +48,8 @@ class BenchmarkSettings:
         model_id: name of a model in `config`, or a folder, or a hub id.
         strategy: key of `STRATEGIES`.
         task: what the questions ask for, by name.
-        dataset: what a source is `meant_by`: `synthetic`, a parquet file, a folder of
-            {split}.parquet, or a hub id.
+        dataset: what a source is `meant_by`: `synthetic`, a table, a folder of them, or a hub id.
+        columns: which of its columns holds what, by the keys of a dataset's section `columns`.
         view_pixels, zoom_syntax: how a model that is not in `config` is shown pages and crops, and
             how it asks for them.
         config: configuration file to look up `model_id` in; may be missing.
@@ -66,6 +66,7 @@ class BenchmarkSettings:
     zoom_syntax: str
     config: Path
     allow_busy_gpu: bool
+    columns: Mapping[str, Any] = field(default_factory=dict)
     backend: str | None = None
     base_url: str | None = None
     task: str = DEFAULT_TASK
@@ -154,20 +155,14 @@ def _engine(settings: BenchmarkSettings) -> dict[str, Any]:
     return {"backend": settings.backend} if settings.backend else {}
 
 
-def resolve_dataset(settings: BenchmarkSettings) -> DatasetConfig:
+def resolve_dataset(settings: BenchmarkSettings) -> Dataset:
     """The source that `settings.dataset` means.
 
     Raises:
         ConfigError: it means none, or a value cannot be used.
     """
-    for source in SOURCES.values():
-        entry = source.meant_by(settings.dataset, settings.split, settings.samples)
-        if entry is not None:
-            return parse_section(DatasetConfig, json.dumps(entry))
-    raise ConfigError(
-        f"--dataset: '{settings.dataset}' is no file or folder here, no owner/name on the hub and"
-        " no source that needs no name"
-    )
+    keys = {"columns": dict(settings.columns)} if settings.columns else {}
+    return dataset_meant_by(settings.dataset, settings.split, settings.samples, keys)
 
 
 def _draw(settings: BenchmarkSettings, stages: Path) -> Path:

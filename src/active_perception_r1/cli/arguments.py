@@ -40,6 +40,16 @@ def add_text(
     parser.add_argument(name, required=default is None, default=default, help=purpose + suffix)
 
 
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        default=[],
+        metavar="KEY=NAME",
+        help="which column of a table holds what, such as id=nr image=picture options=A,B,C,D",
+    )
+
+
 def add_gpu_sharing(parser: argparse.ArgumentParser) -> None:
     """What a job that leases GPUs is told about them by the pipeline."""
     parser.add_argument(

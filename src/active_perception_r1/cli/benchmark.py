@@ -7,6 +7,7 @@ from pathlib import Path
 
 from active_perception_r1.cli.arguments import (
     Commands,
+    add_columns,
     add_command,
     add_number,
     add_path,
@@ -32,8 +33,9 @@ def add_commands(commands: Commands) -> None:
     )
     add_path(benchmark, "--output-dir", "folder for benchmark.json, benchmark.md and the stages")
     add_text(
-        benchmark, "--dataset", "synthetic, a parquet file or folder, or a hub id", "synthetic"
+        benchmark, "--dataset", "synthetic, a table or a folder of them, or a hub id", "synthetic"
     )
+    add_columns(benchmark)
     add_task(benchmark)
     add_text(benchmark, "--split", "split to draw from", "test")
     add_number(benchmark, "--seed", "seed of the draw", 29)
@@ -62,6 +64,7 @@ def add_commands(commands: Commands) -> None:
 
 def _run_benchmark(command: argparse.Namespace) -> None:
     from active_perception_r1.benchmark import BenchmarkSettings, benchmark
+    from active_perception_r1.config.dataset_argument import columns_entry
 
     benchmark(
         BenchmarkSettings(
@@ -69,6 +72,7 @@ def _run_benchmark(command: argparse.Namespace) -> None:
             samples=command.samples,
             strategy=command.active_strategy,
             dataset=command.dataset,
+            columns=columns_entry(command.columns),
             split=command.split,
             seed=command.seed,
             view_pixels=command.view_pixels,

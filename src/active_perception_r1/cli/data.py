@@ -6,11 +6,44 @@ Every stage is imported only when its subcommand runs, so that the others start 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from active_perception_r1.cli.arguments import Commands, add_command, add_number, add_path, add_text
+from active_perception_r1.cli.arguments import (
+    Commands,
+    add_columns,
+    add_command,
+    add_number,
+    add_path,
+    add_text,
+)
 
 
 def add_commands(commands: Commands) -> None:
+    check = add_command(
+        commands,
+        "import",
+        _run_import,
+        "read all of a dataset, and say what is understood of it and how to ask about it",
+    )
+    check.add_argument(
+        "--check",
+        required=True,
+        metavar="DATASET",
+        help="a table, a folder of them, or owner/name on the hub",
+    )
+    add_columns(check)
+    check.add_argument("--format", help="how its rows are laid out, where that has a name")
+    check.add_argument("--config-name", help="the hub's name for a part of the repository")
+    check.add_argument("--box-format", help="xyxy or xywh")
+    check.add_argument("--box-unit", help="unit, thousand or pixels")
+    check.add_argument(
+        "--sheet",
+        type=Path,
+        default=Path("contact-sheet.html"),
+        metavar="PATH",
+        help="page to write, that shows 12 questions (default: %(default)s)",
+    )
+
     download = add_command(
         commands, "download", _run_download, "bring a split of a dataset to disk"
     )
@@ -32,6 +65,34 @@ def add_commands(commands: Commands) -> None:
     add_number(grpo_data, "--samples", "how many questions")
     add_number(grpo_data, "--seed", "seed of the draw")
     add_path(grpo_data, "--output", "parquet file to write, with a JSON beside it")
+
+
+def _run_import(command: argparse.Namespace) -> None:
+    from active_perception_r1.config.dataset_argument import columns_entry, dataset_meant_by
+    from active_perception_r1.data.contact_sheet import write_contact_sheet
+    from active_perception_r1.data.inspection import SHOWN, as_study, as_text, inspect
+    from active_perception_r1.errors import DataError
+
+    keys = {
+        "columns": columns_entry(command.columns),
+        "format": command.format,
+        "config": command.config_name,
+        "box_format": command.box_format,
+        "box_unit": command.box_unit,
+    }
+    dataset = dataset_meant_by(
+        command.check, keys={key: value for key, value in keys.items() if value}
+    )
+    findings = []
+    for found in inspect(dataset):
+        findings.append(found)
+        print(as_text(found))
+    shown = [sample for found in findings for sample in found.shown][:SHOWN]
+    if not shown:
+        raise DataError(f"{dataset.name}: no row can be used")
+    write_contact_sheet(shown, dataset.name, command.sheet)
+    print(f"look at {command.sheet}: do the boxes sit where the answers stand?")
+    print(f"\n{as_study(dataset, findings)}")
 
 
 def _run_download(command: argparse.Namespace) -> None:

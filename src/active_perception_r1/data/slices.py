@@ -48,6 +48,7 @@ class _Draw:
     dataset: Path
     samples: int
     seed: int
+    training: bool = False
     shared_pages: frozenset[str] = frozenset()  # ids and content hashes of pages not to be used
     taken: int = 0
     with_evidence: int = 0
@@ -77,7 +78,7 @@ def grpo_data(dataset: Path, evaluation_slice: Path, samples: int, seed: int, ou
         DataError: a file cannot be read, or no row is left.
     """
     evaluated = {key for s in read_slice(evaluation_slice) for key in (s.doc_id, _hash(s.image))}
-    _write(_Draw(dataset, samples, seed, frozenset(evaluated)), output)
+    _write(_Draw(dataset, samples, seed, True, frozenset(evaluated)), output)
 
 
 def _write(draw: _Draw, output: Path) -> None:
@@ -101,6 +102,12 @@ def _warn(draw: _Draw, output: Path) -> None:
     if draw.taken < draw.samples:
         print(
             f"warning: {output}: {draw.samples} samples asked for, {draw.taken} can be used",
+            file=sys.stderr,
+        )
+    if draw.taken and not draw.with_evidence and draw.training:
+        print(
+            f"warning: {output}: no question has evidence, so the relevance of every zoom will be"
+            " 0: only right answers will be learned",
             file=sys.stderr,
         )
     if draw.left_out:

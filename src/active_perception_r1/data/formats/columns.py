@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from active_perception_r1.config.sources._table import Columns
-from active_perception_r1.data.formats._format import Table
+from active_perception_r1.config.sources._table import Columns, TableDataset
+from active_perception_r1.data.formats import docvqa
+from active_perception_r1.data.formats._format import Opened, Split, Table
 from active_perception_r1.data.formats._table import TableFormat
 from active_perception_r1.errors import DataError
 
@@ -13,7 +14,16 @@ REQUIRED = ("image", "question", "answers")
 
 
 class FreeColumns(TableFormat):
-    """What is not said is the column of the same name, if there is one."""
+    """What is not said is the column of the same name, if there is one.
+
+    Where nothing is said and the columns are those of DocVQA-1200, that is what it is.
+    """
+
+    def open(self, source: Opened, dataset: TableDataset, split: str) -> Split:
+        columns = source.table(split).columns
+        if dataset.columns == Columns() and set(docvqa.REQUIRED) <= set(columns):
+            return docvqa.FORMAT.open(source, dataset, split)
+        return super().open(source, dataset, split)
 
     def found_columns(self, given: Columns, table: Table) -> Columns:
         said = given.model_dump(exclude_none=True)
