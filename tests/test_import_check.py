@@ -62,10 +62,8 @@ def test_what_it_prints_for_a_configuration_is_one(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pages(here)
-    rows = [{**row, "nr": row.pop("id")} for row in many(4, options=OPTIONS)]
-    table = write_jsonl(
-        here / "mine" / "test.jsonl", [{**r, "image": f"../{r['image']}"} for r in rows]
-    )
+    rows = [{"nr": row.pop("id"), **row} for row in many(4, image="../page 0.png", options=OPTIONS)]
+    table = write_jsonl(here / "mine" / "test.jsonl", rows)
     assert checked(str(table.parent), "--columns", "id=nr") == 0
     study = capsys.readouterr().out.partition("\n\n")[2]
     (here / "mine.yaml").write_text(study)
