@@ -430,6 +430,26 @@ class TestFiles:
         assert "1.000 (n=2)" in text
         assert "diagnostic" in text
 
+    def test_the_markdown_shows_the_score_where_it_is_more_than_right_or_wrong(
+        self, tmp_path: Path
+    ) -> None:
+        graded = [0.0, 0.25, 0.5, 1.0]
+        page = tmp_path / "leaderboard.md"
+        for scores, shown in ((graded, True), ([0.0, 0.0, 0.0, 1.0], False)):
+            tables = {
+                ("m", "baseline"): a_table([False, False, False, True], score=scores),
+                ("m", "active"): a_table([False, False, False, True], score=scores),
+            }
+            rows_of(tmp_path, tables)
+            head = page.read_text(encoding="utf-8").splitlines()[2]
+            assert ("Score vs baseline" in head) is shown
+
+    def test_the_markdown_has_no_anls_where_no_answer_is_free(self, tmp_path: Path) -> None:
+        rows_of(tmp_path, {("m", "active"): alone([True] * 40, anls=None, anls_lmms=None)})
+        text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+        assert "ANLS" not in text.splitlines()[2]
+        assert "Too few documents" not in text
+
     def test_it_prints_from_the_json(
         self,
         tmp_path: Path,

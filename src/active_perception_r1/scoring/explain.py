@@ -37,17 +37,17 @@ def _lines(row: LeaderboardRow, family: int) -> Iterator[str]:
     )
     test = f"sign flips of {row.documents} documents" if shared else "McNemar"
     draws = f"{RESAMPLES} draws of {row.documents} documents, seed 0"
-    yield f"ANLS {_told(row.means['anls'])}: mean of {n}; {draws}"
-    if row.mean("coverage") is not None:
-        yield f"coverage {_told(row.means['coverage'])}: {draws}"
+    for name in ("score", "anls", "coverage"):
+        if row.mean(name) is not None:
+            yield f"{name} {_told(row.means[name])}: mean of those that have one; {draws}"
     if row.p_value is not None:
         yield (
             f"against the baseline {row.delta_baseline:+.4f} on {row.n_compared} questions without"
             f" errors: {row.gained} gained, {row.harmed} harmed; exact {test} p ="
             f" {row.p_value:.3g}, by Holm for {family} tests {row.p_holm:.3g}"
         )
-        gain = _told(row.means["delta_anls"], "+")
-        yield f"ANLS against the baseline {gain}: {draws}, the same on both sides"
+        gain = _told(row.means["delta_score"], "+")
+        yield f"score against the baseline {gain}: {draws}, the same on both sides"
     if row.p_vs_start is not None:
         yield (
             f"against the base model {row.delta_vs_start:+.4f} on {row.n_compared_vs_start}"

@@ -32,15 +32,17 @@ SMALL_ENOUGH = 0.1
 """Slices that cannot show a difference of ten points are called too small."""
 
 _NOTES = """\
-- **Accuracy**: exact match after normalisation, with Wilson's 95 % interval, wider where questions
-  share documents. An error of the engine or of a sample's data counts as not correct.
+- **Accuracy**: questions answered right, as the study's task says, with Wilson's 95 % interval,
+  wider where questions share documents. An error of the engine or of a sample's data counts as not
+  correct. **Score**: mean of what the task gives an answer, shown where it knows more than right
+  and wrong.
 - **vs baseline**: difference in accuracy to the same model's baseline on the same questions, those
   that ended in an error on either side left out; p of the two-sided exact test that flips the signs
   of documents (McNemar's where each has one question), after Holm's correction for all tests of
   this page; **+/-**: questions that went from wrong to right and from right to wrong. **vs base**:
   the same for a trained model against the model it started from.
-- **ANLS**: the published form, where a similarity of exactly 0.5 scores 0; its difference to the
-  baseline, with a 95 % bootstrap interval over documents.
+- **ANLS**: the published form, where a similarity of exactly 0.5 scores 0. The differences of score
+  and ANLS to the baseline have a 95 % bootstrap interval over documents.
 - **Zoom rate**: share of episodes in which the model saw a crop it had asked for. **Strict**: share
   with a crop and then an answer, in fail-closed modes.
 - **Coverage**: best share of the evidence in one crop, 0 without a zoom; samples without known
@@ -56,7 +58,7 @@ def print_leaderboard(path: Path) -> None:
 
 def as_text(rows: Sequence[LeaderboardRow]) -> str:
     """The main results and the accuracy by layout, narrow enough for a terminal."""
-    left_out = {"+/-", "ANLS", "ANLS vs baseline", "Strict", "Reward"}
+    left_out = {"+/-", "ANLS", "ANLS vs baseline", "Score vs baseline", "Strict", "Reward"}
     if not any(row.n_errors for row in rows):
         left_out.add("Errors")
     results = [
@@ -93,24 +95,30 @@ def as_csv(rows: Sequence[LeaderboardRow]) -> str:
 
 
 def _results(rows: Sequence[LeaderboardRow]) -> Table:
-    trained = any(row.delta_vs_start is not None for row in rows)
-    return [_result(row, trained) for row in rows]
+    empty: set[str] = set()
+    if all(row.delta_vs_start is None for row in rows):
+        empty |= {"vs base"}
+    if all(row.mean("score") == row.accuracy for row in rows):
+        empty |= {"Score", "Score vs baseline"}
+    if all(row.mean("anls") is None for row in rows):
+        empty |= {"ANLS", "ANLS vs baseline"}
+    return [
+        {name: cell for name, cell in _result(row).items() if name not in empty} for row in rows
+    ]
 
 
-def _result(row: LeaderboardRow, trained: bool) -> dict[str, str]:
+def _result(row: LeaderboardRow) -> dict[str, str]:
     interval = f" [{share(row.ci_low)}, {share(row.ci_high)}]" if row.n else ""
-    changed = MISSING if row.gained is None else f"+{row.gained}/-{row.harmed}"
-    versus_base = (
-        {"vs base": _difference(row.delta_vs_start, row.p_vs_start_holm)} if trained else {}
-    )
     return {
         "Model": row.model,
         "Mode": row.mode,
         "n": str(row.n),
         "Accuracy": share(row.accuracy) + interval,
         "vs baseline": _difference(row.delta_baseline, row.p_holm),
-        "+/-": changed,
-        **versus_base,
+        "+/-": MISSING if row.gained is None else f"+{row.gained}/-{row.harmed}",
+        "vs base": _difference(row.delta_vs_start, row.p_vs_start_holm),
+        "Score": share(row.mean("score")),
+        "Score vs baseline": _gain(row.means["delta_score"]),
         "ANLS": share(row.mean("anls")),
         "ANLS vs baseline": _gain(row.means["delta_anls"]),
         "Zoom rate": share(row.zoom_rate),
@@ -125,10 +133,10 @@ def _claims(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
     """What the main table can and cannot show, in words."""
     largest = max(rows, key=lambda row: row.n)
     yield _power(largest.n, int(largest.n_effective), number_of_tests(rows))
-    if any(row.n and row.means["anls"].ci_low is None for row in rows):
+    if any(row.n and row.means["score"].ci_low is None for row in rows):
         yield (
-            f"Too few documents for an interval: where fewer than {MIN_DOCUMENTS} count alike, ANLS"
-            " and coverage\nhave none, and that of accuracy is a hint."
+            f"Too few documents for an interval: where fewer than {MIN_DOCUMENTS} count alike,"
+            " means have none,\nand that of accuracy is a hint."
         )
 
 
