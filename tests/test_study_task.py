@@ -150,7 +150,7 @@ class TestRewards:
     def test_verl_is_told_of_task_and_options(self, tmp_path: Path) -> None:
         write_samples(tmp_path / "data.parquet", [PHOTO])
         write_verl_data(
-            *(tmp_path / "data.parquet", "study", MODEL, tmp_path / "verl.parquet"),
+            *(tmp_path / "data.parquet", [0], "study", MODEL, tmp_path / "verl.parquet"),
             "multiple_choice",
         )
         (row,) = pq.read_table(tmp_path / "verl.parquet").to_pylist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,44 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
+from active_perception_r1.errors import DataError
 from active_perception_r1.rewards.active_vision_reward import episode_reward
 from active_perception_r1.rollout.episode_reward import compute_score
+from active_perception_r1.training.questions import usable_samples
 from active_perception_r1.training.verl_data import write_verl_data
 from active_perception_r1.training.verl_metrics import step_metrics
+from tests.docvqa_files import png
 from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start
 
+RUN = LocalTraining(base="base", study="study", prompts_per_step=2)
 SAMPLES = [make_sample(number) for number in range(3)]
 
 
 @pytest.fixture
 def rows(tmp_path: Path) -> list[dict[str, Any]]:
     write_samples(tmp_path / "data.parquet", SAMPLES)
-    write_verl_data(tmp_path / "data.parquet", "study", MODEL, tmp_path / "verl.parquet")
+    write_verl_data(tmp_path / "data.parquet", range(3), "study", MODEL, tmp_path / "verl.parquet")
     found: list[dict[str, Any]] = pq.read_table(tmp_path / "verl.parquet").to_pylist()
     return found
+
+
+def test_a_page_that_the_family_does_not_take_costs_its_row_and_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, output = tmp_path / "data.parquet", tmp_path / "verl.parquet"
+    flat = replace(SAMPLES[1], image=png(20, 5900), width=20, height=5900)
+    write_samples(data, [SAMPLES[0], flat, SAMPLES[2]])
+    model = MODEL.model_copy(update={"family": "qwen2_5_vl"})
+    usable = usable_samples("mine", RUN, model, data)
+    assert usable == {0, 2}
+    assert "sample 'sample-1' left out: an image of 20 x 5900 pixels" in capsys.readouterr().err
+    write_verl_data(data, usable, "study", model, output)
+    infos = pq.read_table(output).column("extra_info").to_pylist()
+    assert [info["index"] for info in infos] == [0, 2]  # by which the agent loop finds the page
+    with pytest.raises(DataError, match="2 samples, but a step of mine takes 3"):
+        usable_samples("mine", RUN.model_copy(update={"prompts_per_step": 3}), model, data)
 
 
 def test_a_row_shows_what_an_episode_shows_first(rows: list[dict[str, Any]]) -> None:

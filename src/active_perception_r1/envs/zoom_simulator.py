@@ -74,6 +74,19 @@ class Refusal:
     reason: str
 
 
+def require_shape(size: tuple[int, int], rules: ViewRules) -> None:
+    """Check that the model's processor takes images of this shape, as wide and high as `size`.
+
+    Raises:
+        DataError: they are too flat.
+    """
+    if rules.max_aspect is not None and max(size) > rules.max_aspect * min(size):
+        raise DataError(
+            f"an image of {size[0]} x {size[1]} pixels is flatter than {rules.max_aspect:g}:1, the"
+            " most that the model's image processor takes"
+        )
+
+
 def first_view(page: Image.Image, rules: ViewRules) -> Image.Image:
     """The whole page, shrunk to the budget; never enlarged beyond rounding to the multiple.
 
@@ -189,13 +202,8 @@ def _resized(
             width -= rules.multiple
         else:
             height -= rules.multiple
-    if rules.max_aspect is not None:
-        if max(wide, high) > rules.max_aspect * min(wide, high):
-            raise DataError(
-                f"an image of {wide} x {high} pixels is flatter than {rules.max_aspect:g}:1, the"
-                " most that the model's image processor takes"
-            )
-        # Rounding may have made it flatter than it is.
+    require_shape((wide, high), rules)
+    if rules.max_aspect is not None:  # Rounding may have made it flatter than it is.
         longest = _side_within(rules.max_aspect * min(width, height), rules.multiple)
         width, height = min(width, longest), min(height, longest)
     return page.resize((width, height), Image.Resampling.LANCZOS, box=pixels, reducing_gap=3.0)

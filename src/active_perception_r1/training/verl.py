@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.config.engines.verl import VerlTraining
-from active_perception_r1.data.samples import slice_length
-from active_perception_r1.errors import DataError, TrainingError
+from active_perception_r1.errors import TrainingError
 from active_perception_r1.models.weights import find_weights
 from active_perception_r1.storage.files import atomic, write_json
 from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.checkpoints import MetricsLog, Trained, publish
+from active_perception_r1.training.questions import usable_samples
 from active_perception_r1.training.verl_data import write_verl_data
 from active_perception_r1.training.verl_launch import RunFiles, agent_loops, command, overrides
 from active_perception_r1.training.verl_metrics import Alarms, VerlStepMetrics, step_metrics
@@ -58,11 +58,7 @@ def train(
         TrainingError: verl failed, an alarm stopped it, or it did not do all its steps.
         BackendError: the base model cannot be had.
     """
-    questions = slice_length(data)
-    if questions < run.prompts_per_step:
-        raise DataError(
-            f"{data}: {questions} samples, but a step of {name} takes {run.prompts_per_step}"
-        )
+    usable = usable_samples(name, run, base, data)
     state = checkpoints.resolve()
     state.mkdir(parents=True, exist_ok=True)
     progress = Progress(state, run)
@@ -72,10 +68,10 @@ def train(
     files = progress.files(data.resolve())
     if done < run.steps:
         if not files.data.exists():
-            write_verl_data(data, run.study, local, files.data, task)
+            write_verl_data(data, usable, run.study, local, files.data, task)
         with atomic(files.agents) as part:
             part.write_text(agent_loops(local, files, task), encoding="utf-8")
-        settings = overrides(name, run, local, files, questions)
+        settings = overrides(name, run, local, files, len(usable))
         output_of_verl = files.verl_log.with_suffix(".log")
         print(f"verl writes to {output_of_verl}", file=sys.stderr)
         with _started(command(settings), output_of_verl) as process:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,21 +66,33 @@ SCHEMA = pa.schema(
 
 
 def write_verl_data(
-    samples: Path, study: str, model: ModelConfig, output: Path, task: str = DEFAULT_TASK
+    samples: Path,
+    usable: Collection[int],
+    study: str,
+    model: ModelConfig,
+    output: Path,
+    task: str = DEFAULT_TASK,
 ) -> None:
     """Write `output` from a `grpo-data` file, one row in memory at a time.
+
+    Args:
+        usable: positions in `samples` of those to write.
 
     Raises:
         DataError: the file cannot be read, or a page in it.
     """
     with atomic(output) as part, pq.ParquetWriter(part, SCHEMA) as writer:
-        for row in _rows(samples, study, model, task):
+        for row in _rows(samples, usable, study, model, task):
             writer.write_table(pa.Table.from_pylist([row], SCHEMA))
 
 
-def _rows(samples: Path, study: str, model: ModelConfig, task: str) -> Iterator[dict[str, Any]]:
+def _rows(
+    samples: Path, usable: Collection[int], study: str, model: ModelConfig, task: str
+) -> Iterator[dict[str, Any]]:
     rules = episode_rules(ACTIVE, model, task)
     for index, sample in enumerate(read_slice(samples)):
+        if index not in usable:
+            continue
         (opening,) = start_episode(sample, rules).request
         (view,) = opening.images
         encoded = io.BytesIO()
