@@ -27,7 +27,7 @@ from active_perception_r1.data.samples import read_slice
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.rewards.active_vision_reward import compute_score
 from active_perception_r1.runtime.precision import fast_in_bfloat16
-from active_perception_r1.training.grpo import freeze_vision
+from active_perception_r1.training.freezing import freeze_vision
 
 
 def main() -> None:

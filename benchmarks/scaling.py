@@ -76,18 +76,18 @@ def stages(folder: Path, pages: Path, samples: int) -> dict[str, Run]:
     """What each stage took; leaves the score tables in `folder`."""
     dataset = repeated(pages, folder / "dataset.parquet", samples)
     slice_path = folder / "slice.parquet"
-    settings = json.dumps({"samples": samples})
+    config = configured(folder, ["m"], samples)
     found = {
         "slice": measured(
-            command("sample-slice", dataset=dataset, slice=settings, output=slice_path)
+            command("sample-slice", config=config, dataset=dataset, output=slice_path)
         )
     }
     scored = []
     for mode in (BASELINE, ACTIVE):
         predictions = predict(slice_path, mode, folder / f"{mode}.jsonl")
         output = folder / f"{mode}.parquet"
-        given = {"predictions": predictions, "slice": slice_path, "reward": "{}"}
-        scored.append(measured(command("score", **given, output=output)))
+        given = {"predictions": predictions, "slice": slice_path, "output": output}
+        scored.append(measured(command("score", config=config, **given)))
     found["score"] = Run(
         sum(run.seconds for run in scored),
         sum(run.cpu for run in scored),
@@ -115,7 +115,7 @@ def model_figures(folder: Path) -> list[Figure]:
 
 
 def command(name: str, **options: str | Path) -> list[str | Path]:
-    words: list[str | Path] = ["active-perception", name]
+    words: list[str | Path] = ["active-perception", name, "--study", "s"]
     for option, value in options.items():
         words += [f"--{option}", value]
     return words
@@ -128,28 +128,39 @@ def leaderboard_command(
     scores = []
     for model in models:
         for mode in modes:
-            table = BASELINE if mode == BASELINE else ACTIVE
-            scores.append(f"{model}/{mode}={tables / f'{table}.parquet'}")
-    start = ["active-perception", "leaderboard", "--study", "scaling", "--started-from", "{}"]
-    return [*start, "--output", tables / "board", "--scores", *scores]
+            score = tables / "scores" / model / f"{mode}.parquet"
+            score.parent.mkdir(parents=True, exist_ok=True)
+            score.unlink(missing_ok=True)
+            score.symlink_to(tables / f"{BASELINE if mode == BASELINE else ACTIVE}.parquet")
+            scores.append(score)
+    config = configured(tables, models)
+    start = command("leaderboard", config=config, output=tables / "board")
+    return [*start, "--scores", *scores]
 
 
 def plan_command(folder: Path, models: Sequence[str]) -> list[str | Path]:
-    """A dry run of a study with these models, all of which are the one that ships."""
+    """A dry run of a study with these models."""
+    options = ["--snakefile", REPOSITORY / "Snakefile", "--directory", folder / "plan"]
+    config = configured(folder, models)
+    return ["snakemake", "--dry-run", "--cores", "2", *options, "--configfile", config]
+
+
+def configured(folder: Path, models: Sequence[str], samples: int = 300) -> Path:
+    """A configuration of study `s` with these models, all of which are the one that ships."""
     shipped = yaml.safe_load((REPOSITORY / "workflow_config.yaml").read_text(encoding="utf-8"))
-    study = {**shipped["studies"]["demo"], "models": list(models)}
+    study = {**shipped["studies"]["demo"], "models": list(models), "slice": {"samples": samples}}
     entry = shipped["models"]["tiny-zoom-vlm"]
     entry = {**entry, "id": str(REPOSITORY / entry["id"])}
     config = {"study": "s", "studies": {"s": study}, "models": dict.fromkeys(models, entry)}
     path = folder / f"config{len(models)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(config), encoding="utf-8")
-    options = ["--snakefile", REPOSITORY / "Snakefile", "--directory", folder / "plan"]
-    return ["snakemake", "--dry-run", "--cores", "2", *options, "--configfile", path]
+    return path
 
 
 def repeated(pages: Path, output: Path, samples: int) -> Path:
     """A split of so many rows: the pages again and again, under new names."""
-    output.parent.mkdir(parents=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
     rows = list(read_rows(pages, SCHEMA.names))
     with RowWriter(output, SCHEMA) as writer:
         for i in range(samples):

@@ -11,13 +11,12 @@ rule download_dataset:
     resources:
         gpu=0,
     params:
-        code=get_download_code,
-        settings=get_dataset_settings,
-        content=get_dataset_content,
+        key=get_key("download_dataset"),
         partial=get_partial_dataset,
     shell:
-        "active-perception download --dataset {params.settings:q} --split {wildcards.split}"
-        " --output {output.rows} --partial {params.partial} > {log} 2>&1"
+        "active-perception download --config {config_path} --study {wildcards.study}"
+        " --split {wildcards.split} --output {output.rows} --partial {params.partial}"
+        " > {log} 2>&1"
 
 
 rule sample_slice:
@@ -34,8 +33,7 @@ rule sample_slice:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("data.slices"),
-        settings=lambda wildcards: as_json(get_study(wildcards).slice),
+        key=get_key("sample_slice"),
     shell:
-        "active-perception sample-slice --dataset {input.dataset} --slice {params.settings:q}"
-        " --output {output.slice} > {log} 2>&1"
+        "active-perception sample-slice --config {config_path} --study {wildcards.study}"
+        " --dataset {input.dataset} --output {output.slice} > {log} 2>&1"

@@ -12,15 +12,11 @@ rule manifest:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("report.provenance.manifest"),
-        stages=get_code,
-        configfiles=[os.path.relpath(file) for file in get_config_files()],
-        config=json.dumps(get_config_values()),
+        key=get_manifest_key,
         models=get_model_folders,
     shell:
-        "active-perception manifest --study {wildcards.study} --config {params.config:q}"
-        " --configfile {params.configfiles:q} --code {params.stages:q} --files {input} {params.models:q}"
-        " --records .snakemake/metadata --output {output} > {log} 2>&1"
+        "active-perception manifest --config {config_path} --study {wildcards.study}"
+        " --files {input} {params.models:q} --records .snakemake/metadata --output {output} > {log} 2>&1"
 
 
 # A target to name: it writes nothing when the same results are pinned already.

@@ -22,9 +22,8 @@ for name, figure in FIGURES.items():
         params:
             # In `shell` it would be the last of the loop: that is read when the job runs.
             figure=name,
-            code=get_figure_code(name),
-            settings=get_figure_settings(figure),
-            files=get_figure_files(figure),
+            key=get_figure_key(name, figure),
+            files=get_figure_files,
         shell:
-            "active-perception figure {params.figure} {params.files:q} {params.settings:q}"
-            " --output {output} > {log} 2>&1"
+            "active-perception figure {params.figure} --config {config_path}"
+            " --study {wildcards.study} {params.files:q} --output {output} > {log} 2>&1"

@@ -1,7 +1,3 @@
-# The metrics are found by their names, so the code of scoring does not show them.
-metrics_code = [code_fingerprint(f"scoring.metrics.{name}") for name in METRICS]
-
-
 rule score:
     input:
         predictions=rules.infer.output.predictions,
@@ -15,14 +11,10 @@ rule score:
     resources:
         gpu=0,
     params:
-        code=[code_fingerprint("scoring.score"), *metrics_code],
-        reward=get_reward,
-        task=get_task,
-        max_error_share=lambda wildcards: get_study(wildcards).max_error_share,
+        key=get_key("score"),
     shell:
-        "active-perception score --predictions {input.predictions} --slice {input.slice}"
-        " --task {params.task} --reward {params.reward:q}"
-        " --max-error-share {params.max_error_share} --output {output} > {log} 2>&1"
+        "active-perception score --config {config_path} --study {wildcards.study}"
+        " --predictions {input.predictions} --slice {input.slice} --output {output} > {log} 2>&1"
 
 
 rule leaderboard:
@@ -39,14 +31,10 @@ rule leaderboard:
     resources:
         gpu=0,
     params:
-        code=[code_fingerprint("scoring.leaderboard"), *metrics_code],
-        scores=get_score_arguments,
-        started_from=get_started_from,
-        repeats=get_repeats,
+        key=get_key("leaderboard"),
     shell:
-        "active-perception leaderboard --study {wildcards.study} --scores {params.scores:q}"
-        " --started-from {params.started_from:q} --repeats {params.repeats:q}"
-        " --output results/{wildcards.study} > {log} 2>&1"
+        "active-perception leaderboard --config {config_path} --study {wildcards.study}"
+        " --scores {input} --output results/{wildcards.study} > {log} 2>&1"
 
 
 rule diagnosis:
@@ -62,9 +50,7 @@ rule diagnosis:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("scoring.diagnosis"),
-        scores=get_score_arguments,
-        views=get_views,
+        key=get_key("diagnosis"),
     shell:
-        "active-perception diagnose --study {wildcards.study} --scores {params.scores:q}"
-        " --views {params.views:q} --output results/{wildcards.study} > {log} 2>&1"
+        "active-perception diagnose --config {config_path} --study {wildcards.study}"
+        " --scores {input} --output results/{wildcards.study} > {log} 2>&1"

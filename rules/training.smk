@@ -11,11 +11,11 @@ rule grpo_data:
     resources:
         gpu=0,
     params:
-        code=code_fingerprint("data.slices"),
-        draw=get_grpo_draw,
+        key=get_key("grpo_data"),
     shell:
-        "active-perception grpo-data --dataset {input.dataset}"
-        " --evaluation-slice {input.evaluation_slice} {params.draw} --output {output.samples} > {log} 2>&1"
+        "active-perception grpo-data --config {config_path} --run {wildcards.run}"
+        " --dataset {input.dataset} --evaluation-slice {input.evaluation_slice}"
+        " --output {output.samples} > {log} 2>&1"
 
 
 # The longest way to the leaderboard leads through here, so it goes first. One thread: batches this
@@ -35,20 +35,11 @@ rule grpo_train:
     resources:
         gpu=get_training_gpus,
     params:
-        code=lambda wildcards: training_code(get_run(wildcards).engine),
-        # With `input` as an argument, Snakemake does not rerun for it: it changes no result.
-        sharing=lambda wildcards, input: gpu_sharing,
-        depends_on=get_training_settings,
-        # With `input` as an argument, Snakemake does not rerun for it: `depends_on` decides.
-        settings=lambda wildcards, input: as_json(get_run(wildcards)),
-        base=lambda wildcards, input: as_json(get_base(wildcards)),
-        task=lambda wildcards, input: get_task(wildcards),
-        weights=lambda wildcards: local_content(get_base(wildcards).id),
+        key=get_key("grpo_train"),
         output=lambda wildcards, output: Path(output.metrics).parent,
     shell:
-        "active-perception train --run {wildcards.run} --settings {params.settings:q}"
-        " --model {params.base:q} --task {params.task} --data {input} --output {params.output}"
-        " --checkpoints results/.checkpoints --gpu {params.sharing:q} --granted {resources.gpu}"
+        "active-perception train --config {config_path} --run {wildcards.run} --data {input}"
+        " --output {params.output} --checkpoints results/.checkpoints --granted {resources.gpu}"
         " > {log} 2>&1"
 
 
@@ -64,10 +55,7 @@ rule train_tiny:
     resources:
         gpu=0,
     params:
-        code=lambda wildcards: code_fingerprint(
-            "train", package="recipes.tiny_zoom_vlm", source=SOURCE.parent
-        ),
-        pages=code_fingerprint("data.synthetic"),
+        key=str(recipe_key(Path(workflow.basedir) / "recipes/tiny_zoom_vlm")),
     shell:
         "active-perception train-tiny --output {output} --checkpoints results/.checkpoints"
         " > {log} 2>&1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from active_perception_r1.config import ModelConfig
 from tests.docvqa_files import synthetic_rows, write_rows
@@ -15,31 +16,34 @@ def set_up_small_study(folder: Path, model: ModelConfig) -> Workflow:
     workflow = Workflow(folder, copy_of_repository(folder))
     write_rows(folder / "pages.parquet", synthetic_rows(24))
     shutil.copytree(model.id, folder / "untrained")
-    entry = {**model.model_dump(mode="json"), "id": "untrained"}
-    workflow.configure(
-        {
-            "study": "small",
-            "studies": {
-                "small": {
-                    "dataset": {"source": "parquet", "path": "pages.parquet"},
-                    "slice": {"split": "test", "samples": 12, "seed": 1},
-                    "models": ["tiny", "tiny+grpo"],
-                    "modes": ["baseline", "active", "strict_zoom"],
-                }
-            },
-            "models": {"tiny": entry},
-            "training": {
-                "tiny+grpo": {
-                    "base": "tiny",
-                    "study": "small",
-                    "samples": 10,
-                    "seed": 12,
-                    "steps": 3,
-                    "prompts_per_step": 2,
-                    "samples_per_prompt": 2,
-                    "save_every": 1,
-                }
-            },
-        }
-    )
+    workflow.configure(small_config(model))
     return workflow
+
+
+def small_config(model: ModelConfig) -> dict[str, Any]:
+    """The study's configuration; the weights of `model` are in the folder `untrained`."""
+    entry = {**model.model_dump(mode="json"), "id": "untrained"}
+    return {
+        "study": "small",
+        "studies": {
+            "small": {
+                "dataset": {"source": "parquet", "path": "pages.parquet"},
+                "slice": {"split": "test", "samples": 12, "seed": 1},
+                "models": ["tiny", "tiny+grpo"],
+                "modes": ["baseline", "active", "strict_zoom"],
+            }
+        },
+        "models": {"tiny": entry},
+        "training": {
+            "tiny+grpo": {
+                "base": "tiny",
+                "study": "small",
+                "samples": 10,
+                "seed": 12,
+                "steps": 3,
+                "prompts_per_step": 2,
+                "samples_per_prompt": 2,
+                "save_every": 1,
+            }
+        },
+    }

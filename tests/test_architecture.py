@@ -27,6 +27,7 @@ FLOORS = (
     ("modes",),
     ("storage", "variants"),
     ("config",),
+    ("keys",),
     ("benchmark", "data", "models", "report", "rollout", "runtime", "scoring", "training"),
     ("cli",),
 )

@@ -12,8 +12,9 @@ import pytest
 from active_perception_r1.cli import main
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import write_samples
+from active_perception_r1.keys import stages
 from active_perception_r1.runtime import lease
-from active_perception_r1.storage import fingerprint
+from tests.configured import configure
 from tests.scripted import make_sample
 
 COMMANDS = [
@@ -75,22 +76,29 @@ def test_starting_up_loads_nothing_heavy() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+STUDY = ["--config=config.json", "--study=s"]
+
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "a missing leaderboard": (["show", "none.json"], "none.json: cannot be read"),
     "missing predictions": (
-        ["score", "--predictions=none", "--slice=none", "--reward={}", "--output=out"],
+        ["score", *STUDY, "--predictions=none", "--slice=none", "--output=out"],
         "none",
     ),
-    "an unknown setting": (
+    "an unknown model of the configuration": (
         [
-            *["infer", "--slice=s", "--model=m", "--mode=active", "--output=o", "--partial=p"],
-            '--settings={"idd": "models/none"}',
+            *["infer", *STUDY, "--model=n", "--mode=active"],
+            *["--slice=s", "--output=o", "--partial=p"],
         ],
-        "idd: unknown key",
+        "model: 'n' is not defined; known: m",
     ),
-    "settings that are no JSON": (
-        ["download", "--dataset=synthetic", "--split=test", "--output=o", "--partial=p"],
-        "invalid JSON",
+    "an unknown study": (
+        ["download", *STUDY[:1], "--study=t", "--split=test", "--output=o", "--partial=p"],
+        "study: 't' is not defined",
+    ),
+    "a missing configuration": (
+        ["download", "--study=s", "--split=test", "--output=o", "--partial=p"],
+        "workflow_config.yaml: cannot be read",
     ),
     "no samples": (
         ["benchmark", "--model-id=.", "--samples=0", "--output-dir=out"],
@@ -115,6 +123,7 @@ def test_a_mistake_is_told_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    configure(tmp_path)
     arguments, message = MISTAKES[mistake]
     assert main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -126,15 +135,10 @@ def test_a_missing_model_folder_is_told_in_the_last_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_samples(tmp_path / "s", [make_sample()])
-    settings = {
-        "id": str(tmp_path / "none"),
-        "gpus": 0,
-        "first_view": {"max_pixels": 99},
-        "crop": {"max_pixels": 99},
-    }
-    arguments = ["infer", f"--slice={tmp_path}/s", "--model=m", "--mode=active"]
-    arguments += ["--settings", json.dumps(settings), f"--output={tmp_path}/o"]
-    assert main([*arguments, f"--partial={tmp_path}/p"]) == 1
+    config = configure(tmp_path, id=str(tmp_path / "none"))
+    arguments = ["infer", f"--config={config}", "--study=s", "--model=m", "--mode=active"]
+    arguments += [f"--slice={tmp_path}/s", f"--output={tmp_path}/o", f"--partial={tmp_path}/p"]
+    assert main(arguments) == 1
     assert last_line(capsys).startswith(f"error: model '{tmp_path / 'none'}'")
 
 
@@ -142,30 +146,32 @@ def test_a_folder_that_cannot_be_written_to_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results").write_text("a file, not a folder")
-    arguments = ["download", "--dataset", '{"source": "synthetic", "questions": {"test": 1}}']
-    arguments += ["--split=test", f"--output={tmp_path}/results/test.parquet"]
-    assert main([*arguments, f"--partial={tmp_path}/partial"]) == 1
+    arguments = ["download", f"--config={configure(tmp_path)}", "--study=s", "--split=test"]
+    arguments += [f"--output={tmp_path}/results/test.parquet", f"--partial={tmp_path}/partial"]
+    assert main(arguments) == 1
     assert last_line(capsys).startswith(f"error: {tmp_path / 'results'}")
 
 
 def test_a_file_that_cannot_grow_is_named_and_nothing_half_written_is_left(tmp_path: Path) -> None:
     """A limit on the size of files, since it fails as a full disk does and hurts nobody else."""
     output, partial = tmp_path / "out" / "test.parquet", tmp_path / "partial"
-    arguments = ["download", "--dataset", '{"source": "synthetic", "questions": {"test": 9}}']
-    arguments += ["--split=test", "--output", str(output), "--partial", str(partial)]
+    (tmp_path / "elsewhere").mkdir()
+    config = configure(tmp_path / "elsewhere")
+    arguments = ["download", "--config", str(config), "--study=s", "--split=test"]
+    arguments += ["--output", str(output), "--partial", str(partial)]
     command = [sys.executable, "-m", "active_perception_r1.cli", *arguments]
     done = subprocess.run(["prlimit", "--fsize=5000", *command], capture_output=True, text=True)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"error: {partial / '000000'}: ")
     assert ": File too large; raise the limit" in last
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["config.json", "lock"]
 
 
 def test_the_shipped_model_is_trained_from_a_checkout_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(fingerprint, "SOURCE", tmp_path / "site-packages")
+    monkeypatch.setattr(stages, "ROOT", tmp_path / "site-packages" / "active_perception_r1")
     assert main(["train-tiny", "--output=o", "--checkpoints=c"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {tmp_path / 'recipes'}: not there")
@@ -173,11 +179,15 @@ def test_the_shipped_model_is_trained_from_a_checkout_only(
 
 
 def test_a_score_without_its_model_is_refused_by_the_parser() -> None:
-    done = run(
-        "leaderboard", "--study=s", "--started-from={}", "--output=o", "--scores", "a=b.parquet"
-    )
+    done = run("leaderboard", "--study=s", "--output=o", "--scores", "active.parquet")
     assert done.returncode == 2
-    assert "'a=b.parquet' is not MODEL/MODE=FILE" in done.stderr
+    assert "'active.parquet' is not in a folder with the name of a model" in done.stderr
+
+
+def test_a_score_without_its_mode_is_refused_by_the_parser() -> None:
+    done = run("leaderboard", "--study=s", "--output=o", "--scores", "m/ative.parquet")
+    assert done.returncode == 2
+    assert "'ative' is no mode; known: active," in done.stderr
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,8 +258,7 @@ def test_benchmark_leaves_a_busy_gpu_alone_unless_told_otherwise(
 def test_a_job_that_was_granted_fewer_gpus_than_its_model_needs_does_not_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    view = {"max_pixels": 99}
-    settings = {"id": "none", "gpus": 2, "first_view": view, "crop": view}
-    arguments = ["infer", "--slice=s", "--model=m", "--mode=active", "--output=o", "--partial=p"]
-    assert main([*arguments, "--settings", json.dumps(settings), "--granted=1"]) == 1
+    arguments = ["infer", f"--config={configure(tmp_path, gpus=2)}", "--study=s", "--model=m"]
+    arguments += ["--mode=active", "--slice=s", "--output=o", "--partial=p"]
+    assert main([*arguments, "--granted=1"]) == 1
     assert "the model needs 2 GPUs, but this job was granted 1" in capsys.readouterr().err

@@ -359,7 +359,7 @@ def test_several_first_views_make_variants_of_every_model_of_a_study() -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("a: [", "not valid YAML"), ("- a", "expected a mapping"), (None, "cannot be read")],
+    [("a: [", "cannot be parsed"), ("- a", "expected a mapping"), (None, "cannot be read")],
 )
 def test_a_file_that_is_no_configuration_is_named(
     tmp_path: Path, text: str | None, complaint: str

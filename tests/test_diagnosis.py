@@ -15,6 +15,7 @@ from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.scoring.diagnosis import Diagnosis, diagnose
 from active_perception_r1.scoring.explain import explain
 from active_perception_r1.scoring.statistics import share_interval
+from tests.configured import configure
 from tests.score_tables import score_table
 
 VIEW = ViewRules(max_pixels=10_000)  # a page of 1000 x 1000 is shown at a tenth of its size
@@ -37,6 +38,7 @@ def a_table(correct: str, zooms: str = "", **columns: Any) -> pd.DataFrame:
 
 
 def write(folder: Path, tables: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str], Path]:
+    folder.mkdir(exist_ok=True)
     paths = {}
     for mode, table in tables.items():
         paths["m", mode] = folder / f"{mode}.parquet"
@@ -169,6 +171,7 @@ class TestExplanation:
         assert "exact McNemar p = 0.0391" in text
 
     def test_it_is_one_command(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        paths = write(tmp_path, {"active": a_table("+-")})
-        assert main(["stats", "--scores", f"m/active={paths['m', 'active']}"]) == 0
+        paths = write(tmp_path / "m", {"active": a_table("+-")})
+        arguments = ["stats", f"--config={configure(tmp_path)}", "--study=s", "--scores"]
+        assert main([*arguments, str(paths["m", "active"])]) == 0
         assert "accuracy 0.5000 = 1 / 2" in capsys.readouterr().out

@@ -4,131 +4,84 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from active_perception_r1.storage.fingerprint import (
-    code_fingerprint,
+    TABLES,
     folder_fingerprint,
-    import_closure,
     local_content,
+    module_fingerprint,
 )
 
-PACKAGE: dict[str, str] = {
-    "app/__init__.py": "",
-    "app/stage.py": (
-        "from typing import TYPE_CHECKING\n"
-        "import json\n"
-        "from app.parts import wheel\n"
-        "if TYPE_CHECKING:\n    from app.types import Shape\n"
-        "def run():\n    from .late import brake\n    return wheel, brake\n"
-    ),
-    "app/parts/__init__.py": "",
-    "app/parts/wheel.py": "from ..deep import axle\nSIZE = 1\n",
-    "app/deep.py": "axle = 1\n",
-    "app/late.py": "brake = 1\n",
-    "app/types.py": "Shape = int\n",
-    "app/other.py": "import app.stage\n",
-}
+MODULE = '''
+"""What it is for."""
+
+SYNTAXES: dict[str, int] = {}
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    for name, text in PACKAGE.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return tmp_path
+def double(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+'''
 
 
-def of_stage(source: Path) -> str:
-    """In a new process, since syntax trees are remembered within one."""
-    program = (
-        "import sys; from pathlib import Path;"
-        "from active_perception_r1.storage.fingerprint import code_fingerprint;"
-        "print(code_fingerprint('stage', (), 'app', Path(sys.argv[1])))"
-    )
-    command = [sys.executable, "-c", program, str(source)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def test_the_closure_holds_what_runs_and_not_what_only_types_need(source: Path) -> None:
-    assert list(import_closure("app.stage", source)) == [
-        "app",
-        "app.deep",
-        "app.late",
-        "app.parts",
-        "app.parts.wheel",
-        "app.stage",
-    ]
+def of(folder: Path, text: str) -> str:
+    """In a file of its own, since they are remembered."""
+    path = folder / f"{len(list(folder.iterdir()))}.py"
+    path.write_text(text)
+    return module_fingerprint(path)
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("old", "new"),
     [
-        ("app/stage.py", PACKAGE["app/stage.py"] + "X = 1\n"),
-        ("app/late.py", "brake = 2\n"),
-        ("app/deep.py", "axle = 2\n"),
-        ("app/parts/__init__.py", "X = 1\n"),
-        ("app/late.py", "brake = 1\nfrom app import types\n"),
+        ('"""What it is for."""', '"""Something else."""'),
+        ('    """Twice the number."""\n', ""),
+        ("return 2 * number", "return (2*number)  # a comment"),
+        ("= {}", "= {'new': 1}"),
+        (": dict[str, int] = {}", " = dict(new=1)"),
+        ("= {}\n", "= {}\nSYNTAXES['new'] = 1\nSYNTAXES |= {'other': 2}\n"),
     ],
 )
-def test_a_change_in_anything_the_stage_runs_changes_the_fingerprint(
-    source: Path, name: str, text: str
+def test_what_a_module_says_of_itself_and_the_entries_of_its_table_do_not_count(
+    old: str, new: str, tmp_path: Path
 ) -> None:
-    before = of_stage(source)
-    (source / name).write_text(text)
-    assert of_stage(source) != before
+    assert old in MODULE
+    assert of(tmp_path, MODULE.replace(old, new)) == of(tmp_path, MODULE)
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("old", "new"),
     [
-        ("app/other.py", "X = 1\n"),
-        ("app/types.py", "Shape = str\n"),
-        ("app/late.py", "# A comment.\nbrake   =   1\n"),
-        ("app/late.py", '"""A docstring."""\nbrake = 1\n'),
-        ("app/new.py", "X = 1\n"),
+        ("return 2 * number", "return 3 * number"),
+        ("number: int) -> int", "number: float) -> int"),
+        ("= {}\n", "= {}\nLIMIT = 1\n"),
+        ("= {}\n", "= {}\nOTHERS = {'new': 1}\n"),
+        ("    return", "    SYNTAXES = {'new': 1}\n    return"),
+        ("= {}\n", "= {}\nSYNTAXES.update(new=1)\n"),
     ],
 )
-def test_what_the_stage_does_not_run_leaves_it_as_it_is(source: Path, name: str, text: str) -> None:
-    before = of_stage(source)
-    (source / name).write_text(text)
-    assert of_stage(source) == before
+def test_any_other_line_counts(old: str, new: str, tmp_path: Path) -> None:
+    assert old in MODULE
+    assert of(tmp_path, MODULE.replace(old, new)) != of(tmp_path, MODULE)
 
 
-def test_a_touched_or_copied_checkout_has_the_same_fingerprint(source: Path) -> None:
-    before = of_stage(source)
-    for path in source.rglob("*.py"):
-        os.utime(path, (1, 1))
-    shutil.copytree(source / "app", source / "elsewhere" / "app")
-    assert of_stage(source) == of_stage(source / "elsewhere") == before
+def test_a_file_is_the_same_wherever_and_whenever_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    before = of(tmp_path, MODULE)
+    after = tmp_path / "elsewhere" / "name.py"
+    after.write_text(MODULE)
+    os.utime(after, (1, 1))
+    assert module_fingerprint(after) == before
 
 
-def test_an_unknown_stage_is_an_error() -> None:
-    with pytest.raises(ModuleNotFoundError, match=r"no module .*scorring"):
-        code_fingerprint("scorring")
-
-
-@pytest.mark.parametrize(
-    ("stage", "independent_of"),
-    [
-        ("data.download", ["config", "prompts", "rewards.active_vision_reward"]),
-        ("data.slices", ["config", "prompts", "rewards.active_vision_reward"]),
-        ("scoring.score", ["config", "prompts", "models.infer"]),
-        (
-            "models.infer",
-            ["config", "rewards.active_vision_reward", "scoring.score", "training.grpo"],
-        ),
-    ],
-)
-def test_stages_do_not_depend_on_what_they_do_not_use(
-    stage: str, independent_of: list[str]
-) -> None:
-    closure = import_closure(f"active_perception_r1.{stage}")
-    assert not {f"active_perception_r1.{name}" for name in independent_of} & closure.keys()
+def test_tables_are_those_of_the_package() -> None:
+    source = Path(__file__).parent.parent / "src"
+    texts = [path.read_text() for path in source.rglob("*.py")]
+    for table in TABLES:
+        assert any(f"\n{table}: Registry[" in text for text in texts), table
 
 
 def test_a_folder_is_its_visible_files(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from active_perception_r1.training.grpo import (
     GrpoTrainer,
     group_advantages,
     policy_log_probs,
-    train,
 )
+from active_perception_r1.training.local import train
 from active_perception_r1.training.metrics import StepMetrics
 from active_perception_r1.training.rollout import Sequences, merge_turns, roll_out
 from tests.scripted import make_sample

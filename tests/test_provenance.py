@@ -67,8 +67,7 @@ def test_the_same_results_have_the_same_digest_whenever_they_are_described(resul
 
 def test_a_lost_file_cannot_be_listed(results: Path) -> None:
     Path("mine.yaml").write_text(yaml.safe_dump(CONFIG))
-    command = ["manifest", "--study=s", "--config={}", "--code={}", "--files=none"]
-    command.append("--configfile=mine.yaml")
+    command = ["manifest", "--study=s", "--config=mine.yaml", "--files=none"]
     assert main([*command, "--records=.", f"--output={results}/manifest.json"]) == 1
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from active_perception_r1.models.dependence import inference_settings, training_settings
 
 from active_perception_r1.cli import main
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
-from active_perception_r1.models.dependence import inference_settings, training_settings
 from active_perception_r1.modes import ACTIVE, BASELINE, MODES, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample, ToolStatus
 from active_perception_r1.report.gallery.episodes import Entry, gallery_data

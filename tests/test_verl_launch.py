@@ -24,6 +24,7 @@ from active_perception_r1.training.verl_launch import (
     switched,
 )
 from active_perception_r1.training.verl_metrics import Alarms, VerlStepMetrics
+from tests.configured import configure_training
 from tests.scripted import MODEL, make_sample
 from tests.workflow import REPOSITORY
 
@@ -245,9 +246,10 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (tmp_path / "weights").mkdir()
     base = MODEL.model_copy(update={"id": str(tmp_path / "weights")})
     run = run_of(steps=3, prompts_per_step=2, alarms=AlarmConfig(patience=2))
+    config = configure_training(tmp_path, "r", run, base)
     return [
-        *["train", "--run=r", "--settings", run.model_dump_json()],
-        *["--model", base.model_dump_json(), "--data", str(tmp_path / "data.parquet")],
+        *["train", "--config", str(config), "--run=r"],
+        *["--data", str(tmp_path / "data.parquet")],
         *["--output", str(tmp_path / "out"), "--checkpoints", str(tmp_path / "states")],
     ]
 

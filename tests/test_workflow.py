@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from active_perception_r1.report.figures import FIGURES
-from active_perception_r1.scoring.metrics import METRICS
-from active_perception_r1.storage.fingerprint import import_closure
+from tests.imports import entries_of, import_closure
 from tests.workflow import REPOSITORY, Workflow
 
 
@@ -237,22 +235,32 @@ def test_the_report_shows_the_headroom_of_a_study_with_several_first_views(
 
 # Environments.
 
+EPISODES = entries_of("families", "modes", "prompts", "tasks", "utils.syntaxes")
 STAGES_OF_ENV = {
-    "data": ["data.download", "data.sources.hub", "data.slices", "config"],
-    "models": ["models.infer", "runtime.lease", "training.grpo", "config"],
-    "vllm": ["models.infer", "runtime.lease", "config"],
+    "data": [
+        "data.download",
+        "data.slices",
+        "config",
+        *entries_of("data.formats", "data.sources", "config.sources"),
+    ],
+    "models": [
+        *("models.infer", "models.backends.transformers", "models.backends.openai"),
+        *("runtime.lease", "training.grpo", "config", *EPISODES),
+    ],
+    "vllm": ["models.infer", "models.backends.vllm", "runtime.lease", "config", *EPISODES],
     "scoring": [
-        *(f"scoring.metrics.{name}" for name in METRICS),
         "scoring.score",
         "scoring.leaderboard",
         "config",
+        *entries_of("scoring.metrics", "tasks"),
     ],
-    "report": [*(f"report.figures.{name}" for name in FIGURES), "report.provenance.pin"],
+    "report": ["report.provenance.pin", "config", *entries_of("report.figures")],
     "train": [
         "training.verl",
         "rollout.active_perception_agent",
         "rollout.episode_reward",
         "config",
+        *EPISODES,
     ],
 }
 OWN_STACK = {"train"}  # pinned to what verl was released with; `make check-envs` resolves it
@@ -266,8 +274,7 @@ def pins_of(env: str) -> set[str]:
 
 def files_behind(env: str) -> set[Path]:
     """The code that runs in an environment."""
-    stages = [f"active_perception_r1.{module}" for module in STAGES_OF_ENV[env]]
-    files = {path for stage in stages for path in import_closure(stage).values()}
+    files = set(import_closure(STAGES_OF_ENV[env]).values())
     if env == "models":
         files |= set((REPOSITORY / "recipes").rglob("*.py"))
     return files
@@ -286,6 +293,7 @@ def third_party_packages(files: set[Path]) -> set[str]:
     outside = imported - sys.stdlib_module_names - part_of_pydantic
     outside -= {"active_perception_r1", "recipes"}
     outside -= {"vllm"}  # only in the environment of that name
+    outside -= {"tensordict"}  # verl's own
     index = packages_distributions()
     found = {name for module in outside for name in index.get(module, [module])}
     return {name.lower().replace("_", "-") for name in found}

@@ -6,10 +6,9 @@ import logging
 import shutil
 from pathlib import Path
 
-from active_perception_r1.storage.fingerprint import code_fingerprint, fingerprint
+from active_perception_r1.keys import recipe_key
+from active_perception_r1.storage.fingerprint import fingerprint
 from recipes.tiny_zoom_vlm.train import TrainSettings, train
-
-CHECKOUT = Path(__file__).parents[2]
 
 
 def make(output: Path, checkpoints: Path) -> None:
@@ -20,8 +19,7 @@ def make(output: Path, checkpoints: Path) -> None:
         checkpoints: folder for the states to resume from.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = code_fingerprint("train", package=__package__, source=CHECKOUT)
-    state = checkpoints / fingerprint(recipe, code_fingerprint("data.synthetic"))
+    state = checkpoints / fingerprint(str(recipe_key(Path(__file__).parent)))
     train(TrainSettings(), state)
     unneeded = shutil.ignore_patterns("checkpoint.*")
     shutil.copytree(state, output, ignore=unneeded, dirs_exist_ok=True)

@@ -21,6 +21,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from active_perception_r1.storage.files import sha256_of
 from benchmarks.measuring import Figure, keep, spread
+from tests.configured import configure_training
 from tests.verl.runs import ENVIRONMENT, MODEL, RUN, write_questions
 from tests.verl.tiny_qwen import build
 
@@ -59,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     write_questions(folder / "data.parquet")
     base = MODEL.model_copy(update={"id": str(folder / "tiny")})
     command = [sys.executable, "-m", "active_perception_r1.cli", "train", "--run", "tiny+grpo"]
-    command += ["--settings", RUN.model_dump_json(), "--model", base.model_dump_json()]
+    command += ["--config", str(configure_training(folder, "tiny+grpo", RUN, base))]
     command += ["--data", str(folder / "data.parquet"), "--output", str(folder / "output")]
     command += ["--checkpoints", str(folder / "checkpoints")]
     log, start = folder / "train.log", time.monotonic()

@@ -22,15 +22,11 @@ def add_path(parser: argparse.ArgumentParser, name: str, purpose: str) -> None:
     parser.add_argument(name, type=Path, required=True, metavar="PATH", help=purpose)
 
 
-def add_files(
-    parser: argparse.ArgumentParser,
-    name: str,
-    read: Callable[[str], object],
-    form: str,
-    purpose: str,
-) -> None:
-    """One or more words of a `form` such as MODEL=FILE, each taken apart by `read`."""
-    parser.add_argument(name, nargs="+", required=True, type=read, metavar=form, help=purpose)
+def add_entry_files(parser: argparse.ArgumentParser, name: str, purpose: str) -> None:
+    """Files of models in modes: they are called MODEL/MODE, which is what they are read for."""
+    parser.add_argument(
+        name, nargs="+", required=True, type=entry_file, metavar="MODEL/MODE.SUFFIX", help=purpose
+    )
 
 
 def add_text(
@@ -50,11 +46,30 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_gpu_sharing(parser: argparse.ArgumentParser) -> None:
-    """What a job that leases GPUs is told about them by the pipeline."""
+def add_config(parser: argparse._ActionsContainer) -> None:
+    """Where the command finds what it is told by name."""
     parser.add_argument(
-        "--gpu", default="{}", metavar="JSON", help="the configuration's entry gpu (default: {})"
+        "--config",
+        type=Path,
+        default=Path("workflow_config.yaml"),
+        metavar="PATH",
+        help="configuration file (default: %(default)s)",
     )
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """The study of a configuration."""
+    add_config(parser)
+    add_text(parser, "--study", "name of the study in the configuration")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The training run of a configuration."""
+    parser.add_argument("--run", dest="run_name", required=True, help="name of the training run")
+
+
+def add_granted(parser: argparse.ArgumentParser) -> None:
+    """What a job that leases GPUs is told about them by the pipeline."""
     parser.add_argument(
         "--granted", type=int, metavar="GPUS", help="refuse to run if the model needs more"
     )
@@ -99,13 +114,13 @@ def task_name(text: str) -> str:
     return text
 
 
-ENTRY_FILE = "MODEL/MODE=FILE"
-
-
 def entry_file(text: str) -> tuple[tuple[str, str], Path]:
-    """An ENTRY_FILE, as the type of an argument."""
-    entry, _, path = text.partition("=")
-    model, _, mode = entry.partition("/")
-    if not (mode and path):
-        raise argparse.ArgumentTypeError(f"'{text}' is not {ENTRY_FILE}")
-    return (model, mode_name(mode)), Path(path)
+    """Model and mode, and the file of what was made of them, as the type of an argument.
+
+    >>> entry_file("results/demo/scores/qwen2.5/active.parquet")
+    (('qwen2.5', 'active'), PosixPath('results/demo/scores/qwen2.5/active.parquet'))
+    """
+    path = Path(text)
+    if not path.parent.name:
+        raise argparse.ArgumentTypeError(f"'{text}' is not in a folder with the name of a model")
+    return (path.parent.name, mode_name(path.stem)), path

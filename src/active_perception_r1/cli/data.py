@@ -12,8 +12,10 @@ from active_perception_r1.cli.arguments import (
     Commands,
     add_columns,
     add_command,
-    add_number,
+    add_config,
     add_path,
+    add_run,
+    add_study,
     add_text,
 )
 
@@ -47,7 +49,7 @@ def add_commands(commands: Commands) -> None:
     download = add_command(
         commands, "download", _run_download, "bring a split of a dataset to disk"
     )
-    add_text(download, "--dataset", "JSON of the dataset's entry in the configuration")
+    add_study(download)
     add_text(download, "--split", "name of the split")
     add_path(download, "--output", "parquet file to write, with a JSON beside it")
     add_path(download, "--partial", "folder where rows wait until all are there")
@@ -55,15 +57,15 @@ def add_commands(commands: Commands) -> None:
     sample_slice = add_command(
         commands, "sample-slice", _run_sample_slice, "draw evaluation questions"
     )
+    add_study(sample_slice)
     add_path(sample_slice, "--dataset", "parquet file that `download` wrote")
-    add_text(sample_slice, "--slice", "JSON of the slice's entry in the configuration")
     add_path(sample_slice, "--output", "parquet file to write, with a JSON beside it")
 
     grpo_data = add_command(commands, "grpo-data", _run_grpo_data, "draw training questions")
+    add_config(grpo_data)
+    add_run(grpo_data)
     add_path(grpo_data, "--dataset", "parquet file that `download` wrote")
     add_path(grpo_data, "--evaluation-slice", "slice whose pages must not be trained on")
-    add_number(grpo_data, "--samples", "how many questions")
-    add_number(grpo_data, "--seed", "seed of the draw")
     add_path(grpo_data, "--output", "parquet file to write, with a JSON beside it")
 
 
@@ -96,23 +98,24 @@ def _run_import(command: argparse.Namespace) -> None:
 
 
 def _run_download(command: argparse.Namespace) -> None:
-    from active_perception_r1.config import DatasetConfig, parse_section
+    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.data.download import download
 
-    dataset = parse_section(DatasetConfig, command.dataset)
+    dataset = load_plan(command.config, command.study).study.dataset
     download(dataset, command.split, command.output, command.partial)
 
 
 def _run_sample_slice(command: argparse.Namespace) -> None:
-    from active_perception_r1.config import SliceConfig, parse_section
+    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.data.slices import sample_slice
 
-    sample_slice(command.dataset, parse_section(SliceConfig, command.slice), command.output)
+    study = load_plan(command.config, command.study).study
+    sample_slice(command.dataset, study.slice, command.output)
 
 
 def _run_grpo_data(command: argparse.Namespace) -> None:
+    from active_perception_r1.config import load_config
     from active_perception_r1.data.slices import grpo_data
 
-    grpo_data(
-        command.dataset, command.evaluation_slice, command.samples, command.seed, command.output
-    )
+    run, _ = load_config(command.config).training_run(command.run_name)
+    grpo_data(command.dataset, command.evaluation_slice, run.samples, run.seed, command.output)

@@ -6,10 +6,9 @@ Every stage is imported only when its subcommand runs, so that the others start 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from active_perception_r1.cli.arguments import Commands, add_command, add_path, add_text
+from active_perception_r1.cli.arguments import Commands, add_command, add_path, add_study
 from active_perception_r1.errors import UserError
 
 
@@ -17,12 +16,7 @@ def add_commands(commands: Commands) -> None:
     manifest = add_command(
         commands, "manifest", _run_manifest, "write down what a study's results were made from"
     )
-    add_text(manifest, "--study", "name of the study")
-    manifest.add_argument(
-        "--configfile", nargs="+", required=True, type=Path, help="as Snakemake has read them"
-    )
-    add_text(manifest, "--config", "JSON of what is merged over the files")
-    add_text(manifest, "--code", "JSON object: rule to fingerprint of its code")
+    add_study(manifest)
     manifest.add_argument(
         "--files", nargs="+", required=True, type=Path, help="all that was read or written"
     )
@@ -60,14 +54,15 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run_manifest(command: argparse.Namespace) -> None:
-    from active_perception_r1.config import load_config
+    from active_perception_r1.config.plan import load_plan
+    from active_perception_r1.report.provenance.keys import study_code
     from active_perception_r1.report.provenance.manifest import write_manifest
 
-    config = load_config(*command.configfile, above=json.loads(command.config))
+    plan = load_plan(command.config, command.study)
     write_manifest(
-        command.study,
-        config.of_study(command.study),
-        json.loads(command.code),
+        plan.name,
+        plan.config.of_study(plan.name),
+        study_code(plan),
         command.files,
         command.records,
         command.output,

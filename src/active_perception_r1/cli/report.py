@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from active_perception_r1.cli.arguments import (
-    ENTRY_FILE,
     Commands,
     add_command,
+    add_config,
     add_path,
-    add_task,
     entry_file,
 )
 from active_perception_r1.errors import UserError
@@ -34,13 +33,11 @@ def add_commands(commands: Commands) -> None:
         "--predictions",
         nargs="+",
         type=entry_file,
-        metavar=ENTRY_FILE,
+        metavar="MODEL/MODE.jsonl",
         help="what `infer` wrote, in the order to be shown",
     )
-    source.add_argument("--study", help="name of the study, for the title")
-    source.add_argument("--models", help="JSON object: each model's entry in the configuration")
-    source.add_argument("--reward", help="JSON of the study's reward entry")
-    add_task(figure)
+    add_config(source)
+    source.add_argument("--study", help="name of the study in the configuration")
     add_path(figure, "--output", "file to write: .svg or .png, or .html for a page")
 
 
@@ -64,7 +61,7 @@ def _run_figure(command: argparse.Namespace) -> None:
             _require(command, "metrics")
             figure.draw(read_curves(command.metrics), command.output)
         case EpisodesFigure() as figure:
-            _require(command, "study", "slice", "predictions", "models", "reward")
+            _require(command, "study", "slice", "predictions")
             figure.draw(_answers(command), command.output)
 
 
@@ -76,17 +73,17 @@ def _require(command: argparse.Namespace, *options: str) -> None:
 
 
 def _answers(command: argparse.Namespace) -> Answers:
-    from active_perception_r1.config import ModelConfig, parse_section
+    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.report.answers import Answers, Entry
-    from active_perception_r1.rewards.active_vision_reward import RewardConfig
 
-    models = parse_section(dict[str, ModelConfig], command.models)
+    plan = load_plan(command.config, command.study)
     return Answers(
-        study=command.study,
+        study=plan.name,
         slice_file=command.slice,
         entries=[
-            Entry(model, mode, models[model], path) for (model, mode), path in command.predictions
+            Entry(model, mode, plan.model(model), path)
+            for (model, mode), path in command.predictions
         ],
-        reward=parse_section(RewardConfig, command.reward),
-        task=command.task,
+        reward=plan.study.reward,
+        task=plan.study.task,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.paths import FolderOrName
 from active_perception_r1.config.presets import PRESETS
 from active_perception_r1.config.section import Known, Section
@@ -148,6 +149,54 @@ class OpenAIConfig(Section):
 class ModelConfig(Section):
     """One model and how it is run."""
 
+    decisive = Decisive(
+        keys=(
+            "id",
+            "revision",
+            "family",
+            "backend",
+            "dtype",
+            "vllm.max_model_len",
+            "openai.base_url",
+            "openai.model",
+            "chat_template_kwargs",
+            "max_new_tokens",
+            "decoding.temperature",
+            "decoding.top_p",
+            "decoding.top_k",
+            "decoding.min_p",
+            "decoding.repetition_penalty",
+            "decoding.presence_penalty",
+            "decoding.frequency_penalty",
+            "seed",
+        ),
+        # As `modes.decisive_rules`; a preset as the values that it gives.
+        otherwise=(
+            "preset",
+            "zoom_syntax",
+            "prompts",
+            "first_view",
+            "crop",
+            "max_zooms",
+            "max_turns",
+        ),
+        # In float32 the last bits of a logit may differ between batches.
+        mechanism=(
+            "gpus",
+            "tensor_parallel",
+            "device_map",
+            "max_images",
+            "batch_size",
+            "max_concurrent_episodes",
+            "vllm.gpu_memory_utilization",
+            "vllm.enforce_eager",
+            "openai.concurrency",
+            "openai.timeout_seconds",
+            "openai.retries",
+            "openai.api_key_env",
+        ),
+    )
+
     id: FolderOrName = Field(description="repository on the hub, as owner/name, or a folder")
     preset: Annotated[str, Known(PRESETS)] | None = Field(
         default=None, description="published settings, which the entry's own keys override"
@@ -208,6 +257,10 @@ class ModelConfig(Section):
         if isinstance(entry, Mapping) and entry.get("preset") in PRESETS:
             return _merged(PRESETS[entry["preset"]], entry)
         return entry
+
+    def deciding(self, without: Collection[str] = ()) -> dict[str, Any]:
+        others = (name for name in BACKENDS if name != self.backend)  # each has its own section
+        return super().deciding((*without, *others))
 
     def images(self, zooming: bool) -> int:
         """The most images in one conversation: the first view, and one for each zoom."""

@@ -7,13 +7,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag
 from pydantic.annotated_handlers import GetCoreSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.errors import undefined
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
@@ -24,9 +25,20 @@ T = TypeVar("T")
 
 
 class Section(BaseModel):
-    """A mapping of the file: unknown keys are errors, values do not change."""
+    """A mapping of the file: unknown keys are errors, values do not change.
+
+    Attributes:
+        decisive: which of its keys decide results; None where all of them do.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    decisive: ClassVar[Decisive | None] = None
+
+    def deciding(self, without: Collection[str] = ()) -> dict[str, Any]:
+        """The keys that decide results, with their values; those in `without` left out."""
+        values = self.model_dump(mode="json")
+        return (self.decisive or Decisive(tuple(values))).of(values, without)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

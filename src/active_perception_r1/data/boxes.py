@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from active_perception_r1.config import BoxUnit
 from active_perception_r1.errors import DataError
 from active_perception_r1.geometry import Box
-
-if TYPE_CHECKING:
-    from active_perception_r1.config import BoxUnit
 
 Size: TypeAlias = tuple[int, int]
 """Width and height of a page in pixels."""

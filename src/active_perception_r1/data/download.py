@@ -11,26 +11,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from active_perception_r1.config import BoxUnit, DatasetConfig
 from active_perception_r1.data import questions
 from active_perception_r1.data.boxes import BoxSurvey
-from active_perception_r1.data.dependence import download_code
 from active_perception_r1.data.formats import About, Split
 from active_perception_r1.data.sources import READERS
 from active_perception_r1.envs.encoded_page import size_by_head
 from active_perception_r1.errors import DataError
+from active_perception_r1.keys import download_key
 from active_perception_r1.storage.chunks import ChunkStore
 from active_perception_r1.storage.files import atomic, sha256_of, write_json
 from active_perception_r1.storage.fingerprint import fingerprint
 from active_perception_r1.storage.rows import RowWriter, open_parquet
-
-# Only for types: this stage must not depend on prompts and models, which the configuration names.
-if TYPE_CHECKING:
-    from active_perception_r1.config import BoxUnit, DatasetConfig
 
 ROWS_PER_CHUNK = 32
 """How many rows are saved at a time, in whole row groups; a kill costs at most so many."""
@@ -54,8 +50,8 @@ def download(dataset: DatasetConfig, split: str, output: Path, partial: Path | N
     found = READERS[dataset.source].open(dataset, split)
     stated = dataset.stated_unit or found.box_unit
     # The unit is found when all rows are there; the user may have to say it then.
-    settings = dataset.model_dump_json(exclude={"box_unit"})
-    key = fingerprint(download_code(dataset), settings, split, found.revision)
+    wanted = str(download_key(dataset, split, without=("box_unit",)))
+    key = fingerprint(wanted, split, found.revision)
     with ChunkStore(partial or output.with_suffix(".partial"), key) as store:
         survey = BoxSurvey()
         with atomic(output) as part:  # now: a folder that cannot be written to is told at once

@@ -18,11 +18,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from active_perception_r1.config import BoxUnit, SliceConfig
 from active_perception_r1.data.boxes import Size, page_boxes
 from active_perception_r1.data.evidence import inside_page, locate_evidence
 from active_perception_r1.data.questions import SCHEMA, Question, from_row
@@ -33,10 +33,6 @@ from active_perception_r1.records import Evidence, Sample
 from active_perception_r1.rewards.need import needs_zoom
 from active_perception_r1.storage.files import write_json
 from active_perception_r1.storage.rows import Row, group_starts, open_parquet
-
-# Only for types: this stage must not depend on prompts and models, which the configuration names.
-if TYPE_CHECKING:
-    from active_perception_r1.config import BoxUnit, SliceConfig
 
 __all__ = ["grpo_data", "read_slice", "sample_slice", "slice_length", "write_samples"]
 

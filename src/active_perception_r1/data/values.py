@@ -17,12 +17,10 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from string import ascii_uppercase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from active_perception_r1.config.sources._table import BoxFormat
 from active_perception_r1.data.questions import Region
-
-if TYPE_CHECKING:
-    from active_perception_r1.config.sources._table import BoxFormat
 
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 _PATH_LENGTH = 1024  # characters; a longer text is no path

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import Any, Never
 
 from tqdm import tqdm
 
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import BackendError
-from active_perception_r1.models.dependence import inference_code, inference_settings
+from active_perception_r1.keys import inference_key
 from active_perception_r1.models.runner import BackendRunner, EpisodeRunner
 from active_perception_r1.models.runner_processes import RunnerProcesses
 from active_perception_r1.records import Episode, ToolStatus
@@ -20,9 +21,6 @@ from active_perception_r1.storage.files import sha256_of, write_json
 from active_perception_r1.storage.fingerprint import fingerprint
 from active_perception_r1.storage.journal import Journal, ask_for_retry
 from active_perception_r1.tasks import DEFAULT_TASK
-
-if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
-    from active_perception_r1.config import ModelConfig
 
 MIN_STREAK = 16  # So many failures in a row mean that the engine is gone, whatever the batch.
 _RUN_AGAIN = "what was finished is kept, run again to go on"
@@ -139,5 +137,4 @@ def _resume_key(
     slice_path: Path, settings: ModelConfig, mode: str, task: str, revision: str
 ) -> str:
     """What must be equal for an episode of an earlier run to be kept."""
-    depends_on = inference_settings(settings, mode, task)
-    return fingerprint(inference_code(settings), depends_on, revision, sha256_of(slice_path))
+    return fingerprint(str(inference_key(settings, mode, task)), revision, sha256_of(slice_path))

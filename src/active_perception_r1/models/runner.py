@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.distractors import with_distractors
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
@@ -18,9 +19,6 @@ from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode,
 from active_perception_r1.sim.messages import Reply
 from active_perception_r1.sim.prefetch import prefetch
 from active_perception_r1.tasks import DEFAULT_TASK
-
-if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
-    from active_perception_r1.config import ModelConfig
 
 
 class EpisodeRunner(Protocol):

@@ -15,15 +15,13 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError, UserError
 from active_perception_r1.models.runner import BackendRunner
 from active_perception_r1.records import Episode
 from active_perception_r1.tasks import DEFAULT_TASK
-
-if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
-    from active_perception_r1.config import ModelConfig
 
 
 class RunnerProcesses:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
 from active_perception_r1.families import FAMILIES
 from active_perception_r1.storage.fingerprint import folder_fingerprint
 from active_perception_r1.storage.hub import resolve_commit
-
-if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
-    from active_perception_r1.config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
+from active_perception_r1.config import TrainingConfig
 from active_perception_r1.errors import DataError
 from active_perception_r1.storage.files import atomic, named, sha256_of, write_json
 from active_perception_r1.storage.journal import open_locked
 from active_perception_r1.training.model_card import model_card
-
-if TYPE_CHECKING:
-    from active_perception_r1.config import TrainingConfig
-
 
 _FULL = 1 << 20  # Bytes; with less left a failed write needs no other reason.
 

@@ -21,14 +21,11 @@ import functools
 import random
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
-from tqdm import tqdm
 
-from active_perception_r1.data.samples import read_slice
-from active_perception_r1.errors import BackendError, DataError
+from active_perception_r1.config import ModelConfig, TrainingConfig
+from active_perception_r1.errors import BackendError
 from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES
 from active_perception_r1.modes import ACTIVE
@@ -41,51 +38,9 @@ from active_perception_r1.rewards.active_vision_reward import (
 )
 from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.tasks import DEFAULT_TASK
-from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
+from active_perception_r1.training.freezing import freeze_vision
 from active_perception_r1.training.metrics import StepMetrics
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
-
-if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no training
-    from active_perception_r1.config import ModelConfig, TrainingConfig
-
-
-def train(
-    name: str,
-    run: TrainingConfig,
-    base: ModelConfig,
-    data: Path,
-    output: Path,
-    checkpoints: Path,
-    task: str = DEFAULT_TASK,
-) -> None:
-    """Train `base` on the samples of `data`; resume from `checkpoints` when a run was cut off.
-
-    Writes `output`/checkpoint (a Hugging Face folder with processor) and `output`/metrics.jsonl.
-
-    Raises:
-        DataError: fewer samples than one step takes.
-        BackendError: the base model cannot be loaded.
-    """
-    samples = list(read_slice(data))
-    if len(samples) < run.prompts_per_step:
-        raise DataError(
-            f"{data}: {len(samples)} samples, but a step of {name} takes {run.prompts_per_step}"
-        )
-    trainer = GrpoTrainer(run, base, samples, task)
-    store = CheckpointStore(checkpoints)
-    done = store.restore(trainer.policy.model, trainer.optimiser)
-    with tqdm(total=run.steps, initial=done, desc=name, unit="step") as bar:
-        for step in range(done + 1, run.steps + 1):
-            metrics = trainer.step(step)
-            store.metrics.append(metrics.line())
-            means = metrics.means
-            bar.set_postfix(reward=f"{means['reward']:.2f}", correct=f"{means['correct']:.2f}")
-            bar.update()
-            if step % run.save_every == 0 or step == run.steps:
-                store.save(step, trainer.policy.model, trainer.optimiser)
-    policy = trainer.policy
-    trained = Trained(name, run, base.id, policy.revision, data)
-    publish(policy.save, trained, store.metrics, output)
 
 
 class GrpoTrainer:
@@ -235,18 +190,6 @@ def learning_rate(run: TrainingConfig, step: int) -> float:
     """
     warm = min(1.0, step / max(1, run.warmup_steps))
     return run.learning_rate * warm * (1 - (step - 1) / run.steps)
-
-
-def freeze_vision(model: Any) -> list[torch.nn.Parameter]:
-    """Freeze all but the language model; returns the parameters left to train."""
-    model.requires_grad_(False)
-    language: list[torch.nn.Parameter] = [
-        *model.get_decoder().parameters(),
-        *model.get_output_embeddings().parameters(),
-    ]
-    for parameter in language:
-        parameter.requires_grad_(True)
-    return list({id(parameter): parameter for parameter in language}.values())
 
 
 def group_advantages(scores: torch.Tensor) -> torch.Tensor:

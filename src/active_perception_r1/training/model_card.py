@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from active_perception_r1.config import TrainingConfig
+from active_perception_r1.config import TrainingConfig
 
 _CARD = """\
 ---

@@ -25,19 +25,17 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.records import Sample
 from active_perception_r1.storage.files import atomic
 from active_perception_r1.tasks import DEFAULT_TASK
-
-if TYPE_CHECKING:
-    from active_perception_r1.config import ModelConfig
 
 SCHEMA = pa.schema(
     [

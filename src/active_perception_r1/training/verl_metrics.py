@@ -8,15 +8,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from active_perception_r1.columns import Column
+from active_perception_r1.config.engines.verl import AlarmConfig
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.rewards.active_vision_reward import FIELDS
 from active_perception_r1.training.metrics import StepMetrics
-
-if TYPE_CHECKING:
-    from active_perception_r1.config.engines.verl import AlarmConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from verl.workers import engine_workers
 from verl.workers.engine import base
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
 
-from active_perception_r1.training.grpo import freeze_vision
+from active_perception_r1.training.freezing import freeze_vision
 
 _build = FSDPEngine._build_module
 _mend_axis = base.maybe_fix_3d_position_ids

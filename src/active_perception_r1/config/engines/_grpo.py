@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.model import ModelConfig
 from active_perception_r1.config.section import Name, Section
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
@@ -20,6 +21,27 @@ class GrpoConfig(Section, ABC):
     """
 
     environment: ClassVar[str]
+    decisive = Decisive(
+        keys=(
+            "engine",
+            "seed",
+            "steps",
+            "prompts_per_step",
+            "samples_per_prompt",
+            "updates_per_step",
+            "learning_rate",
+            "warmup_steps",
+            "max_grad_norm",
+            "clip_low",
+            "clip_high",
+            "kl",
+            "temperature",
+            "reward",
+        ),
+        # Names, whose meaning is given in full elsewhere; what the data come from; how often to
+        # save.
+        mechanism=("base", "study", "split", "samples", "save_every"),
+    )
 
     engine: str
     base: Name = Field(description="the model that is trained, an entry of `models`")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.engines._grpo import GrpoConfig
 from active_perception_r1.config.model import ModelConfig
 from active_perception_r1.config.section import Known, Section
@@ -68,6 +69,24 @@ class VerlTraining(GrpoConfig):
     """A run of verl's trainer with vLLM rollouts; `docs/verl.md` says more."""
 
     environment: ClassVar[str] = "train"
+    decisive = Decisive(
+        keys=(
+            *GrpoConfig.decisive.keys,
+            "max_prompt_tokens",
+            "max_response_tokens",
+            "export",
+            "overrides",
+        ),
+        mechanism=(
+            *GrpoConfig.decisive.mechanism,
+            "validation_batch",
+            "rollout_memory",
+            "tensor_parallel",
+            "tensorboard",
+            "alarms",
+        ),
+        otherwise=("profile", "nodes", "gpus_per_node", "lora_rank"),  # as `hardware`
+    )
 
     engine: Literal["verl"] = Field(description="what runs the training")
     profile: Annotated[str, Known(PROFILES)] = Field(
@@ -120,6 +139,9 @@ class VerlTraining(GrpoConfig):
 
     def gpus(self, base: ModelConfig) -> int:
         return self.hardware.gpus
+
+    def deciding(self, without: Collection[str] = ()) -> dict[str, Any]:
+        return {**super().deciding(without), "hardware": asdict(self.hardware)}
 
     @model_validator(mode="after")
     def _can_run(self) -> Self:

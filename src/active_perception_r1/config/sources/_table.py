@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.section import Known, Section
 from active_perception_r1.config.sources._dataset import BoxUnit, Dataset
 from active_perception_r1.registry import Registry
@@ -53,6 +54,26 @@ class Columns(Section):
 
 class TableDataset(Dataset):
     """A dataset that comes as a table."""
+
+    decisive = Decisive(
+        (
+            "source",
+            "format",
+            "columns.id",
+            "columns.doc_id",
+            "columns.image",
+            "columns.question",
+            "columns.answers",
+            "columns.options",
+            "columns.evidence",
+            "columns.words",
+            "columns.bounding_boxes",
+            "columns.requires_zoom",
+            "columns.layout",
+            "box_format",
+            "box_unit",
+        )
+    )
 
     format: Annotated[str, Known(FORMATS)] | None = Field(
         default=None, description="how its rows are laid out"

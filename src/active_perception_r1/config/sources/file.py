@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.paths import InputPath
 from active_perception_r1.config.sources._table import TableDataset
 from active_perception_r1.storage.fingerprint import folder_fingerprint
@@ -20,6 +21,8 @@ class FileDataset(TableDataset):
 
     A folder has a file for each split, named {split}.parquet or such; one file serves every split.
     """
+
+    decisive = Decisive((*TableDataset.decisive.keys, "path"))
 
     source: Literal["file"] = Field(description="where pages and questions come from")
     path: InputPath = Field(description="the file, or the folder")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.paths import FolderOrName
 from active_perception_r1.config.sources._dataset import Repository
 from active_perception_r1.config.sources._table import Columns, TableDataset
@@ -19,6 +20,8 @@ class HubDataset(TableDataset):
 
     Without `format` and `columns` it is in the layout of `nielsr/docvqa_1200_examples`.
     """
+
+    decisive = Decisive((*TableDataset.decisive.keys, "id", "config", "revision"))
 
     source: Literal["hub"] = Field(description="where pages and questions come from")
     id: FolderOrName = Field(description="repository on the hub, as owner/name, or a folder")

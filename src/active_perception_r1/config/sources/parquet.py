@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.paths import InputPath
 from active_perception_r1.config.sources._dataset import BoxUnit, Dataset
 from active_perception_r1.config.sources.file import FileDataset
@@ -18,6 +19,8 @@ class ParquetDataset(Dataset):
     A folder has {split}.parquet for each split; one file serves every split. `source: file` reads
     other layouts, and other kinds of files.
     """
+
+    decisive = Decisive(("source", "path", "box_unit"))
 
     source: Literal["parquet"] = Field(description="where pages and questions come from")
     path: InputPath = Field(description="the folder or the file")

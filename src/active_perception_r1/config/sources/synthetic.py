@@ -7,11 +7,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.sources._dataset import Dataset
 
 
 class SyntheticDataset(Dataset):
     """Pages drawn by this package: forms, tables and charts, one question a page."""
+
+    decisive = Decisive(("source", "seed", "questions"))
 
     source: Literal["synthetic"] = Field(description="where pages and questions come from")
     seed: int = Field(default=0, description="another seed draws other pages")

@@ -6,16 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
+from active_perception_r1.config.sources import BoxUnit
+from active_perception_r1.config.sources._table import BoxFormat, TableDataset
 from active_perception_r1.data.questions import Question
 from active_perception_r1.storage.rows import Row
-
-if TYPE_CHECKING:
-    from active_perception_r1.config.sources import BoxUnit
-    from active_perception_r1.config.sources._table import BoxFormat, TableDataset
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,16 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from active_perception_r1.config.errors import nearest
-from active_perception_r1.config.sources._table import Columns
+from active_perception_r1.config.sources._table import BoxFormat, Columns, TableDataset
 from active_perception_r1.data import values
 from active_perception_r1.data.column_types import check_type
 from active_perception_r1.data.formats._format import BadRow, Format, Opened, Split, Table
 from active_perception_r1.data.questions import Question
 from active_perception_r1.errors import DataError
 from active_perception_r1.storage.rows import Row
-
-if TYPE_CHECKING:
-    from active_perception_r1.config.sources._table import BoxFormat, TableDataset
 
 
 @dataclass(frozen=True, slots=True)

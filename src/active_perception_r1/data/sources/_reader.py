@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from active_perception_r1.config import Dataset
 from active_perception_r1.data.formats import Split
 from active_perception_r1.errors import DataError
-
-# Only for types: this stage must not depend on prompts and models, which the configuration names.
-if TYPE_CHECKING:
-    from active_perception_r1.config import Dataset
 
 DatasetT = TypeVar("DatasetT", bound="Dataset")
 

@@ -15,17 +15,15 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openai import OpenAI, OpenAIError
 from PIL import Image
 
+from active_perception_r1.config import DecodingConfig, ModelConfig
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.chat import request_seed
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
-
-if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
-    from active_perception_r1.config import DecodingConfig, ModelConfig
 
 _NOT_IN_OPENAI = ("top_k", "min_p", "repetition_penalty")
 _NO_KEY = "none"  # The client wants one; servers without accounts ignore it.

@@ -6,13 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
 from active_perception_r1.families import FAMILIES
 from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
@@ -27,9 +28,6 @@ from active_perception_r1.models.prefix_cache import PrefixCache
 from active_perception_r1.models.weights import find_weights, image_options, require_family
 from active_perception_r1.runtime.memory import keep_freed_memory
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
-
-if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
-    from active_perception_r1.config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers import AutoConfig, AutoProcessor
 from vllm import LLM, SamplingParams
 
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
 from active_perception_r1.families import FAMILIES
 from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
 from active_perception_r1.models.decoding import own_decoding, set_aside
 from active_perception_r1.models.weights import find_weights, image_options, require_family
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
-
-if TYPE_CHECKING:  # types only: a change of the configuration's schema changes no episode
-    from active_perception_r1.config import ModelConfig
 
 _NEVER = -100.0  # The lowest bias that vLLM takes.
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from active_perception_r1.config import StudyConfig
+from active_perception_r1.config import RESULTS, StudyConfig
+from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.modes import MODES, Mode
 from active_perception_r1.report.answers import Answers
 from active_perception_r1.report.figures._curves import Curves
@@ -45,6 +46,19 @@ class Figure(ABC):
     def is_in(self, study: StudyConfig) -> bool:
         """Whether a study has it; or may have it, if there are training runs among its models."""
 
+    def files(self, name: str, plan: StudyPlan) -> list[Path]:
+        """The files of it that a study has.
+
+        Args:
+            name: of the module.
+        """
+        folder = RESULTS / plan.name / "report"
+        return [folder / self.file_name(name)] if self.is_in(plan.study) else []
+
+    def entries(self, plan: StudyPlan) -> list[tuple[str, str]]:
+        """Model and mode of the predictions of a study that it shows."""
+        return []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderboardFigure(Figure):
@@ -77,6 +91,9 @@ class EpisodesFigure(Figure):
     def is_in(self, study: StudyConfig) -> bool:
         return any(self.shows(MODES[mode]) for mode in study.modes)
 
+    def entries(self, plan: StudyPlan) -> list[tuple[str, str]]:
+        return [(model, mode) for model, mode in plan.entries if self.shows(MODES[mode])]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingFigure(Figure):
@@ -97,3 +114,10 @@ class TrainingFigure(Figure):
 
     def is_in(self, study: StudyConfig) -> bool:
         return True
+
+    def files(self, name: str, plan: StudyPlan) -> list[Path]:
+        file = self.file_name(name)
+        return [
+            RESULTS / run.study / "report" / file.format(run=trained)
+            for trained, run in plan.runs.items()
+        ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pynvml
 
-from active_perception_r1.storage.fingerprint import SOURCE
+from active_perception_r1.keys.stages import ROOT
 
 
 def hardware() -> dict[str, Any]:
@@ -39,7 +39,7 @@ def source_commit() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(SOURCE), *arguments]
+    command = ["git", "-C", str(ROOT), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:

@@ -6,14 +6,12 @@ import gzip
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from active_perception_r1.config import Config
 from active_perception_r1.report.provenance import manifest as manifests
 from active_perception_r1.report.provenance.pin import PIN, read_pin
 from active_perception_r1.storage.files import sha256_of
-
-if TYPE_CHECKING:
-    from active_perception_r1.config import Config
 
 
 def differences(folder: Path, config: Config | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from active_perception_r1.config import GrpoConfig, ModelConfig
 from active_perception_r1.errors import ConfigError
-from active_perception_r1.models.dependence import training_code, training_settings
+from active_perception_r1.keys import training_key
 from active_perception_r1.storage.files import sha256_of
 from active_perception_r1.storage.fingerprint import fingerprint, local_content
 from active_perception_r1.tasks import DEFAULT_TASK
@@ -40,8 +40,7 @@ class Job(Generic[RunT]):
     def state(self) -> Path:
         """The state of a run with other code, settings or data must not be taken up."""
         key = fingerprint(
-            training_code(self.run.engine),
-            training_settings(self.run, self.base, self.task),
+            str(training_key(self.run, self.base, self.task)),
             local_content(self.base.id),
             sha256_of(self.data),
         )

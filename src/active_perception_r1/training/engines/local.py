@@ -10,9 +10,9 @@ class LocalEngine(Engine[LocalTraining]):
     """GRPO on one device."""
 
     def train(self, job: Job[LocalTraining]) -> None:
-        from active_perception_r1.training import grpo  # torch: not before the GPUs are chosen
+        from active_perception_r1.training import local  # torch: not before the GPUs are chosen
 
-        grpo.train(job.name, job.run, job.base, job.data, job.output, job.state, job.task)
+        local.train(job.name, job.run, job.base, job.data, job.output, job.state, job.task)
 
 
 ENGINE = LocalEngine()

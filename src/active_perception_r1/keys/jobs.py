@@ -1,0 +1,223 @@
+"""The key of every job of the pipeline."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from active_perception_r1.config import Config, DatasetConfig, ModelConfig, TrainingConfig
+from active_perception_r1.config.model import BACKENDS
+from active_perception_r1.config.plan import StudyPlan
+from active_perception_r1.config.sources._table import FORMATS
+from active_perception_r1.families import FAMILIES
+from active_perception_r1.keys import stages
+from active_perception_r1.keys.stages import PACKAGE, ROOT
+from active_perception_r1.modes import ACTIVE, MODES, decisive_rules
+from active_perception_r1.registry import Registry
+from active_perception_r1.storage.fingerprint import (
+    fingerprint,
+    folder_fingerprint,
+    local_content,
+    module_fingerprint,
+)
+from active_perception_r1.tasks import DEFAULT_TASK, TASKS
+from active_perception_r1.utils.trace_parser import SYNTAXES
+from active_perception_r1.variants import without_budget
+
+# Named, not imported: they stand above.
+_READERS: Registry[object] = Registry(f"{PACKAGE}.data.sources", "open_split")
+_TRAINERS: Registry[object] = Registry(f"{PACKAGE}.training.engines", "ENGINE")
+_FIGURES: Registry[object] = Registry(f"{PACKAGE}.report.figures", "FIGURE")
+_METRICS: Registry[object] = Registry(f"{PACKAGE}.scoring.metrics", "METRIC")
+_REPLACED_IN_TRAINING = ("decoding", "seed")
+
+# Hashed once, however many jobs use it.
+_local_content = functools.cache(local_content)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What decides the result of a job, its input files left out.
+
+    Attributes:
+        code: fingerprint.
+        settings: what counts of the configuration, as plain data.
+        content: fingerprint of files that are not among the inputs of the rule.
+    """
+
+    code: str
+    settings: Any = None
+    content: str = ""
+
+    def __str__(self) -> str:
+        """JSON, to be compared."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def download_key(dataset: DatasetConfig, split: str, without: Collection[str] = ()) -> Key:
+    """Of one split of a dataset; the keys in `without` do not count."""
+    layout = {_module(FORMATS, dataset.layout)} if dataset.layout else set()
+    code = stages.DOWNLOAD.code({_module(_READERS, dataset.source), *layout})
+    settings = {"dataset": dataset.of_split(split).deciding(without), "split": split}
+    return Key(code, settings, dataset.content)
+
+
+def inference_key(model: ModelConfig, mode: str, task: str = DEFAULT_TASK) -> Key:
+    """Of the episodes of a model in a mode, its weights left out."""
+    backend = _module(BACKENDS, model.backend)
+    code = stages.INFER.code({backend, *_of_family(model), *_of_episodes([model], [mode], task)})
+    return Key(code, _episode_settings(model, mode, task))
+
+
+def training_key(run: TrainingConfig, base: ModelConfig, task: str = DEFAULT_TASK) -> Key:
+    """Of what a training run makes of its base, weights and data left out."""
+    entries = {_module(_TRAINERS, run.engine), _module(TASKS, task)}
+    code = stages.TRAIN.code({*entries, *_of_family(base), *_of_episodes([base], [ACTIVE], task)})
+    started = _episode_settings(base, ACTIVE, task, _REPLACED_IN_TRAINING)
+    return Key(code, {"run": run.deciding(), "base": started, "task": task})
+
+
+def recipe_key(folder: Path) -> Key:
+    """Of a model that is made outside the package, by the code in `folder`."""
+    files = (f"{path.name} {module_fingerprint(path)}" for path in sorted(folder.glob("*.py")))
+    return Key(fingerprint(*files, stages.RECIPE.code()))
+
+
+@dataclass(frozen=True, slots=True)
+class JobKeys:
+    """The key of each rule's jobs. A method has the name of its rule, and takes its wildcards."""
+
+    config: Config
+
+    def download_dataset(self, study: str, split: str) -> Key:
+        return download_key(self.config.studies[study].dataset, split)
+
+    def sample_slice(self, study: str, split: str) -> Key:
+        return Key(stages.DRAW.code(), self.config.studies[study].slice.deciding())
+
+    def grpo_data(self, study: str, run: str) -> Key:
+        entry = self.config.training[run]
+        return Key(stages.DRAW.code(), {"samples": entry.samples, "seed": entry.seed})
+
+    def grpo_train(self, study: str, run: str) -> Key:
+        entry, base = self.config.training_run(run)
+        key = training_key(entry, base, self.config.studies[entry.study].task)
+        return Key(key.code, key.settings, _local_content(base.id))
+
+    def infer(self, study: str, model: str, mode: str) -> Key:
+        entry = self.config.model(model)
+        key = inference_key(entry, mode, self.config.studies[study].task)
+        trained = without_budget(model) in self.config.training  # then it is an input
+        return Key(key.code, key.settings, "" if trained else _local_content(entry.id))
+
+    def score(self, study: str, model: str, mode: str) -> Key:
+        chosen = self.config.studies[study]
+        code = stages.SCORE.code({_module(TASKS, chosen.task), *_all_of(_METRICS)})
+        settings = {
+            "reward": asdict(chosen.reward),
+            "max_error_share": chosen.max_error_share,
+            "task": chosen.task,
+        }
+        return Key(code, settings)
+
+    def leaderboard(self, study: str) -> Key:
+        plan = StudyPlan(self.config, study)
+        code = stages.LEADERBOARD.code({*_of_modes(plan.study.modes), *_all_of(_METRICS)})
+        settings = {
+            "entries": plan.entries,
+            "started_from": plan.started_from,
+            "repeats": plan.repeats,
+        }
+        return Key(code, settings)
+
+    def diagnosis(self, study: str) -> Key:
+        plan = StudyPlan(self.config, study)
+        code = stages.DIAGNOSIS.code(_of_modes(plan.study.modes))
+        views = {name: asdict(view) for name, view in plan.views.items()}
+        return Key(code, {"entries": plan.entries, "views": views})
+
+    def figure(self, name: str, study: str, entries: Sequence[tuple[str, str]]) -> Key:
+        """Of a figure of the report.
+
+        Args:
+            name: of its module.
+            entries: model and mode of the predictions that it shows.
+        """
+        used, settings = {_module(_FIGURES, name)}, None
+        if entries:
+            chosen = self.config.studies[study]
+            models = [self.config.model(model) for model, _ in entries]
+            used |= {_module(TASKS, chosen.task), *(f for m in models for f in _of_family(m))}
+            used |= _of_episodes(models, [mode for _, mode in entries], chosen.task)
+            reward = asdict(chosen.reward)
+            settings = {"entries": list(entries), "reward": reward, "task": chosen.task}
+        assets = ROOT / "report" / name / "assets"
+        content = folder_fingerprint(assets) if assets.is_dir() else ""
+        return Key(stages.FIGURE.code(used), settings, content)
+
+    def of_study(
+        self, study: str, figures: Mapping[str, Sequence[tuple[str, str]]]
+    ) -> dict[str, Key]:
+        """The keys of all jobs that take part in a study, by rule and what it is for.
+
+        Args:
+            figures: those of the study, each with the predictions that it shows.
+        """
+        plan = StudyPlan(self.config, study)
+        found = {
+            "sample_slice": self.sample_slice(study, plan.study.slice.split),
+            "leaderboard": self.leaderboard(study),
+            "diagnosis": self.diagnosis(study),
+        }
+        for owner, split in plan.splits:
+            found[f"download_dataset {owner} {split}"] = self.download_dataset(owner, split)
+        for run in plan.runs:
+            found[f"grpo_data {run}"] = self.grpo_data(study, run)
+            found[f"grpo_train {run}"] = self.grpo_train(study, run)
+        for model, mode in plan.entries:
+            found[f"infer {model} {mode}"] = self.infer(study, model, mode)
+            found[f"score {model} {mode}"] = self.score(study, model, mode)
+        for figure, entries in figures.items():
+            found[f"draw_{figure}"] = self.figure(figure, study, entries)
+        return found
+
+
+def _episode_settings(
+    model: ModelConfig, mode: str, task: str, without: Collection[str] = ()
+) -> dict[str, Any]:
+    """What the episodes of a model in a mode depend on, code and weights left out."""
+    return {"model": model.deciding(without), "rules": decisive_rules(mode, model, task)}
+
+
+def _module(registry: Registry[Any], name: str) -> str:
+    """The module of an entry."""
+    return f"{registry.package}.{name}".removeprefix(f"{PACKAGE}.")
+
+
+def _all_of(registry: Registry[Any]) -> set[str]:
+    return {_module(registry, name) for name in registry}
+
+
+def _of_family(model: ModelConfig) -> set[str]:
+    return {_module(FAMILIES, model.family)} if model.family else set()
+
+
+def _of_modes(modes: Iterable[str]) -> set[str]:
+    return {_module(MODES, mode) for mode in modes}
+
+
+def _of_episodes(models: Iterable[ModelConfig], modes: Sequence[str], task: str) -> set[str]:
+    """What episodes use, whatever engine replies.
+
+    Calls are read only where there is a tool, and of a task only how it puts questions and reads
+    answers counts: tasks that differ in what is right have the same episodes.
+    """
+    zooming = any(MODES[mode].tool for mode in modes)
+    syntaxes = {_module(SYNTAXES, model.zoom_syntax) for model in models} if zooming else set()
+    asked = type(TASKS[task])
+    methods = {method.__module__.removeprefix(f"{PACKAGE}.") for method in (asked.put, asked.read)}
+    return {*_of_modes(modes), *syntaxes, *methods}

@@ -1,0 +1,210 @@
+"""Which modules decide the result of each stage.
+
+The fingerprint of a stage's code is taken over the modules that are listed for it and over no
+others, so that an edit elsewhere keeps what is finished. `tests/test_keys.py` runs every stage and
+fails for a module that took part and is neither counted nor named as mechanism.
+
+Versions of other packages do not count: an environment that Snakemake makes (`--sdm conda`) is
+compared by its pins, and in one made by hand an upgrade should not cost days of inference.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import active_perception_r1
+from active_perception_r1.storage.fingerprint import fingerprint, module_fingerprint
+
+PACKAGE = active_perception_r1.__name__
+ROOT = Path(active_perception_r1.__file__).parent
+_NAMED = re.compile(rf"\b({PACKAGE}(?:\.\w+)+)")
+
+# Names of modules are those inside the package; `*` stands for anything.
+MECHANISM = (
+    "benchmark",
+    "cli*",
+    "config*",  # what was configured counts by its value
+    "errors",
+    "keys*",
+    "models.infer",
+    "models.load",
+    "models.runner_processes",
+    "prompts*",  # every text that they give counts by its value: see `modes.decisive_rules`
+    "registry",
+    "runtime.gpu",
+    "runtime.lease",
+    "runtime.memory",
+    "runtime.processes",
+    "runtime.stack",
+    "sim.prefetch",
+    "storage*",
+    "training.checkpoints",
+    "training.engines*",
+    "training.local",
+    "training.model_card",
+    "variants",
+)
+"""How and where things are done, and how they are kept and told: none of it decides a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The code of one stage.
+
+    Of the modules that it takes in, those count that are no mechanism. Entries of registries are
+    found by name, not imported: those that a job uses are given for the job.
+
+    Attributes:
+        begins: modules from which it goes out.
+        takes_in: patterns of modules that belong to it if another one of it imports them.
+        entries: packages of the registries of which it uses some.
+    """
+
+    begins: tuple[str, ...]
+    takes_in: tuple[str, ...]
+    entries: tuple[str, ...] = ()
+
+    def code(self, entries: Iterable[str] = (), root: Path = ROOT) -> str:
+        """Fingerprint of the stage's code.
+
+        Args:
+            entries: modules of the registries' entries that the job uses.
+            root: folder of the package.
+        """
+        return _code(self, frozenset(entries), root)
+
+    def modules(self, entries: Iterable[str] = (), root: Path = ROOT) -> list[str]:
+        """Names of the modules that count, sorted.
+
+        Raises:
+            ModuleNotFoundError: a listed module is not there.
+        """
+        found: set[str] = set()
+        waiting = [*self.begins, *entries]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += (
+                    other
+                    for other in imported(name, root)
+                    if is_any_of(other, self.takes_in) or _is_helper(other, name)
+                )
+        return sorted(name for name in found if not is_any_of(name, MECHANISM))
+
+
+def is_any_of(module: str, patterns: Collection[str]) -> bool:
+    """Whether one of the patterns names the module."""
+    return any(fnmatchcase(module, pattern) for pattern in patterns)
+
+
+@functools.cache
+def imported(module: str, root: Path = ROOT) -> frozenset[str]:
+    """Modules of the package that a module imports itself, wherever in its text.
+
+    One whose whole name is in a text counts as well: it is handed on to be imported elsewhere.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    names, named = set[str](), set[str]()
+    for node in ast.walk(ast.parse(file_of(module, root).read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for name in _NAMED.findall(node.value):
+                named |= {name, name.rpartition(".")[0]}  # or of a class in it
+    found = (*_inside(names, root), *(n for n in _inside(named, root) if not _is_package(n, root)))
+    return frozenset(found)
+
+
+def _inside(names: Iterable[str], root: Path) -> Iterator[str]:
+    """Those that are modules of the package, by their names inside it."""
+    start = f"{PACKAGE}."
+    shortened = (name.removeprefix(start) for name in names if name.startswith(start))
+    return (name for name in shortened if _find(name, root))
+
+
+def _is_package(module: str, root: Path) -> bool:
+    return file_of(module, root).name == "__init__.py"
+
+
+def file_of(module: str, root: Path = ROOT) -> Path:
+    """The file of a module.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    if path := _find(module, root):
+        return path
+    raise ModuleNotFoundError(f"no module {module} in {root}")
+
+
+def _find(module: str, root: Path) -> Path | None:
+    base = root.joinpath(*module.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _is_helper(module: str, of: str) -> bool:
+    """What the entries of a registry share is in modules that begin with an underscore."""
+    folder, _, name = module.rpartition(".")
+    return name.startswith("_") and folder == of.rpartition(".")[0]
+
+
+@functools.cache  # Snakemake asks for every job
+def _code(stage: Stage, entries: frozenset[str], root: Path) -> str:
+    modules = stage.modules(entries, root)
+    return fingerprint(*(f"{name} {module_fingerprint(file_of(name, root))}" for name in modules))
+
+
+_RECORDS = ("columns", "data.*", "geometry", "records")
+_EPISODES = (*_RECORDS, "envs.*", "modes", "modes._*", "sim.*", "utils.trace_parser")
+_SCORES = (
+    *(*_RECORDS, "modes", "modes._mode", "rewards.*", "scoring.*", "tasks.*"),
+    "utils.trace_parser",
+)
+_OF_EPISODES = ("families", "modes", "tasks", "utils.syntaxes")
+
+DOWNLOAD = Stage(
+    begins=("data.download",),
+    takes_in=(*_RECORDS, "envs.*"),
+    entries=("data.formats", "data.sources"),
+)
+DRAW = Stage(begins=("data.slices",), takes_in=(*_RECORDS, "envs.*", "rewards.*"))
+INFER = Stage(
+    begins=("models.infer",),
+    takes_in=(*_EPISODES, "models.*"),
+    entries=(*_OF_EPISODES, "models.backends"),
+)
+TRAIN = Stage(
+    begins=(),
+    takes_in=(
+        *(*_EPISODES, "models.*", "rewards.*", "rollout.*", "training.*"),
+        "runtime.precision",
+    ),
+    entries=(*_OF_EPISODES, "training.engines"),
+)
+SCORE = Stage(
+    begins=("scoring.score",), takes_in=(*_SCORES, "envs.*"), entries=("scoring.metrics", "tasks")
+)
+LEADERBOARD = Stage(
+    begins=("scoring.leaderboard",), takes_in=_SCORES, entries=("modes", "scoring.metrics")
+)
+DIAGNOSIS = Stage(begins=("scoring.diagnosis",), takes_in=_SCORES, entries=("modes",))
+FIGURE = Stage(
+    begins=(),
+    takes_in=(*_EPISODES, "report.*", "rewards.*", "scoring.*", "tasks.*"),
+    entries=(*_OF_EPISODES, "report.figures"),
+)
+MANIFEST = Stage(begins=("report.provenance.manifest",), takes_in=("report.provenance.*",))
+RECIPE = Stage(begins=("data.synthetic", "runtime.precision"), takes_in=(*_RECORDS, "envs.*"))
+"""What the recipe of the shipped model uses of the package."""

@@ -1,0 +1,24 @@
+"""The keys of everything that a study's results were made by."""
+
+from __future__ import annotations
+
+from active_perception_r1.config.plan import StudyPlan
+from active_perception_r1.keys import JobKeys, Key
+from active_perception_r1.keys.stages import MANIFEST
+from active_perception_r1.report.figures import figures_of
+
+
+def study_keys(plan: StudyPlan) -> dict[str, Key]:
+    """Of all jobs that take part in a study, by rule and what it is for."""
+    figures = {name: figure.entries(plan) for name, figure in figures_of(plan).items()}
+    return JobKeys(plan.config).of_study(plan.name, figures)
+
+
+def study_code(plan: StudyPlan) -> dict[str, str]:
+    """Fingerprints of the code behind these jobs."""
+    return {job: key.code for job, key in study_keys(plan).items()}
+
+
+def manifest_key(plan: StudyPlan) -> Key:
+    """Of the manifest, which lists that code."""
+    return Key(MANIFEST.code(), study_code(plan))
