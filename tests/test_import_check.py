@@ -76,6 +76,7 @@ def test_what_it_prints_for_a_configuration_is_one(
         "columns": {"id": "nr"},
     }
     assert (chosen.slice.split, chosen.slice.samples) == ("test", 4)
+    assert chosen.task == "multiple_choice"
     assert chosen.modes == ["baseline", "active"]
 
 

@@ -30,14 +30,18 @@ def _is_boxes(found: pa.DataType) -> bool:
 
 
 def _is_evidence(found: pa.DataType) -> bool:
-    return _is_list(found) or arrow.is_struct(found)
+    return _is_list(found) or arrow.is_struct(found) or _is_string(found)
+
+
+def _is_string(found: pa.DataType) -> bool:
+    return bool(arrow.is_string(found) or arrow.is_large_string(found))
 
 
 def _is_page(found: pa.DataType) -> bool:
     if _is_list(found):
         return _is_page(found.value_type)
-    kinds = (arrow.is_binary, arrow.is_large_binary, arrow.is_string, arrow.is_large_string)
-    return arrow.is_struct(found) or any(is_kind(found) for is_kind in kinds)
+    kinds = (arrow.is_struct, arrow.is_binary, arrow.is_large_binary, _is_string)
+    return any(is_kind(found) for is_kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ _KINDS: Mapping[str, _Kind] = {
     "question": _TEXT,
     "answers": _TEXTS,
     "options": _TEXTS,
-    "evidence": _Kind(_is_evidence, "a list of boxes, or of structs with label and box"),
+    "evidence": _Kind(_is_evidence, "boxes, or structs with label and box, in a list or as JSON"),
     "words": _TEXTS,
     "bounding_boxes": _Kind(_is_boxes, "a list of boxes, each a list of four numbers"),
     "requires_zoom": _Kind(_is_text, "true or false, or 0 or 1"),

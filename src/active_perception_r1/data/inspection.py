@@ -138,8 +138,10 @@ def as_study(dataset: Dataset, findings: list[SplitFindings]) -> str:
     entry = {key: said[key] for key in sorted(said, key=lambda key: key not in own)}
     first = findings[0]
     slice = {"split": first.name} if first.name else {}
+    task = {"task": "multiple_choice"} if first.with_options else {}
     study = {
         "dataset": entry,
+        **task,
         "slice": {**slice, "samples": min(first.usable, 300)},
         "models": ["tiny-zoom-vlm"],
         "modes": ["baseline", "active"] + ["oracle"] * bool(first.with_evidence),

@@ -17,10 +17,13 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, TypeVar
 
 from active_perception_r1.config.sources._table import BoxFormat
 from active_perception_r1.data.questions import Region
+from active_perception_r1.tasks.short_answer import normalise_answer
+
+T = TypeVar("T")
 
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 _PATH_LENGTH = 1024  # characters; a longer text is no path
@@ -143,11 +146,15 @@ def boxes(value: Any, format: BoxFormat) -> tuple[tuple[float, ...], ...]:
 def regions(value: Any, format: BoxFormat) -> tuple[Region, ...]:
     """Evidence: one box, several boxes, of which all count, or mappings with `label` and `box`.
 
+    Any of them may be JSON in a text.
+
     >>> [region.label for region in regions([[0, 0, 1, 1], [2, 2, 3, 3]], "xyxy")]
     ['1', '2']
     """
     if is_nothing(value):
         return ()
+    if isinstance(value, str):
+        value = _parsed(value)
     if _is_list(value) and value and all(map(_is_number, value)):
         value = [value]
     if isinstance(value, Mapping):
@@ -155,6 +162,13 @@ def regions(value: Any, format: BoxFormat) -> tuple[Region, ...]:
     if not _is_list(value):
         raise ValueError(f"{_shown(value)} is no list of boxes")
     return tuple(_region(entry, str(number), format) for number, entry in enumerate(value, start=1))
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError(f"{_shown(value)} is no list of boxes") from None
 
 
 def _region(entry: Any, label: str, format: BoxFormat) -> Region:
@@ -243,13 +257,13 @@ def check_options(options: Sequence[str]) -> None:
     found = [match and match[1] for match in map(_LETTERED.match, options)]
     if found == list(letters):
         raise ValueError(f"the options begin with letters ({_shown(options[0])}); leave them out")
-    if len(set(options)) < len(options):
+    if len(set(map(normalise_answer, options))) < len(options):
         raise ValueError("two options are the same")
     if not 1 < len(options) <= len(ascii_uppercase):
         raise ValueError(f"{len(options)} options; give 2 to {len(ascii_uppercase)}")
 
 
-def named(column: str, read: Callable[..., Any], *arguments: Any) -> Any:
+def named(column: str, read: Callable[..., T], *arguments: Any) -> T:
     """What `read` gives; what it complains about is said to be of this column."""
     try:
         return read(*arguments)

@@ -92,6 +92,11 @@ class TableDataset(Dataset):
         " is the format's, or else found out from all boxes of the split",
     )
 
+    option_seed: int = Field(
+        default=0,
+        description="of the shuffle of options, where a format always has the right one first",
+    )
+
     @property
     def stated_unit(self) -> BoxUnit | None:
         return self.box_unit

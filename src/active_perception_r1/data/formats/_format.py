@@ -39,7 +39,7 @@ class Split:
         total: how many there are in all.
         revision: identifies the state of the data that they are from.
         box_unit: the unit of all boxes, where it is known before they are read.
-        notes: what else is known about it, for the record.
+        about: where the dataset is from.
     """
 
     questions: Callable[[int], Iterable[Question]]
@@ -97,6 +97,14 @@ class Opened(ABC):
     """A dataset at one state, which its format reads as a table or as files."""
 
     @abstractmethod
+    def splits(self) -> list[str] | None:
+        """Names of all splits, if it is read as a table; None where one table serves every split.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+
+    @abstractmethod
     def table(self, split: str) -> Table:
         """One split.
 
@@ -124,6 +132,14 @@ class Format(ABC):
     box_format: ClassVar[BoxFormat] = "xyxy"
     box_unit: ClassVar[BoxUnit | None] = None
     about: ClassVar[About] = About()
+
+    def splits(self, source: Opened) -> list[str] | None:
+        """Names of all splits; None where one table serves every split.
+
+        Raises:
+            DataError: the dataset cannot be read.
+        """
+        return source.splits()
 
     @abstractmethod
     def open(self, source: Opened, dataset: TableDataset, split: str) -> Split:

@@ -19,6 +19,13 @@ class _Opened(Opened):
 
     path: Path
 
+    def splits(self) -> list[str] | None:
+        if is_saved(self.path):
+            from active_perception_r1.data.sources._library import saved_splits
+
+            return saved_splits(self.path)
+        return list(tables_of(self.path)) if self.path.is_dir() else None
+
     def table(self, split: str) -> Table:
         if is_saved(self.path):
             # Imported here: `datasets` takes a second to load, which no other kind of file needs.
@@ -45,11 +52,7 @@ class FileReader(Reader[FileDataset]):
     """Reads each in its format."""
 
     def splits(self, dataset: FileDataset) -> list[str] | None:
-        if is_saved(dataset.path):
-            from active_perception_r1.data.sources._library import saved_splits
-
-            return saved_splits(dataset.path)
-        return list(tables_of(dataset.path)) if dataset.path.is_dir() else None
+        return FORMATS[dataset.layout].splits(_Opened(dataset.path))
 
     def open(self, dataset: FileDataset, split: str) -> Split:
         return FORMATS[dataset.layout].open(_Opened(dataset.path), dataset, split)

@@ -64,8 +64,8 @@ class _Opened(Opened):
 class HubReader(Reader[HubDataset]):
     """Reads each in its format."""
 
-    def splits(self, dataset: HubDataset) -> list[str]:
-        return _opened(dataset).splits()
+    def splits(self, dataset: HubDataset) -> list[str] | None:
+        return FORMATS[dataset.layout].splits(_opened(dataset))
 
     def open(self, dataset: HubDataset, split: str) -> Split:
         return FORMATS[dataset.layout].open(_opened(dataset), dataset, split)
