@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from active_perception_r1.config import DatasetConfig, SliceConfig, load_config, parse_section
+from active_perception_r1.config.sources._table import FORMATS as NAMES
+from active_perception_r1.data import formats
 from active_perception_r1.data.download import download
 from active_perception_r1.data.formats import FORMATS
 from active_perception_r1.data.questions import read_questions
-from active_perception_r1.data.slices import read_slice, sample_slice
+from active_perception_r1.data.slices import as_sample, read_slice, sample_slice
+from active_perception_r1.data.sources import READERS
 from active_perception_r1.errors import DataError
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Evidence, Sample
+from active_perception_r1.scoring.metrics import METRICS, Judged
+from active_perception_r1.tasks import Judgement
 from tests.docvqa_files import png
+from tests.scripted import make_sample, run
 
-SHIPPED = Path(__file__).parent.parent / "workflow_config.yaml"
+REPOSITORY = Path(__file__).parent.parent
 SIZE = (400, 200)
 
 
@@ -397,7 +405,7 @@ class TestTreeBench:
 
 
 def test_every_format_of_a_benchmark_has_a_study() -> None:
-    studies = load_config(SHIPPED).studies.values()
+    studies = load_config(REPOSITORY / "workflow_config.yaml").studies.values()
     used = {study.dataset.layout for study in studies}
     assert used >= FORMATS.keys() - {"columns"}
 
@@ -407,3 +415,47 @@ def test_pages_of_several_questions_in_one_are_refused_at_the_door(tmp_path: Pat
     folder = repository(tmp_path / "MP-DocVQA", {"val": [row]})
     with pytest.raises(DataError, match="several pages in a question"):
         drawn(folder, "val", columns={"id": "questionId"})
+
+
+def test_the_format_in_the_documentation_is_one_more_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n# \S+/street_signs\.py\n(.*?)^```$", text, re.M | re.S)
+    (tmp_path / "street_signs.py").write_text(code)
+    monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path)])
+    for registry in (FORMATS, NAMES):
+        monkeypatch.setattr(registry, "_names", (*registry, "street_signs"))
+    row = {
+        "nr": 1,
+        "photo": in_base64(),
+        "question": "What does it say?",
+        **dict(zip("abcd", OPTIONS.values(), strict=True)),
+        "right": "C",
+        "sign": [40, 20, 20, 10],
+    }
+    folder = repository(tmp_path / "signs", {"test": [row]})
+    entry = {"source": "hub", "id": str(folder), "format": "street_signs"}
+    split = READERS["hub"].open(parse_section(DatasetConfig, json.dumps(entry)), "test")
+    (question,) = split.questions(0)
+    sample = as_sample(question, split.box_unit)
+    assert sample.answers == ("green",)
+    assert sample.evidence == (Evidence("1", Box(0.1, 0.1, 0.15, 0.15)),)
+    assert split.about.license == "CC-BY-4.0"
+
+
+def test_a_question_is_right_in_all_orders_of_its_options_or_not_at_all() -> None:
+    def judged(question: str, correct: bool, options: tuple[str, ...] = ("x", "y")) -> Judged:
+        sample = replace(make_sample(), question=question, options=options)
+        return Judged(sample, run(["<answer>A</answer>"]), "A", Judgement(0.0, correct), None)
+
+    episodes = [
+        judged("all", True),
+        judged("one of two", True),
+        judged("all", True),
+        judged("once", True),
+        judged("one of two", False),
+        judged("free", True, ()),
+        judged("free", True, ()),
+    ]
+    assert METRICS["circular"].values(episodes) == [1.0, 0.0, None, None, None, None, None]
