@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from active_perception_r1.config import GrpoConfig, ModelConfig
+from active_perception_r1.config import Dataset, GrpoConfig, ModelConfig
 
 VIEW = {"max_pixels": 99}
+PAGES = {"source": "synthetic", "questions": {"train": 9, "test": 9}}
 
 
 def configure(folder: Path, **model: Any) -> Path:
@@ -23,8 +24,15 @@ def configure_training(folder: Path, name: str, run: GrpoConfig, base: ModelConf
     return _write(folder, models, {name: run.model_dump(mode="json")}, run.study)
 
 
-def _write(folder: Path, models: Any, training: Any, study: str = "s") -> Path:
-    dataset = {"source": "synthetic", "questions": {"train": 9, "test": 9}}
+def configure_dataset(folder: Path, dataset: Dataset) -> Path:
+    """Study `s` of a dataset."""
+    model = {"id": "none", "first_view": VIEW, "crop": VIEW}
+    return _write(folder, {"m": model}, {}, dataset=dataset.model_dump(mode="json"))
+
+
+def _write(
+    folder: Path, models: Any, training: Any, study: str = "s", dataset: Any = PAGES
+) -> Path:
     config = {
         "study": study,
         "studies": {study: {"dataset": dataset, "models": list(models), "modes": ["active"]}},

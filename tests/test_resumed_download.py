@@ -15,6 +15,7 @@ from active_perception_r1.data import questions
 from active_perception_r1.data.download import ROWS_PER_CHUNK, download
 from active_perception_r1.data.sources import synthetic
 from active_perception_r1.errors import DataError
+from tests.configured import configure_dataset
 from tests.docvqa_files import docvqa_row, png, write_rows
 
 pytestmark = pytest.mark.slow
@@ -57,12 +58,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("sources.synthetic", "render_page", ROWS_PER_CHUNK + 1, ROWS_PER_CHUNK),
         ("sources.synthetic", "render_page", ROWS, 2 * ROWS_PER_CHUNK),
         ("download", "_join", 1, ROWS),
-        (
-            "download",
-            "sha256_of",
-            1,
-            ROWS,
-        ),  # The rows are all written; what is known about them is not.
+        # The rows are all written; what is known about them is not.
+        ("download", "sha256_of", 1, ROWS),
     ],
 )
 def test_pages_that_are_saved_are_not_drawn_again(
@@ -76,7 +73,8 @@ def test_pages_that_are_saved_are_not_drawn_again(
 ) -> None:
     output, partial = tmp_path / "out" / "test.parquet", tmp_path / "partial"
     options = {
-        "dataset": PAGES.model_dump_json(),
+        "config": configure_dataset(tmp_path, PAGES),
+        "study": "s",
         "split": "test",
         "output": output,
         "partial": partial,

@@ -10,19 +10,16 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import yaml
 
+from active_perception_r1.config import BoxUnit, Dataset
 from active_perception_r1.data.download import download
 from active_perception_r1.data.questions import read_questions
 from active_perception_r1.data.slices import as_sample
 from active_perception_r1.data.sources import READERS
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Sample
-
-if TYPE_CHECKING:
-    from active_perception_r1.config import BoxUnit, Dataset
 
 SHOWN = 12
 """Questions whose pages a person is shown."""

@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 from active_perception_r1.config.sources._table import BoxFormat
 from active_perception_r1.data.questions import Region
-from active_perception_r1.tasks.short_answer import normalise_answer
 
 T = TypeVar("T")
 
@@ -257,7 +256,7 @@ def check_options(options: Sequence[str]) -> None:
     found = [match and match[1] for match in map(_LETTERED.match, options)]
     if found == list(letters):
         raise ValueError(f"the options begin with letters ({_shown(options[0])}); leave them out")
-    if len(set(map(normalise_answer, options))) < len(options):
+    if len({" ".join(option.casefold().split()) for option in options}) < len(options):
         raise ValueError("two options are the same")
     if not 1 < len(options) <= len(ascii_uppercase):
         raise ValueError(f"{len(options)} options; give 2 to {len(ascii_uppercase)}")

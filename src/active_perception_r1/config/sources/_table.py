@@ -72,6 +72,7 @@ class TableDataset(Dataset):
             "columns.layout",
             "box_format",
             "box_unit",
+            "option_seed",
         )
     )
 

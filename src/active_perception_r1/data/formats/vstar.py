@@ -11,17 +11,14 @@ import random
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from active_perception_r1.config.sources import BoxUnit
-from active_perception_r1.config.sources._table import BoxFormat
+from active_perception_r1.config.sources._table import BoxFormat, TableDataset
 from active_perception_r1.data import values
 from active_perception_r1.data.formats._format import About, Format, Opened, Split
 from active_perception_r1.data.questions import Question, Region
 from active_perception_r1.errors import DataError
-
-if TYPE_CHECKING:
-    from active_perception_r1.config.sources._table import TableDataset
 
 SPLITS = {
     "test": ("direct_attributes", "relative_position"),
