@@ -44,7 +44,8 @@ from active_perception_r1.models.load import load_backend
 from active_perception_r1.models.runner_processes import RunnerProcesses
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample
-from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
+from active_perception_r1.sim.driver import Batches, run_episodes
+from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 from active_perception_r1.sim.prefetch import prefetch
 
@@ -176,8 +177,8 @@ def run(
         return start_episode(sample, rules)
 
     episodes = prefetch(start, samples, live // 2) if live > 1 else map(start, samples)
-    batches = run_episodes(episodes, lambda asking: generate([e.request for e in asking]), live)
-    finished = [episode.record("", "", 0) for batch in batches for episode in batch]
+    engine = Batches(lambda asking: generate([episode.request for episode in asking]))
+    finished = [episode.record("", "", 0) for episode in run_episodes(episodes, engine, live)]
     assert len(finished) == len(samples)
     assert not any(episode.error for episode in finished)
     return finished

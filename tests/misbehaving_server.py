@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,6 +35,7 @@ class MisbehavingServer(ThreadingHTTPServer):
     `length` (a reply cut off by its token limit), `filtered`.
 
     Attributes:
+        answer: the text of a good reply to a request.
         received: (seconds of a monotonic clock, headers, body) of every completion asked for.
         most_at_once: highest number of completions under way together.
     """
@@ -47,6 +48,7 @@ class MisbehavingServer(ThreadingHTTPServer):
         self.retry_after = "0.3"
         self.stall_seconds = 1.0
         self.work_seconds = 0.0
+        self.answer: Callable[[dict[str, Any]], str] = lambda body: "<answer>42</answer>"
         self.received: list[tuple[float, dict[str, str], dict[str, Any]]] = []
         self.most_at_once = 0
         self._at_once = 0
@@ -87,12 +89,14 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.completion(dict(self.headers), body) as word:
             time.sleep(self.server.work_seconds)
-            self._misbehave(word)
+            self._misbehave(word, body)
 
-    def _misbehave(self, word: str) -> None:
+    def _misbehave(self, word: str, body: dict[str, Any]) -> None:
         match word:
             case "ok":
-                self._send(200, COMPLETION)
+                message = {"role": "assistant", "content": self.server.answer(body)}
+                choice = {**COMPLETION["choices"][0], "message": message}  # type: ignore[index]
+                self._send(200, {**COMPLETION, "choices": [choice]})
             case "length" | "filtered":
                 reason = "length" if word == "length" else "content_filter"
                 choice = {**COMPLETION["choices"][0], "finish_reason": reason}  # type: ignore[index]

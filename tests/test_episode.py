@@ -22,7 +22,8 @@ from active_perception_r1.modes import (
 )
 from active_perception_r1.prompts import PROMPT_SETS
 from active_perception_r1.records import Episode, Evidence, ToolStatus
-from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
+from active_perception_r1.sim.driver import Batches, run_episodes
+from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.messages import FinishReason, Reply, request_id
 from active_perception_r1.utils.trace_parser import SYNTAXES, Frame, parse_actions
 from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start, stop, text_of
@@ -238,8 +239,7 @@ def test_the_driver_keeps_places_filled_and_yields_each_episode_once() -> None:
 
     rules = episode_rules(ACTIVE, MODEL)
     drawn = (start_episode(make_sample(i), rules) for i in range(7))
-    batches = run_episodes(drawn, generate, live=3)
-    done = [episode.sample_id for batch in batches for episode in batch]
+    done = [episode.sample_id for episode in run_episodes(drawn, Batches(generate), live=3)]
     assert sorted(done) == [f"sample-{i}" for i in range(7)]
     assert lengths == [3, 3, 3, 3, 1, 1]
 
@@ -247,7 +247,35 @@ def test_the_driver_keeps_places_filled_and_yields_each_episode_once() -> None:
 def test_the_driver_needs_no_model_for_episodes_that_are_over_at_the_start() -> None:
     rules = episode_rules(ORACLE, MODEL)
     episode = start_episode(make_sample(evidence=()), rules)
-    assert list(run_episodes([episode], lambda _: pytest.fail("asked"), live=2)) == [[episode]]
+    nobody = Batches(lambda _: pytest.fail("asked"))
+    assert list(run_episodes([episode], nobody, live=2)) == [episode]
+
+
+def test_an_episode_goes_on_with_its_reply_and_waits_for_no_other() -> None:
+    rules = episode_rules(ACTIVE, MODEL)
+    engine = OneByOne(slow="sample-0")
+    drawn = (start_episode(make_sample(i), rules) for i in range(5))
+    done = [episode.sample_id for episode in run_episodes(drawn, engine, live=2)]
+    assert done == ["sample-1", "sample-2", "sample-3", "sample-4", "sample-0"]
+    assert engine.most == 2
+
+
+class OneByOne:
+    """An engine that gives one reply at a time, and to one of the episodes only at the very end."""
+
+    def __init__(self, slow: str) -> None:
+        self.slow = slow
+        self.asked: list[LiveEpisode] = []
+        self.most = 0
+
+    def submit(self, episode: LiveEpisode) -> None:
+        self.asked.append(episode)
+        self.most = max(self.most, len(self.asked))
+
+    def collect(self) -> list[tuple[LiveEpisode, Reply]]:
+        self.asked.sort(key=lambda episode: episode.sample_id == self.slow)
+        episode = self.asked.pop(0)
+        return [(episode, stop(ANSWER if len(episode.request) > 1 else ZOOM))]
 
 
 def test_a_line_that_is_not_an_episode_is_refused() -> None:

@@ -27,11 +27,13 @@ FLAKY = f"""#!{sys.executable}
 import sys, time
 from pathlib import Path
 from active_perception_r1.models import load
+from active_perception_r1.models.backends import BatchBackend
 from active_perception_r1.sim.messages import FinishReason, Reply
 
-class Flaky:
+class Flaky(BatchBackend):
     revision = "r0"
     set_aside = {{}}
+    live = 64
 
     def generate(self, requests):
         broken = Path("broken")

@@ -14,6 +14,7 @@ from active_perception_r1.data.distractors import with_distractors
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError, DataError
 from active_perception_r1.models import runner
+from active_perception_r1.models.backends import BatchBackend
 from active_perception_r1.models.infer import MIN_STREAK, infer
 from active_perception_r1.modes import ACTIVE, ORACLE, SHUFFLED_CROP
 from active_perception_r1.records import Episode, ToolStatus
@@ -24,13 +25,15 @@ from tests.scripted import MODEL, ZOOM, make_sample, stop
 SLICE = [make_sample(i) for i in range(10)]
 
 
-class Scripted:
+class Scripted(BatchBackend):
     """A backend that zooms, then answers; it can fail or be killed at a given request."""
 
     revision = "r1"
     set_aside: Mapping[str, Any] = {}
+    live = 3
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = 0
         self.kill_at = -1
         self.fail: set[int] = set()

@@ -32,6 +32,8 @@ MECHANISM = (
     "config*",  # what was configured counts by its value
     "errors",
     "keys*",
+    "models.backends",
+    "models.backends._backend",
     "models.infer",
     "models.load",
     "models.runner_processes",
@@ -42,6 +44,7 @@ MECHANISM = (
     "runtime.memory",
     "runtime.processes",
     "runtime.stack",
+    "sim.driver",
     "sim.prefetch",
     "storage*",
     "training.checkpoints",

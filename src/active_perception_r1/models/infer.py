@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 from tqdm import tqdm
 
@@ -19,7 +19,7 @@ from active_perception_r1.models.runner_processes import RunnerProcesses
 from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.storage.files import sha256_of, write_json
 from active_perception_r1.storage.fingerprint import fingerprint
-from active_perception_r1.storage.journal import Journal, ask_for_retry
+from active_perception_r1.storage.journal import Journal, ask_for_retry, replies_file
 from active_perception_r1.tasks import DEFAULT_TASK
 
 MIN_STREAK = 16  # So many failures in a row mean that the engine is gone, whatever the batch.
@@ -55,17 +55,17 @@ def infer(
     """
     order = [sample.id for sample in read_slice(slice_path, images=False)]
     with (
-        _runner(name, settings, mode, task, cores) as runner,
+        _runner(name, settings, mode, task, cores, replies_file(partial)) as runner,
         Journal(partial, _resume_key(slice_path, settings, mode, task, runner.revision)) as store,
     ):
         if runner.set_aside:
             tqdm.write(_told(name, runner.set_aside), file=sys.stderr)
         streak = max(settings.max_concurrent_episodes, MIN_STREAK)
-        done = len(store)
-        with tqdm(total=len(order), desc=f"{name} {mode}", unit="episode", initial=done) as bar:
+        with _Progress(len(order), f"{name} {mode}", len(store)) as bar:
             for _ in range(PASSES):
                 wanted = [sample for sample in order if sample not in store]
-                if not (failed := _save(runner.run(slice_path, wanted), store, bar, streak)):
+                episodes = runner.run(slice_path, wanted, bar.replied)
+                if not (failed := _save(episodes, store, bar, streak)):
                     break
         errors = {sample: episode.to_json() for sample, episode in failed.items()}
         about = {
@@ -82,17 +82,31 @@ def infer(
         store.finish(output, order, errors)
 
 
+class _Progress(tqdm):  # type: ignore[type-arg]  # it cannot be subscripted when it runs
+    """Episodes done, and beside them the replies that have come."""
+
+    def __init__(self, total: int, name: str, done: int) -> None:
+        # `miniters` of 0 shows a reply that is not the end of an episode, too.
+        super().__init__(total=total, desc=name, initial=done, unit="episode", miniters=0)
+        self._replies = 0
+
+    def replied(self, count: int) -> None:
+        self._replies += count
+        self.set_postfix(replies=self._replies, refresh=False)
+        self.update(0)
+
+
 def _runner(
-    name: str, settings: ModelConfig, mode: str, task: str, cores: int
+    name: str, settings: ModelConfig, mode: str, task: str, cores: int, replies: Path
 ) -> AbstractContextManager[EpisodeRunner]:
     # Other engines share out the work themselves.
     if cores > 1 and settings.backend == "transformers" and not settings.gpus:
         return RunnerProcesses(cores, name, settings, mode, task)
-    return nullcontext(BackendRunner(name, settings, mode, task))
+    return BackendRunner(name, settings, mode, task, replies)
 
 
 def _save(
-    episodes: Iterator[Episode], store: Journal, bar: tqdm[Never], streak: int
+    episodes: Iterator[Episode], store: Journal, bar: _Progress, streak: int
 ) -> dict[str, Episode]:
     """Save episodes as they come; those that ended in an error of the engine, by sample.
 

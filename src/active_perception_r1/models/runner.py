@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from PIL import Image
 
@@ -12,13 +12,19 @@ from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.distractors import with_distractors
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
+from active_perception_r1.models.backends import Backend
 from active_perception_r1.models.load import load_backend
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample, ToolStatus
-from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode, run_episodes
+from active_perception_r1.sim.driver import run_episodes
+from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode
 from active_perception_r1.sim.messages import Reply
 from active_perception_r1.sim.prefetch import prefetch
 from active_perception_r1.tasks import DEFAULT_TASK
+
+
+def unseen(replies: int) -> None:
+    """For a run whose progress nobody watches."""
 
 
 class EpisodeRunner(Protocol):
@@ -31,8 +37,13 @@ class EpisodeRunner(Protocol):
     revision: str
     set_aside: Mapping[str, Any]
 
-    def run(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
+    def run(
+        self, slice_path: Path, wanted: Sequence[str], replied: Callable[[int], None] = unseen
+    ) -> Iterator[Episode]:
         """Finished episodes of the samples with these ids, in the order of their ends.
+
+        Args:
+            replied: told of every so many replies that have come.
 
         Raises:
             DataError: the slice cannot be read, or has no second page for shuffled crops.
@@ -40,31 +51,48 @@ class EpisodeRunner(Protocol):
 
 
 class BackendRunner:
-    """EpisodeRunner with an engine of its own.
+    """EpisodeRunner with an engine of its own; a context manager that ends it.
+
+    Args:
+        replies: where the engine may keep replies beyond the life of this process.
 
     Raises:
         BackendError: the model cannot be loaded.
     """
 
     def __init__(
-        self, name: str, settings: ModelConfig, mode: str, task: str = DEFAULT_TASK
+        self,
+        name: str,
+        settings: ModelConfig,
+        mode: str,
+        task: str = DEFAULT_TASK,
+        replies: Path | None = None,
     ) -> None:
         self._backend = load_backend(settings)
+        if replies is not None:
+            self._backend.keep_replies(replies)
         self.revision = self._backend.revision
         self.set_aside = self._backend.set_aside
         self._name = name
         self._settings = settings
         self._rules: EpisodeRules = episode_rules(mode, settings, task)
 
-    def run(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
+    def run(
+        self, slice_path: Path, wanted: Sequence[str], replied: Callable[[int], None] = unseen
+    ) -> Iterator[Episode]:
         """As `EpisodeRunner.run`."""
         ids = frozenset(wanted)
         pairs = (pair for pair in self._pairs(slice_path) if pair[0].id in ids)
-        live = self._settings.max_concurrent_episodes
+        live = self._backend.live
         episodes = prefetch(self._start, pairs, ahead=max(1, live // 2))
-        for batch in run_episodes(episodes, self._generate, live):
-            for episode in batch:
-                yield episode.record(self._name, self.revision, self._settings.seed)
+        for episode in run_episodes(episodes, _Answers(self._backend, replied), live):
+            yield episode.record(self._name, self.revision, self._settings.seed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._backend.close()
 
     def _pairs(self, slice_path: Path) -> Iterator[tuple[Sample, Sample | None]]:
         """The samples, each with a distractor where the mode needs one."""
@@ -72,9 +100,6 @@ class BackendRunner:
         if self._rules.needs_distractor:
             return with_distractors(samples)
         return ((sample, None) for sample in samples)
-
-    def _generate(self, episodes: Sequence[LiveEpisode]) -> Sequence[Reply]:
-        return self._backend.generate([episode.request for episode in episodes])
 
     def _start(self, pair: tuple[Sample, Sample | None]) -> LiveEpisode:
         sample, distractor = pair
@@ -87,3 +112,20 @@ class BackendRunner:
             )
             episode.abandon(ToolStatus.DATA_ERROR, str(error))
             return episode
+
+
+class _Answers:
+    """A backend as the engine of episodes."""
+
+    def __init__(self, backend: Backend, replied: Callable[[int], None]) -> None:
+        self._backend = backend
+        self._replied = replied
+        self._asking: dict[int, LiveEpisode] = {}
+
+    def submit(self, episode: LiveEpisode) -> None:
+        self._asking[self._backend.submit(episode.request)] = episode
+
+    def collect(self) -> Sequence[tuple[LiveEpisode, Reply]]:
+        replies = self._backend.collect()
+        self._replied(len(replies))
+        return [(self._asking.pop(number), reply) for number, reply in replies]

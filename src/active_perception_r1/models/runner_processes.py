@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError, UserError
-from active_perception_r1.models.runner import BackendRunner
+from active_perception_r1.models.runner import BackendRunner, unseen
 from active_perception_r1.records import Episode
 from active_perception_r1.tasks import DEFAULT_TASK
 
@@ -54,7 +54,9 @@ class RunnerProcesses:
             self._end()
             raise
 
-    def run(self, slice_path: Path, wanted: Sequence[str]) -> Iterator[Episode]:
+    def run(
+        self, slice_path: Path, wanted: Sequence[str], replied: Callable[[int], None] = unseen
+    ) -> Iterator[Episode]:
         """As `EpisodeRunner.run`.
 
         Raises:
@@ -70,6 +72,7 @@ class RunnerProcesses:
                 if episode is None:
                     running.remove(connection)
                 else:
+                    replied(len(episode.turns))
                     yield episode
 
     def __enter__(self) -> Self:

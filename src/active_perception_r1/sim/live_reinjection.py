@@ -6,9 +6,8 @@ and is either `finished` or asks again. Batch inference, verl and the local trai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TypeAlias
 
 from PIL import Image
@@ -243,26 +242,3 @@ class LiveEpisode:
 
     def _finish(self, status: ToolStatus, answer: str | None = None, error: str = "") -> None:
         self._status, self._answer, self._error = status, answer, error
-
-
-Generate = Callable[[Sequence[LiveEpisode]], Sequence[Reply]]
-
-
-def run_episodes(
-    episodes: Iterable[LiveEpisode], generate: Generate, live: int
-) -> Iterator[list[LiveEpisode]]:
-    """Drive episodes to their end, `live` at a time, all of them in every call of `generate`.
-
-    `generate` gives one reply per episode, to its `request`, in order. After each call, yields the
-    episodes that it finished, so that the caller can save them; the next ones are drawn from
-    `episodes` as places become free, which keeps memory flat in the number of samples.
-    """
-    waiting = iter(episodes)
-    running: list[LiveEpisode] = []
-    while running := running + list(islice(waiting, live - len(running))):
-        asking = [episode for episode in running if not episode.finished]
-        replies = generate(asking) if asking else ()
-        for episode, reply in zip(asking, replies, strict=True):
-            episode.receive(reply)
-        yield [episode for episode in running if episode.finished]
-        running = [episode for episode in running if not episode.finished]

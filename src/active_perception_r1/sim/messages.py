@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Literal
 
@@ -58,6 +59,16 @@ class Reply:
     completion_tokens: int = 0
     seconds: float = 0.0
     error: str = ""
+
+    def to_json(self) -> str:
+        """One line of JSON, without a line break."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, line: str) -> Reply:
+        """Inverse of `to_json`."""
+        row = json.loads(line)
+        return cls(**{**row, "finish_reason": FinishReason(row["finish_reason"])})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", _storable(self.text))

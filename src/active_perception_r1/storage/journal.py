@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from io import FileIO
@@ -62,6 +63,7 @@ class Journal:
         self._records, valid = _read(self._file.read(), header)
         self._file.truncate(valid)
         self._synced = float("-inf")
+        self._writing = threading.Lock()
         if not valid:
             self._write(header)
 
@@ -71,16 +73,21 @@ class Journal:
     def __len__(self) -> int:
         return len(self._records)
 
+    def get(self, id: str) -> str | None:
+        """The record with this id, if there is one."""
+        return self._records.get(id)
+
     def append(self, id: str, record: str) -> None:
-        """Save a record; a later one with the same id replaces it.
+        """Save a record; a later one with the same id replaces it. Threads may do so together.
 
         Raises:
             ValueError: the record is more than one line.
         """
         if "\n" in record:
             raise ValueError(f"record {id} is more than one line")
-        self._write(_line(f"{json.dumps(id)}\t{record}"))
-        self._records[id] = record
+        with self._writing:
+            self._write(_line(f"{json.dumps(id)}\t{record}"))
+            self._records[id] = record
 
     def finish(
         self,
@@ -104,6 +111,10 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the file."""
         self._file.close()
 
     def _write(self, data: bytes) -> None:
@@ -124,6 +135,11 @@ def retry_file(path: Path) -> Path:
     differs from what the run was started with, and the rule runs again; others do not touch it.
     """
     return path.with_suffix(".retry")
+
+
+def replies_file(path: Path) -> Path:
+    """Beside the store at `path`: replies of a served model, from which its records are made."""
+    return path.with_suffix(".replies.jsonl")
 
 
 def ask_for_retry(path: Path) -> None:

@@ -12,7 +12,8 @@ from active_perception_r1.models.backends.transformers import Generated, Transfo
 from active_perception_r1.models.image_cache import encoder_outputs
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample
-from active_perception_r1.sim.live_reinjection import LiveEpisode, run_episodes
+from active_perception_r1.sim.driver import Batches, run_episodes
+from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.messages import Reply
 from active_perception_r1.tasks import DEFAULT_TASK
 
@@ -95,7 +96,7 @@ def roll_out(
             batches.append(_sequences(generated, numbers))
         return replies
 
-    for _ in run_episodes(live, generate, live=len(live)):
+    for _ in run_episodes(live, Batches(generate), live=len(live)):
         pass
     records = (episode.record(policy.settings.id, policy.revision, seed) for episode in live)
     return Rollouts(tuple(records), merge_turns(batches))

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from active_perception_r1.config import ModelConfig
-from active_perception_r1.models.backends._backend import Backend
+from active_perception_r1.models.backends._backend import Answered, Backend, BatchBackend
 from active_perception_r1.registry import Registry
 
 BACKENDS: Registry[Callable[[ModelConfig], Backend]] = Registry(__name__, "BACKEND")
 
-__all__ = ["BACKENDS", "Backend"]
+__all__ = ["BACKENDS", "Answered", "Backend", "BatchBackend"]

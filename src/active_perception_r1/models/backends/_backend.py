@@ -2,23 +2,74 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from itertools import count
+from pathlib import Path
+from typing import Any
 
 from active_perception_r1.sim.messages import Reply, Request
 
+Answered = Sequence[tuple[int, Reply]]
+"""Replies with the numbers of their requests."""
 
-class Backend(Protocol):
+
+class Backend(ABC):
     """An engine with a model loaded.
 
     Attributes:
         revision: what exactly is loaded: a hub commit, or a fingerprint of a local folder.
         set_aside: what its checkpoint's own `generation_config` asks for, and the entry's
             `decoding` does not; empty where that cannot be known.
+        live: episodes that keep it busy.
     """
 
     revision: str
     set_aside: Mapping[str, Any]
+    live: int
+
+    @abstractmethod
+    def submit(self, request: Request) -> int:
+        """Have a request answered; its number."""
+
+    @abstractmethod
+    def collect(self) -> Answered:
+        """The replies that are there, at least one; a request that failed has one with `error`."""
+
+    def keep_replies(self, path: Path) -> None:  # noqa: B027  # not every engine can
+        """Keep replies in a file as they come, and take from there what was asked for before.
+
+        For engines whose replies cost more than to write them down; others do nothing.
+        """
+
+    def close(self) -> None:  # noqa: B027  # most have nothing to end
+        """End it; what is under way and would be lost is waited for and kept."""
 
     def generate(self, requests: Sequence[Request]) -> Sequence[Reply]:
-        """One reply per request, in order; a request that failed gets a reply with `error`."""
+        """One reply per request, in order."""
+        numbers = [self.submit(request) for request in requests]
+        replies: dict[int, Reply] = {}
+        while len(replies) < len(numbers):
+            replies.update(self.collect())
+        return [replies[number] for number in numbers]
+
+
+class BatchBackend(Backend):
+    """An engine that answers many requests in one call, and none before all of them."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._asked: dict[int, Request] = {}
+
+    def submit(self, request: Request) -> int:
+        number = next(self._numbers)
+        self._asked[number] = request
+        return number
+
+    def collect(self) -> Answered:
+        asked, self._asked = self._asked, {}
+        return list(zip(asked, self.generate(list(asked.values())), strict=True))
+
+    @abstractmethod
+    def generate(self, requests: Sequence[Request]) -> Sequence[Reply]:
+        """One reply per request, in order."""

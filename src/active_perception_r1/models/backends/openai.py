@@ -3,6 +3,8 @@
 The client library retries what may pass (lost connections, time-outs, status 408, 409, 429, 5xx)
 with exponential, jittered pauses, or for as long as the server's `Retry-After` asks. What remains
 is the error of one request and no other.
+
+Replies may cost money, and cost time in any case, so each is written down in the moment it comes.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ import io
 import json
 import logging
 import os
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from openai import OpenAI, OpenAIError
@@ -22,14 +27,33 @@ from PIL import Image
 
 from active_perception_r1.config import DecodingConfig, ModelConfig
 from active_perception_r1.errors import BackendError
+from active_perception_r1.models.backends import Answered, Backend
 from active_perception_r1.models.chat import request_seed
-from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
+from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request, request_id
+from active_perception_r1.storage.fingerprint import fingerprint
+from active_perception_r1.storage.journal import Journal
 
 _NOT_IN_OPENAI = ("top_k", "min_p", "repetition_penalty")
+_FORMAT = "replies, under a fingerprint of all that they are replies to"
+_STOPPED = "not asked any more, because this run was ended"
 _NO_KEY = "none"  # The client wants one; servers without accounts ignore it.
 
 
-class OpenAIBackend:
+class _Client(OpenAI):
+    """One that can be stopped: then pauses end, and with them the tries that would follow."""
+
+    stopped: threading.Event
+
+    def _sleep_for_retry(
+        self, *, retries_taken: int, max_retries: int, options: Any, response: Any
+    ) -> None:
+        headers = None if response is None else response.headers
+        left = max_retries - retries_taken
+        if self.stopped.wait(self._calculate_retry_timeout(left, options, headers)):
+            raise OpenAIError(_STOPPED)
+
+
+class OpenAIBackend(Backend):
     """A served model. Its `revision` is the name it is served under: servers tell no commit.
 
     Raises:
@@ -48,34 +72,87 @@ class OpenAIBackend:
         self._decoding = _decoding(settings.decoding)
         # It writes requests, which hold whole pages, into the log of every job.
         logging.getLogger("openai").setLevel(logging.WARNING)
-        self._client = OpenAI(
+        self._client = _Client(
             base_url=self._server.base_url,
             api_key=_key(self._server.api_key_env),
             timeout=self._server.timeout_seconds,
             max_retries=self._server.retries,
         )
+        self._client.stopped = threading.Event()
         self._require_model()
+        self.live = self._server.concurrency
+        self._threads = ThreadPoolExecutor(self._server.concurrency, "ask")
+        self._numbers = count()
+        self._asked: dict[Future[Reply], int] = {}
+        self._kept: Journal | None = None
+        self._under_way = 0
+        self._ended = threading.Condition()
 
-    def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """Replies in order, with at most `concurrency` requests under way."""
-        with ThreadPoolExecutor(self._server.concurrency) as pool:
-            return list(pool.map(self._ask, requests))
+    def submit(self, request: Request) -> int:
+        number = next(self._numbers)
+        self._asked[self._threads.submit(self._reply_to, request)] = number
+        return number
 
-    def _ask(self, request: Request) -> Reply:
+    def collect(self) -> Answered:
+        done, _ = wait(self._asked, return_when=FIRST_COMPLETED)
+        return [(self._asked.pop(future), future.result()) for future in done]
+
+    def keep_replies(self, path: Path) -> None:
+        self._kept = Journal(path, _FORMAT)
+
+    def close(self) -> None:
+        """Waits for the requests under way, and keeps their replies; nothing is tried again."""
+        self._client.stopped.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        # Not by the pool's own means: it does not know a thread that it was about to start.
+        with self._ended:
+            self._ended.wait_for(lambda: not self._under_way)
+        if self._kept is not None:
+            self._kept.close()
+
+    def _reply_to(self, request: Request) -> Reply:
+        """In a thread; `close` waits for it."""
+        with self._ended:
+            if self._client.stopped.is_set():
+                return _failed(_STOPPED)
+            self._under_way += 1
+        try:
+            return self._kept_or_asked(request)
+        finally:
+            with self._ended:
+                self._under_way -= 1
+                self._ended.notify_all()
+
+    def _kept_or_asked(self, request: Request) -> Reply:
+        parameters = self._parameters(request)
+        if self._kept is None:
+            return self._ask(request, parameters)
+        id = fingerprint(request_id(request), self._server.base_url, json.dumps(parameters))
+        if (kept := self._kept.get(id)) is not None:
+            return Reply.from_json(kept)
+        reply = self._ask(request, parameters)
+        if not reply.error:
+            self._kept.append(id, reply.to_json())
+        return reply
+
+    def _parameters(self, request: Request) -> dict[str, Any]:
+        """All that is sent beside the messages."""
+        return {
+            "model": self._model,
+            "max_tokens": self.settings.max_new_tokens,
+            "seed": request_seed(request, self.settings.seed),
+            **self._decoding,
+        }
+
+    def _ask(self, request: Request, parameters: dict[str, Any]) -> Reply:
         start = time.perf_counter()
         messages: Any = [_message(message) for message in request]
         try:
-            answer = self._client.chat.completions.create(
-                model=self._model,
-                messages=messages,
-                max_tokens=self.settings.max_new_tokens,
-                seed=request_seed(request, self.settings.seed),
-                **self._decoding,
-            )
+            answer = self._client.chat.completions.create(messages=messages, **parameters)
             return _reply(answer, time.perf_counter() - start)
         # Servers send anything: what is no completion ends up as errors of any kind.
         except Exception as error:
-            return Reply("", FinishReason.ERROR, error=_described(error))
+            return _failed(_described(error))
 
     def _require_model(self) -> None:
         try:
@@ -134,6 +211,10 @@ def _reply(answer: Any, seconds: float) -> Reply:
     prompt = answer.usage.prompt_tokens if answer.usage else 0
     written = answer.usage.completion_tokens if answer.usage else 0
     return Reply(text, FinishReason(reason), prompt, written, seconds)
+
+
+def _failed(error: str) -> Reply:
+    return Reply("", FinishReason.ERROR, error=error)
 
 
 def _described(error: Exception) -> str:

@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
 from active_perception_r1.families import FAMILIES
+from active_perception_r1.models.backends import BatchBackend
 from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
 from active_perception_r1.models.decoding import (
     generation_config,
@@ -45,7 +46,7 @@ class Generated:
     lengths: torch.Tensor
 
 
-class TransformersBackend:
+class TransformersBackend(BatchBackend):
     """A vision-language model that `AutoModelForImageTextToText` and `AutoProcessor` can load.
 
     Raises:
@@ -53,7 +54,9 @@ class TransformersBackend:
     """
 
     def __init__(self, settings: ModelConfig) -> None:
+        super().__init__()
         self.settings = settings
+        self.live = settings.max_concurrent_episodes
         disable_progress_bar()  # type: ignore[no-untyped-call]  # the stage shows its own
         weights = find_weights(settings)
         self.revision = weights.revision

@@ -1,18 +1,20 @@
-"""Models run by vLLM inside this process: all live episodes of a batch share one engine."""
+"""Models run by vLLM inside this process: a request joins those under way when it comes."""
 
 from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from transformers import AutoConfig, AutoProcessor
 from vllm import LLM, SamplingParams
+from vllm.sampling_params import RequestOutputKind
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
 from active_perception_r1.families import FAMILIES
+from active_perception_r1.models.backends import Answered, Backend
 from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
 from active_perception_r1.models.decoding import own_decoding, set_aside
 from active_perception_r1.models.weights import find_weights, image_options, require_family
@@ -21,7 +23,7 @@ from active_perception_r1.sim.messages import FinishReason, Reply, Request
 _NEVER = -100.0  # The lowest bias that vLLM takes.
 
 
-class VllmBackend:
+class VllmBackend(Backend):
     """A model that vLLM supports, with prefix caching: a later turn computes only what is new.
 
     Raises:
@@ -30,6 +32,7 @@ class VllmBackend:
 
     def __init__(self, settings: ModelConfig) -> None:
         self.settings = settings
+        self.live = settings.max_concurrent_episodes
         weights = find_weights(settings)
         self.revision = weights.revision
         self._marks = FAMILIES[settings.family].marks if settings.family else ()
@@ -55,27 +58,46 @@ class VllmBackend:
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             detail = " ".join(str(error).split())
             raise BackendError(f"model '{settings.id}' cannot be run by vllm: {detail}") from error
+        self._numbers = count()
+        self._asked: dict[str, int] = {}
+        self._refused: list[tuple[int, Reply]] = []
+        self._since = 0.0
         # Or Python, if this is still in use at its end, waits for a process that waits for it.
         atexit.register(self.engine.llm_engine.engine_core.shutdown)
 
-    def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """Replies in order; the engine itself makes batches of the requests."""
-        if not requests:
-            return []
-        start = time.perf_counter()
+    def submit(self, request: Request) -> int:
+        number = next(self._numbers)
+        if not self._asked:
+            self._since = time.perf_counter()
         try:
-            outputs = self.engine.generate(
-                [self._prompt(request) for request in requests],
-                [self._sampling(request) for request in requests],
-                use_tqdm=False,
+            (known,) = self.engine.enqueue(
+                self._prompt(request), self._sampling(request), use_tqdm=False
             )
         except Exception as error:  # One request must not take the others with it.
-            if len(requests) == 1:
-                return [Reply("", FinishReason.ERROR, error=f"{type(error).__name__}: {error}")]
-            half = len(requests) // 2
-            return self.generate(requests[:half]) + self.generate(requests[half:])
-        seconds = (time.perf_counter() - start) / len(requests)
-        return [self._reply(output, seconds) for output in outputs]
+            self._refused.append((number, _failed(error)))
+        else:
+            self._asked[known.partition("-")[0]] = number  # vLLM adds letters of its own
+        return number
+
+    def collect(self) -> Answered:
+        if self._refused:
+            refused, self._refused = self._refused, []
+            return refused
+        try:
+            outputs = self._finished()
+        except Exception as error:  # The engine is gone.
+            asked, self._asked = self._asked, {}
+            return [(number, _failed(error)) for number in asked.values()]
+        now = time.perf_counter()
+        seconds, self._since = (now - self._since) / len(outputs), now
+        return [(self._asked.pop(out.request_id), self._reply(out, seconds)) for out in outputs]
+
+    def _finished(self) -> list[Any]:
+        """Outputs of the first step that ends a request."""
+        while True:
+            outputs = self.engine.llm_engine.step()
+            if finished := [output for output in outputs if output.finished]:
+                return finished
 
     def _prompt(self, request: Request) -> dict[str, Any]:
         """The chat template's text, so that prompts are those of the transformers backend."""
@@ -93,6 +115,7 @@ class VllmBackend:
             **self.settings.decoding.model_dump(),
             max_tokens=self.settings.max_new_tokens,
             seed=request_seed(request, self.settings.seed),
+            output_kind=RequestOutputKind.FINAL_ONLY,
             logit_bias={self.processor.image_token_id: _NEVER},  # a model cannot write an image
         )
 
@@ -105,6 +128,10 @@ class VllmBackend:
             return Reply("", FinishReason.ERROR, prompt, written, seconds, error)
         text = reply_text(self.processor.tokenizer, completion.token_ids, self._marks)
         return Reply(text, reasons[completion.finish_reason], prompt, written, seconds)
+
+
+def _failed(error: Exception) -> Reply:
+    return Reply("", FinishReason.ERROR, error=f"{type(error).__name__}: {error}")
 
 
 BACKEND = VllmBackend
