@@ -4,33 +4,22 @@ import os
 import sys
 from pathlib import Path
 
-from active_perception_r1.config import NAME, RESULTS, parse_config
-from active_perception_r1.config.kept import keep, kept_path
+from active_perception_r1.config import NAME
+from active_perception_r1.config.kept import keep, kept_path, usable_config
 from active_perception_r1.config.plan import StudyPlan
-from active_perception_r1.errors import ConfigError
+from active_perception_r1.errors import UserError
 from active_perception_r1.keys import JobKeys, recipe_key
 from active_perception_r1.modes import MODES
 from active_perception_r1.report.figures import FIGURES, LeaderboardFigure, TrainingFigure
-from active_perception_r1.report.provenance.keys import manifest_key
-from active_perception_r1.storage.journal import retry_file
+from active_perception_r1.report.provenance.keys import figure_key, manifest_key
+from active_perception_r1.storage.journal import retries
 from active_perception_r1.variants import without_budget
 
+try:
+    settings = usable_config(config)
+except UserError as error:
+    sys.exit(f"error: {error}")
 
-def checked_settings():
-    """The configuration; ends Snakemake with one line if it, or the results folder, is unusable."""
-    try:
-        settings = parse_config(config)
-    except ConfigError as error:
-        sys.exit(f"error: configuration: {error}")
-    if RESULTS.exists() and not (RESULTS.is_dir() and os.access(RESULTS, os.W_OK | os.X_OK)):
-        sys.exit(
-            f"error: {RESULTS}: not a folder that can be written to; give access to it, or work"
-            " in a copy"
-        )
-    return settings
-
-
-settings = checked_settings()
 keys = JobKeys(settings)
 
 # Where jobs find it. Snakemake compares the text of a command before this is filled in, so another
@@ -63,29 +52,23 @@ def get_plan(wildcards):
     return StudyPlan(settings, wildcards.study)
 
 
-def get_run(wildcards):
-    return settings.training[wildcards.run]
-
-
 def get_dataset_file(wildcards):
     """The local files behind a split, if any: then Snakemake sees when they change."""
-    dataset = settings.studies[wildcards.study].dataset
-    return [str(file) for file in dataset.files(wildcards.split)]
+    return [str(file) for file in get_plan(wildcards).study.dataset.files(wildcards.split)]
 
 
 def get_partial_dataset(wildcards):
-    """Where a download keeps the rows that it has."""
-    return RESULTS / ".partial" / wildcards.study / "dataset" / wildcards.split
+    return get_plan(wildcards).partial_dataset(wildcards.split)
 
 
 def get_slice(wildcards):
     """The slice that a study asks about."""
-    split = settings.studies[wildcards.study].slice.split
+    split = get_plan(wildcards).study.slice.split
     return expand(rules.sample_slice.output.slice, study=wildcards.study, split=split)
 
 
 def get_grpo_data_input(wildcards):
-    where = {"study": wildcards.study, "split": get_run(wildcards).split}
+    where = {"study": wildcards.study, "split": settings.training[wildcards.run].split}
     return {
         "dataset": expand(rules.download_dataset.output.rows, **where),
         "about": expand(rules.download_dataset.output.about, **where),
@@ -99,7 +82,7 @@ def get_training_gpus(wildcards):
 
 
 def get_training_environment(wildcards):
-    return f"../envs/{get_run(wildcards).environment}.yaml"
+    return f"../envs/{settings.training[wildcards.run].environment}.yaml"
 
 
 def get_checkpoint(wildcards):
@@ -109,9 +92,7 @@ def get_checkpoint(wildcards):
     """
     name = without_budget(wildcards.model)
     run = settings.training.get(name)
-    if run is None:
-        return []
-    return expand(rules.grpo_train.output.about, study=run.study, run=name)
+    return expand(rules.grpo_train.output.about, study=run.study, run=name) if run else []
 
 
 def get_infer_gpus(wildcards):
@@ -119,20 +100,16 @@ def get_infer_gpus(wildcards):
 
 
 def get_infer_env(wildcards):
-    """vLLM brings its own versions of torch and transformers, so it has an environment of its own."""
-    vllm = settings.model(wildcards.model).backend == "vllm"
-    return "../envs/vllm.yaml" if vllm else "../envs/models.yaml"
+    return f"../envs/{settings.model(wildcards.model).environment}.yaml"
 
 
 def get_partial(wildcards):
-    """Where inference keeps finished episodes."""
-    return RESULTS / ".partial" / wildcards.study / wildcards.model / f"{wildcards.mode}.jsonl"
+    return get_plan(wildcards).partial_episodes(wildcards.model, wildcards.mode)
 
 
 def get_retry(wildcards):
     """Changes when inference has left infrastructure errors: then it runs again next time."""
-    file = retry_file(get_partial(wildcards))
-    return file.read_text() if file.exists() else ""
+    return retries(get_partial(wildcards))
 
 
 def expand_entries(output, entries, study):
@@ -171,11 +148,7 @@ def get_figure_files(wildcards, input):
 
 def get_figure_key(name, figure):
     """As `get_key`."""
-
-    def of_study(wildcards):
-        return str(keys.figure(name, wildcards.study, figure.entries(get_plan(wildcards))))
-
-    return of_study
+    return lambda wildcards: str(figure_key(name, figure, get_plan(wildcards)))
 
 
 def get_results(study):
@@ -197,14 +170,15 @@ def get_manifest_key(wildcards):
 def get_study_files(wildcards):
     """What a manifest lists: a study's results, and all files between them and the configuration."""
     plan = get_plan(wildcards)
-    data, trained = rules.grpo_data.output, rules.grpo_train.output
+    trained = rules.grpo_train.output
+    of_run = [*rules.grpo_data.output, trained.metrics, trained.about]
     return [
         *get_results(wildcards.study),
         *expand(rules.sample_slice.output, study=plan.name, split=plan.study.slice.split),
         *[
             path
             for name, run in plan.runs.items()
-            for path in expand([*data, trained.metrics, trained.about], study=run.study, run=name)
+            for path in expand(of_run, study=run.study, run=name)
         ],
         *[
             path
@@ -215,11 +189,7 @@ def get_study_files(wildcards):
 
 
 def get_model_folders(wildcards):
-    """Folders of weights: those that are there, and those that training makes.
-
-    Snakemake compares folders by time only. So they are no inputs: predictions depend on their
-    content, and the manifest on the predictions.
-    """
+    """No inputs, since Snakemake compares folders by time only: predictions depend on them."""
     return get_plan(wildcards).model_folders
 
 

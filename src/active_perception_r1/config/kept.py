@@ -1,16 +1,37 @@
-"""The checked configuration as a file, to which the commands of jobs refer."""
+"""The configuration as the pipeline uses it: checked, and kept in a file for its jobs."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from active_perception_r1.config.file import RESULTS, Config
+from active_perception_r1.config.file import RESULTS, Config, parse_config
+from active_perception_r1.errors import ConfigError, UserError
 from active_perception_r1.storage.files import atomic
 from active_perception_r1.storage.fingerprint import fingerprint
 
 
+def usable_config(raw: Mapping[str, Any]) -> Config:
+    """The checked configuration.
+
+    Raises:
+        UserError: it is wrong, or results cannot be written.
+    """
+    try:
+        config = parse_config(raw)
+    except ConfigError as error:
+        raise ConfigError(f"configuration: {error}") from None
+    if RESULTS.exists() and not (RESULTS.is_dir() and os.access(RESULTS, os.W_OK | os.X_OK)):
+        raise UserError(
+            f"{RESULTS}: not a folder that can be written to; give access to it, or work in a copy"
+        )
+    return config
+
+
 def kept_path(config: Config) -> Path:
-    """Where it is kept: each in a file of its own, so that no job finds another one."""
+    """Where jobs find a configuration: each in a file of its own, which never changes."""
     return RESULTS / ".config" / f"{fingerprint(_text(config))}.json"
 
 

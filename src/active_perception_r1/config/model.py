@@ -262,6 +262,11 @@ class ModelConfig(Section):
         others = (name for name in BACKENDS if name != self.backend)  # each has its own section
         return super().deciding((*without, *others))
 
+    @property
+    def environment(self) -> str:
+        """Which file of `envs/` has its packages: vLLM brings its own torch and transformers."""
+        return "vllm" if self.backend == "vllm" else "models"
+
     def images(self, zooming: bool) -> int:
         """The most images in one conversation: the first view, and one for each zoom."""
         return 1 + self.max_zooms if zooming else 1

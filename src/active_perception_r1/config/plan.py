@@ -8,7 +8,13 @@ from pathlib import Path
 
 from active_perception_r1.config.engines import TrainingConfig
 from active_perception_r1.config.errors import undefined
-from active_perception_r1.config.file import Config, StudyConfig, load_config, training_folder
+from active_perception_r1.config.file import (
+    RESULTS,
+    Config,
+    StudyConfig,
+    load_config,
+    training_folder,
+)
 from active_perception_r1.config.model import ModelConfig
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.errors import ConfigError
@@ -102,6 +108,14 @@ class StudyPlan:
         """Study and split of all data that its results come from."""
         evaluated = (self.name, self.study.slice.split)
         return sorted({evaluated, *((run.study, run.split) for run in self.runs.values())})
+
+    def partial_dataset(self, split: str) -> Path:
+        """Where a download keeps the rows that it has."""
+        return RESULTS / ".partial" / self.name / "dataset" / split
+
+    def partial_episodes(self, model: str, mode: str) -> Path:
+        """Where inference keeps finished episodes."""
+        return RESULTS / ".partial" / self.name / model / f"{mode}.jsonl"
 
     @property
     def model_folders(self) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -159,14 +159,8 @@ class JobKeys:
         content = folder_fingerprint(assets) if assets.is_dir() else ""
         return Key(stages.FIGURE.code(used), settings, content)
 
-    def of_study(
-        self, study: str, figures: Mapping[str, Sequence[tuple[str, str]]]
-    ) -> dict[str, Key]:
-        """The keys of all jobs that take part in a study, by rule and what it is for.
-
-        Args:
-            figures: those of the study, each with the predictions that it shows.
-        """
+    def of_study(self, study: str) -> dict[str, Key]:
+        """Of all jobs behind a study's leaderboard and diagnosis, by rule and what it is for."""
         plan = StudyPlan(self.config, study)
         found = {
             "sample_slice": self.sample_slice(study, plan.study.slice.split),
@@ -181,8 +175,6 @@ class JobKeys:
         for model, mode in plan.entries:
             found[f"infer {model} {mode}"] = self.infer(study, model, mode)
             found[f"score {model} {mode}"] = self.score(study, model, mode)
-        for figure, entries in figures.items():
-            found[f"draw_{figure}"] = self.figure(figure, study, entries)
         return found
 
 

@@ -142,6 +142,12 @@ def replies_file(path: Path) -> Path:
     return path.with_suffix(".replies.jsonl")
 
 
+def retries(path: Path) -> str:
+    """What is in the `retry_file` of the store at `path`; empty if there is none."""
+    file = retry_file(path)
+    return file.read_text() if file.exists() else ""
+
+
 def ask_for_retry(path: Path) -> None:
     """Have the pipeline run again the job whose store is at `path`."""
     file = retry_file(path)

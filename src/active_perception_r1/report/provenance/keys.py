@@ -5,13 +5,23 @@ from __future__ import annotations
 from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.keys import JobKeys, Key
 from active_perception_r1.keys.stages import MANIFEST
-from active_perception_r1.report.figures import figures_of
+from active_perception_r1.report.figures import Figure, figures_of
 
 
 def study_keys(plan: StudyPlan) -> dict[str, Key]:
     """Of all jobs that take part in a study, by rule and what it is for."""
-    figures = {name: figure.entries(plan) for name, figure in figures_of(plan).items()}
-    return JobKeys(plan.config).of_study(plan.name, figures)
+    return {
+        **JobKeys(plan.config).of_study(plan.name),
+        **{
+            f"draw_{name}": figure_key(name, figure, plan)
+            for name, figure in figures_of(plan).items()
+        },
+    }
+
+
+def figure_key(name: str, figure: Figure, plan: StudyPlan) -> Key:
+    """Of a figure, by the name of its module."""
+    return JobKeys(plan.config).figure(name, plan.name, figure.entries(plan))
 
 
 def study_code(plan: StudyPlan) -> dict[str, str]:
