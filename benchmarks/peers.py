@@ -1,7 +1,7 @@
 """The same work done by what a user would use instead: python benchmarks/peers.py
 
     generation   episodes against a loop of one-by-one `generate`, and against bare batches
-    metrics      our ANLS and exact match against lmms-eval's own code
+    metrics      our answer metrics against lmms-eval's own code: values, reasons, speed
     training     a step of our GRPO engine against one of TRL's stock GRPOTrainer
     workflow     Snakemake against a shell that runs the same commands one after the other
 
@@ -26,22 +26,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import answers
 import inference
-import numpy as np
-from core import noisy_answers
 from measuring import Figure, ratios, report, seconds, spread
+from replies import replies
 from settings import REPOSITORY, RUN, STILL, model_settings
 
 from active_perception_r1.data.samples import read_slice, write_samples
 from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import Reward
-from active_perception_r1.tasks.anls import anls_lmms
-from active_perception_r1.tasks.short_answer import exact_match
 from active_perception_r1.training.grpo import GrpoTrainer
 
 PEERS = REPOSITORY / "build" / "peers"
 EPISODES = 128
-ANSWERS = 20_000
+REPLIES = 20_000
 TRAINING_STEPS = 11
 REPEATS = 3
 
@@ -56,7 +54,7 @@ def main() -> None:
         slice_path = inference.draw(folder, EPISODES)
         parts = {
             "generation": lambda: generation(slice_path),
-            "metrics": lambda: metrics(folder / "answers.json"),
+            "metrics": lambda: metrics(folder / "replies.json"),
             "training": lambda: training(slice_path, folder / "questions.parquet"),
             "workflow": lambda: workflow(folder / "workflow"),
         }
@@ -115,30 +113,19 @@ def generation(slice_path: Path) -> list[Figure]:
 
 
 def metrics(source: Path) -> list[Figure]:
-    """Values and speed on the same answers."""
-    given, truths = noisy_answers(ANSWERS)
-    source.write_text(json.dumps({"given": given, "truths": truths}), encoding="utf-8")
-    accepted = [[truth] for truth in truths]
-    ours, ours_em, theirs, theirs_em = [], [], [], []
-    with Peer("benchmarks/peer_lmms.py", source) as lmms_eval:
-        for _ in range(REPEATS):
-            found = lmms_eval.turn()
-            theirs.append(found["anls_s"])
-            theirs_em.append(found["em_s"])
-            ours.append(seconds(lambda: list(map(anls_lmms, given, accepted))))
-            ours_em.append(seconds(lambda: list(map(exact_match, given, accepted))))
-    similarity = np.array(list(map(anls_lmms, given, accepted)))
-    equal = list(map(exact_match, given, accepted))
-    differ = sum(a != b for a, b in zip(equal, found["em"], strict=True))
-    worst = float(np.abs(similarity - np.array(found["anls"])).max())
-    return [
-        spread(f"ANLS of {ANSWERS:,} answers, s", ours),
-        spread("lmms-eval 0.7.3, s", theirs),
-        ratios("ANLS, faster", theirs, ours, bar=">= 20"),
-        Figure("ANLS, largest difference of any value", worst, bar="< 1e-9"),
-        ratios("exact match, faster", theirs_em, ours_em),
-        Figure("exact match, answers judged otherwise", differ, note="case, punctuation ignored"),
+    """Values and speed on the same replies."""
+    rows = replies(REPLIES)
+    asked = [
+        {
+            "text": reply.text,
+            "answers": reply.question.answers,
+            "options": reply.question.options,
+        }
+        for reply in rows
     ]
+    source.write_text(json.dumps(asked), encoding="utf-8")
+    with Peer("benchmarks/peer_lmms.py", source) as lmms_eval:
+        return answers.compare(rows, lmms_eval.turn, REPEATS)
 
 
 class EveryGroupTeaches(GrpoTrainer):

@@ -25,9 +25,10 @@ def anls(prediction: str | None, answers: Iterable[str]) -> float:
     """
     if prediction is None:
         return 0.0
-    given = _collapsed(prediction)
-    truths = map(_collapsed, answers)
-    best = max((_similarity(given, truth, len(given), len(truth)) for truth in truths), default=0.0)
+    given, best = _collapsed(prediction), 0.0
+    for truth in map(_collapsed, answers):
+        longer = max(len(given), len(truth), 1)  # two empty strings are equal
+        best = max(best, 1.0 - Levenshtein.distance(given, truth) / longer)
     return best if best > THRESHOLD else 0.0
 
 
@@ -42,29 +43,16 @@ def anls_lmms(prediction: str | None, answers: Iterable[str]) -> float:
     """
     if prediction is None:
         return 0.0
-    given, length = _collapsed(prediction), _upper_length(prediction)
-    best = max(
-        (
-            _similarity(given, _collapsed(answer), length, _upper_length(answer))
-            for answer in answers
-        ),
-        default=0.0,
-    )
+    # Upper case may be longer ("ß" becomes "SS"); lmms-eval measures it so.
+    given, length, best = _collapsed(prediction), len(prediction.upper()), 0.0
+    for answer in answers:
+        longer = max(length, len(answer.upper()), 1)
+        best = max(best, 1.0 - Levenshtein.distance(given, _collapsed(answer)) / longer)
     return best if best >= THRESHOLD else 0.0
 
 
 def _collapsed(text: str) -> str:
     return " ".join(text.lower().split())
-
-
-def _upper_length(text: str) -> int:
-    """Upper case may be longer ("ß" becomes "SS"); lmms-eval measures it so."""
-    return len(text.upper())
-
-
-def _similarity(first: str, second: str, *lengths: int) -> float:
-    """1 - d / the longer length; two empty strings are equal."""
-    return 1.0 - Levenshtein.distance(first, second) / max(1, *lengths)
 
 
 class Anls(Task):

@@ -17,7 +17,7 @@ _SET_APART = (
     *[re.compile(r"\\(?:boxed|fbox|text|textbf|mathbf|mathrm)\s*\{([^{}]*)\}")] * 3,  # nested
     re.compile(r"\*\*([^*\n]+)\*\*"),
 )
-_DECORATION = r"[\s*_`\"'“”‘’$#>]*"
+_DECORATION = r"[\s*_`\"'“”‘’$>]*"
 _OPENING, _CLOSING = r"[(\[{]", r"[)\]}]"
 _ALONE = re.compile(
     rf"{_DECORATION}{_OPENING}?\s*(?P<letter>[A-Z])\s*{_CLOSING}?[.:,;!]*{_DECORATION}\Z", re.I
@@ -72,8 +72,8 @@ def read_choice(reply: str, options: Sequence[str]) -> str | None:
                 | "is" | "was" | "because" | "since" | "as" | "for" | "or" | "and"
 
     What stands in `**`, `\\boxed{}` or `<answer>` is a line of its own. An option's text is the
-    whole reply or line, compared as short answers are (`normalise_answer`), and counts if no other
-    option has the same.
+    whole reply or line, compared as short answers are (`normalise_answer`) without `the` or `an` in
+    front, and counts if no other option has the same.
 
     It is refused when two options are named in these ways, a letter and the text of another one
     among them; when another option's letter stands alone anywhere, outside the chosen option's
@@ -86,8 +86,8 @@ def read_choice(reply: str, options: Sequence[str]) -> str | None:
     >>> [read_choice(reply, options) for reply in ("A or B", "A dog", "A. blue", "not (A)")]
     [None, None, None, None]
     """
-    texts = [normalise_answer(option) for option in options]
-    if named := _named(normalise_answer(reply), texts):
+    texts = [_compared(option) for option in options]
+    if named := _named(_compared(reply), texts):
         return named
     text = reply
     for pattern in _SET_APART:
@@ -103,6 +103,11 @@ def read_choice(reply: str, options: Sequence[str]) -> str | None:
     elsewhere = re.sub(re.escape(own), " ", text, flags=re.IGNORECASE) if own else text
     others = {other.upper() for other in _STANDING_ALONE.findall(elsewhere)}.intersection(letters)
     return letter if others <= {letter} else None
+
+
+def _compared(text: str) -> str:
+    """What is compared of an option's text. `A` in front of it could be a letter, so it stays."""
+    return normalise_answer(text).removeprefix("the ").removeprefix("an ")
 
 
 def _named(text: str, texts: Sequence[str]) -> str | None:
@@ -136,7 +141,7 @@ def _stated_from(line: str, start: int, texts: Sequence[str]) -> Iterator[str]:
         start = lead.end()
     if len(line) - start > max(map(len, texts), default=0) + _QUOTING:
         return  # Longer than any option, so no need to compare: keeps the time linear.
-    rest = normalise_answer(line[start:].strip(" \t-–—"))
+    rest = _compared(line[start:].strip(" \t-–—"))
     place = ascii_uppercase.find(own) if own else -1
     if 0 <= place < len(texts) and rest == texts[place]:
         return
@@ -154,10 +159,10 @@ def right_letters(answers: Sequence[str], options: Sequence[str]) -> frozenset[s
         DataError: there are no options, or more than letters, or an answer is none of them.
     """
     letters = _letters(options)
-    texts = [normalise_answer(option) for option in options]
+    texts = [_compared(option) for option in options]
     right: set[str] = set()
     for answer in answers:
-        given = normalise_answer(answer)
+        given = _compared(answer)
         meant = {letter for letter, text in zip(letters, texts, strict=True) if text == given}
         if not meant and len(given) == 1 and given.upper() in letters:
             meant = {given.upper()}
