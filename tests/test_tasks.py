@@ -1,5 +1,8 @@
 """Tasks: what counts as right, and how near a wrong answer is."""
 
+import re
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from active_perception_r1.tasks.anls import anls, anls_lmms
 from active_perception_r1.tasks.relaxed import relaxed_match
 from active_perception_r1.tasks.short_answer import exact_match, normalise_answer
 from active_perception_r1.tasks.vqa import normalise_vqa, vqa_accuracy
+from tests.workflow import REPOSITORY
 
 texts = st.text(max_size=12) | st.text(alphabet="aAbB ßİ\t\"'.,5%", max_size=12)
 
@@ -281,6 +285,20 @@ class TestJudgements:
         assert 0 <= judgement.score <= 1
         assert not judgement.correct or judgement.score > 0
         assert answer is not None or judgement == Judgement(0.0, correct=False)
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_the_documentation_has_every_task_and_what_it_tells_the_model(self, task: str) -> None:
+        page = (REPOSITORY / "docs" / "tasks.md").read_text(encoding="utf-8")
+        (row,) = (line for line in page.splitlines() if TASKS[task].instruction in line)
+        assert f"`{task}`" in row
+
+    def test_the_task_of_ones_own_in_the_documentation_is_one(self) -> None:
+        page = (REPOSITORY / "docs" / "tasks.md").read_text(encoding="utf-8")
+        (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+        module: dict[str, Any] = {}
+        exec(block, module)
+        assert module["TASK"].judge("4", ["9", "5"]) == Judgement(0.5, correct=True)
+        assert module["TASK"].judge("many", ["5"]) == Judgement(0.0, correct=False)
 
     @pytest.mark.parametrize("task", TASKS)
     def test_every_task_says_how_to_answer_and_reads_that(self, task: str) -> None:
