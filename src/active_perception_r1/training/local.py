@@ -8,10 +8,10 @@ from tqdm import tqdm
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
 from active_perception_r1.data.samples import read_slice
-from active_perception_r1.errors import DataError
 from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
 from active_perception_r1.training.grpo import GrpoTrainer
+from active_perception_r1.training.questions import usable_samples
 
 
 def train(
@@ -31,11 +31,8 @@ def train(
         DataError: fewer samples than one step takes.
         BackendError: the base model cannot be loaded.
     """
-    samples = list(read_slice(data))
-    if len(samples) < run.prompts_per_step:
-        raise DataError(
-            f"{data}: {len(samples)} samples, but a step of {name} takes {run.prompts_per_step}"
-        )
+    usable = usable_samples(name, run, base, data)
+    samples = [sample for index, sample in enumerate(read_slice(data)) if index in usable]
     trainer = GrpoTrainer(run, base, samples, task)
     store = CheckpointStore(checkpoints)
     done = store.restore(trainer.policy.model, trainer.optimiser)
