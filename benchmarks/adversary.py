@@ -61,7 +61,6 @@ def rows(name: str, pay: Pay, traces: int) -> Iterator[Figure]:
     yield Figure(
         f"{name}: most gained by a needed call, evidence unknown",
         gain_where(pay, rng, traces // 10, blind),
-        bar="0.175",
         note="the first crop counts as the look; nothing can tell where it should be",
     )
 
