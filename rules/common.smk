@@ -22,7 +22,7 @@ except UserError as error:
 
 keys = JobKeys(settings)
 
-# Where jobs find it. Snakemake compares the text of a command before this is filled in, so another
+# Where jobs find it. It is a resource, since Snakemake compares parameters but not resources: another
 # configuration runs no job again; what a job depends on is in its key.
 config_path = kept_path(settings)
 

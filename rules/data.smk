@@ -9,12 +9,13 @@ rule download_dataset:
     conda:
         "../envs/data.yaml"
     resources:
+        settings=config_path,
         gpu=0,
     params:
         key=get_key("download_dataset"),
         partial=get_partial_dataset,
     shell:
-        "active-perception download --config {config_path} --study {wildcards.study}"
+        "active-perception download --config {resources.settings} --study {wildcards.study}"
         " --split {wildcards.split} --output {output.rows} --partial {params.partial}"
         " > {log} 2>&1"
 
@@ -31,9 +32,10 @@ rule sample_slice:
     conda:
         "../envs/data.yaml"
     resources:
+        settings=config_path,
         gpu=0,
     params:
         key=get_key("sample_slice"),
     shell:
-        "active-perception sample-slice --config {config_path} --study {wildcards.study}"
+        "active-perception sample-slice --config {resources.settings} --study {wildcards.study}"
         " --dataset {input.dataset} --output {output.slice} > {log} 2>&1"

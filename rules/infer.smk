@@ -10,12 +10,13 @@ rule infer:
     conda:
         get_infer_env
     resources:
+        settings=config_path,
         gpu=get_infer_gpus,
     params:
         key=get_key("infer"),
         partial=get_partial,
         retry=get_retry,
     shell:
-        "active-perception infer --config {config_path} --study {wildcards.study}"
+        "active-perception infer --config {resources.settings} --study {wildcards.study}"
         " --model {wildcards.model} --mode {wildcards.mode} --slice {input.slice} --output {output.predictions}"
         " --partial {params.partial} --cores {threads} --granted {resources.gpu} > {log} 2>&1"

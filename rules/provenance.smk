@@ -10,12 +10,13 @@ rule manifest:
     conda:
         "../envs/report.yaml"
     resources:
+        settings=config_path,
         gpu=0,
     params:
         key=get_manifest_key,
         models=get_model_folders,
     shell:
-        "active-perception manifest --config {config_path} --study {wildcards.study}"
+        "active-perception manifest --config {resources.settings} --study {wildcards.study}"
         " --files {input} {params.models:q} --records .snakemake/metadata --output {output} > {log} 2>&1"
 
 

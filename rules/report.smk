@@ -18,6 +18,7 @@ for name, figure in FIGURES.items():
         conda:
             "../envs/report.yaml"
         resources:
+            settings=config_path,
             gpu=0,
         params:
             # In `shell` it would be the last of the loop: that is read when the job runs.
@@ -25,5 +26,5 @@ for name, figure in FIGURES.items():
             key=get_figure_key(name, figure),
             files=get_figure_files,
         shell:
-            "active-perception figure {params.figure} --config {config_path}"
+            "active-perception figure {params.figure} --config {resources.settings}"
             " --study {wildcards.study} {params.files:q} --output {output} > {log} 2>&1"

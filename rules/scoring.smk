@@ -9,11 +9,12 @@ rule score:
     conda:
         "../envs/scoring.yaml"
     resources:
+        settings=config_path,
         gpu=0,
     params:
         key=get_key("score"),
     shell:
-        "active-perception score --config {config_path} --study {wildcards.study}"
+        "active-perception score --config {resources.settings} --study {wildcards.study}"
         " --predictions {input.predictions} --slice {input.slice} --output {output} > {log} 2>&1"
 
 
@@ -29,11 +30,12 @@ rule leaderboard:
     conda:
         "../envs/scoring.yaml"
     resources:
+        settings=config_path,
         gpu=0,
     params:
         key=get_key("leaderboard"),
     shell:
-        "active-perception leaderboard --config {config_path} --study {wildcards.study}"
+        "active-perception leaderboard --config {resources.settings} --study {wildcards.study}"
         " --scores {input} --output results/{wildcards.study} > {log} 2>&1"
 
 
@@ -48,9 +50,10 @@ rule diagnosis:
     conda:
         "../envs/scoring.yaml"
     resources:
+        settings=config_path,
         gpu=0,
     params:
         key=get_key("diagnosis"),
     shell:
-        "active-perception diagnose --config {config_path} --study {wildcards.study}"
+        "active-perception diagnose --config {resources.settings} --study {wildcards.study}"
         " --scores {input} --output results/{wildcards.study} > {log} 2>&1"

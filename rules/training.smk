@@ -9,11 +9,12 @@ rule grpo_data:
     conda:
         "../envs/data.yaml"
     resources:
+        settings=config_path,
         gpu=0,
     params:
         key=get_key("grpo_data"),
     shell:
-        "active-perception grpo-data --config {config_path} --run {wildcards.run}"
+        "active-perception grpo-data --config {resources.settings} --run {wildcards.run}"
         " --dataset {input.dataset} --evaluation-slice {input.evaluation_slice}"
         " --output {output.samples} > {log} 2>&1"
 
@@ -33,12 +34,13 @@ rule grpo_train:
     conda:
         get_training_environment
     resources:
+        settings=config_path,
         gpu=get_training_gpus,
     params:
         key=get_key("grpo_train"),
         output=lambda wildcards, output: Path(output.metrics).parent,
     shell:
-        "active-perception train --config {config_path} --run {wildcards.run} --data {input}"
+        "active-perception train --config {resources.settings} --run {wildcards.run} --data {input}"
         " --output {params.output} --checkpoints results/.checkpoints --granted {resources.gpu}"
         " > {log} 2>&1"
 
