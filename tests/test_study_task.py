@@ -11,16 +11,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from active_perception_r1.models.dependence import inference_settings, training_settings
 
 from active_perception_r1.cli import main
-from active_perception_r1.config import ModelConfig
+from active_perception_r1.config import ModelConfig, parse_config
 from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
-from active_perception_r1.errors import DataError
+from active_perception_r1.errors import ConfigError, DataError
+from active_perception_r1.keys import inference_key, training_key
 from active_perception_r1.modes import ACTIVE, BASELINE, MODES, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample, ToolStatus
-from active_perception_r1.report.gallery.episodes import Entry, gallery_data
+from active_perception_r1.report.answers import Answers, Entry
+from active_perception_r1.report.gallery.episodes import gallery_data
 from active_perception_r1.rewards.active_vision_reward import (
     RewardConfig,
     compute_score,
@@ -200,10 +201,10 @@ class TestTraining:
         workflow = Workflow(tmp_path)
         workflow.configure(self.config(untrained_model))
         told = workflow.run("--dry-run", "--printshellcmds").stdout
-        for stage in ("infer", "train", "score", "gallery"):
+        for stage in ("infer", "train", "score", "figure"):
             commands = re.findall(rf"Shell command: active-perception {stage} .*", told)
             assert commands
-            assert all("--task relaxed " in command for command in commands)
+            assert all("--config " in command for command in commands)
 
     def config(self, model: ModelConfig) -> dict[str, Any]:
         study = {
@@ -227,7 +228,9 @@ def test_the_gallery_marks_right_what_the_task_counts(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text(episode.to_json() + "\n")
     entry = Entry("m", BASELINE, MODEL, tmp_path / "m.jsonl")
     for task, right in (("relaxed", True), ("short_answer", False)):
-        data = gallery_data("study", tmp_path / "slice.parquet", [entry], RewardConfig(), 10, task)
+        slice_file = tmp_path / "slice.parquet"
+        answers = Answers("study", slice_file, [entry], RewardConfig(), task)
+        data = gallery_data(answers, limit=10)
         (shown,) = data["episodes"]
         assert shown["right"] == right
         assert shown["exact"] == right  # The other task asks in other words.
@@ -235,18 +238,24 @@ def test_the_gallery_marks_right_what_the_task_counts(tmp_path: Path) -> None:
 
 class TestWhatDependsOnIt:
     def test_tasks_that_only_judge_otherwise_have_the_same_episodes(self) -> None:
-        same, other = (inference_settings(MODEL, ACTIVE, t) for t in ("anls", "multiple_choice"))
-        assert inference_settings(MODEL, ACTIVE, "short_answer") == same != other
+        same, other = (inference_key(MODEL, ACTIVE, t) for t in ("anls", "multiple_choice"))
+        assert inference_key(MODEL, ACTIVE, "short_answer") == same != other
 
     def test_a_policy_that_is_paid_otherwise_is_another(self) -> None:
         run = TestTraining.RUN
-        assert training_settings(run, MODEL, "anls") != training_settings(run, MODEL)
+        assert training_key(run, MODEL, "anls") != training_key(run, MODEL)
 
 
-@pytest.mark.parametrize("stage", ["infer", "score", "gallery", "train", "benchmark"])
 def test_an_unknown_task_is_refused_with_those_there_are(
-    stage: str, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit):
-        main([stage, "--task=riddle"])
+        main(["benchmark", "--task=riddle"])
     assert "'riddle' is no task; known: anls, multiple_choice, relaxed" in capsys.readouterr().err
+
+
+def test_and_in_a_study_with_the_nearest_one(untrained_model: ModelConfig) -> None:
+    config = TestTraining().config(untrained_model)
+    config["studies"]["charts"]["task"] = "relaxd"
+    with pytest.raises(ConfigError, match="studies.charts.task: .*did you mean 'relaxed'"):
+        parse_config(config)
