@@ -1,8 +1,8 @@
 """Which modules decide the result of each stage.
 
 The fingerprint of a stage's code is taken over the modules that are listed for it and over no
-others, so that an edit elsewhere keeps what is finished. `tests/test_keys.py` follows the imports of
-a stage's modules, and fails for one that is neither counted nor named as mechanism.
+others, so that an edit elsewhere keeps what is finished. `tests/test_keys.py` follows the imports
+of a stage's modules, and fails for one that is neither counted nor named as mechanism.
 
 Versions of other packages do not count: an environment that Snakemake makes (`--sdm conda`) is
 compared by its pins, and in one made by hand an upgrade should not cost days of inference.
