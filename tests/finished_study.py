@@ -38,13 +38,19 @@ def row(accuracy: float = 0.5, **others: Any) -> dict[str, Any]:
     }
 
 
-def finish_study(config: dict[str, Any]) -> Path:
-    """`results/s` below the working directory, with one model in one mode."""
+def finish_study(config: dict[str, Any], about: dict[str, str] | None = None) -> Path:
+    """`results/s` below the working directory, with one model in one mode.
+
+    Args:
+        about: what the format of the dataset knows of it.
+    """
     results = Path("results/s")
     files = {
         Path("weights/model.bin"): "weights",
         results / "leaderboard.json": json.dumps([row()]),
-        results / "dataset/test.json": json.dumps({"revision": "seed 0"}),
+        results / "dataset/test.json": json.dumps(
+            {"revision": "seed 0", **({"about": about} if about else {})}
+        ),
         results / "dataset/test.parquet": "pages",
         results / "predictions/m/active.jsonl": run(["<answer>42</answer>"]).to_json() + "\n",
         results / "predictions/m/active.json": "{}",

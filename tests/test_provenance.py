@@ -51,6 +51,25 @@ def test_it_names_inputs_outputs_revisions_seeds_and_jobs(results: Path) -> None
     assert job["command"] == "active-perception leaderboard"
 
 
+def test_it_tells_source_license_and_citation_of_the_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    about = {
+        "url": "https://huggingface.co/datasets/someone/pages",
+        "license": "MIT",
+        "citation": "Someone. Pages. 2020",
+    }
+    results = finish_study(RESOLVED, about)
+    assert read_manifest(results / "manifest.json")["dataset"] == about
+    folder = pin(results, REPOSITORY, Path("results/pinned"))
+    crate = json.loads((folder / "ro-crate-metadata.json").read_text())
+    entities = {entity["@id"]: entity for entity in crate["@graph"]}
+    source = entities[entities["./"]["isBasedOn"]["@id"]]
+    assert source["name"] == "someone/pages"
+    assert (source["license"], source["citation"]) == ("MIT", "Someone. Pages. 2020")
+
+
 def test_every_path_in_it_is_relative(results: Path) -> None:
     manifest = read_manifest(results / "manifest.json")
     names = [*manifest["inputs"], *manifest["outputs"]]

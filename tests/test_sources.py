@@ -282,6 +282,15 @@ class TestHub:
         assert rows[0]["image"] == png()  # still as encoded
         assert about(output)["box_unit"] == "unit"
 
+    def test_images_may_be_paths_in_the_folder(self, tmp_path: Path) -> None:
+        folder = tmp_path / "repository"
+        rows = [{**docvqa_row("a"), "image": {"bytes": None, "path": "pages/a.png"}}]
+        write_rows(folder / "data" / "test-00000-of-00001.parquet", rows)
+        (folder / "pages").mkdir()
+        (folder / "pages" / "a.png").write_bytes(png())
+        download(HubDataset(source="hub", id=str(folder)), "test", tmp_path / "test.parquet")
+        assert rows_of(tmp_path / "test.parquet")[0]["image"] == png()
+
     def test_its_revision_is_a_hash_of_its_content(self, repository: Path, tmp_path: Path) -> None:
         output, dataset = tmp_path / "test.parquet", HubDataset(source="hub", id=str(repository))
         download(dataset, "test", output)
@@ -367,11 +376,11 @@ class TestBoxUnit:
     def test_reversed_boxes_are_refused_if_there_are_many(self) -> None:
         good, bad = [0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.1, 0.1]
         assert self.unit([good] * 200 + [bad]) == "unit"
-        with pytest.raises(DataError, match="10 of 60 word boxes are reversed"):
+        with pytest.raises(DataError, match="10 of 60 boxes are reversed"):
             self.unit([good] * 50 + [bad] * 10)
 
     def test_values_that_are_no_boxes_count_as_unusable(self) -> None:
-        with pytest.raises(DataError, match="3 of 3 word boxes"):
+        with pytest.raises(DataError, match="3 of 3 boxes"):
             self.unit([[0.1, 0.2], [float("nan"), 0, 1, 1], [None, 0, 1, 1]])  # type: ignore[list-item]
 
     def test_a_split_without_boxes_has_no_unit(self) -> None:
@@ -384,7 +393,7 @@ class TestBoxUnit:
         download(parquet(source, box_unit="pixels"), "test", tmp_path / "test.parquet")
         known = about(tmp_path / "test.parquet")
         assert (known["box_unit"], known["box_unit_set_by"]) == ("pixels", "configuration")
-        with pytest.raises(DataError, match="word boxes are not in box_unit unit"):
+        with pytest.raises(DataError, match="boxes are not in box_unit unit"):
             download(parquet(source, box_unit="unit"), "test", tmp_path / "test.parquet")
 
     @given(

@@ -478,3 +478,22 @@ class TestGivenEvidence:
         assert "a list written as text (\"['blue']\"); give a list" in why_refused(
             tmp_path, asked(answers="['blue']")
         )
+
+
+class TestWhatIsReadAnew:
+    def content(self, path: Path) -> tuple[str, list[Path]]:
+        dataset = parse_section(DatasetConfig, json.dumps({"source": "file", "path": str(path)}))
+        return dataset.content, dataset.files("test")
+
+    def test_a_table_is_a_file_that_is_watched(self, tmp_path: Path) -> None:
+        table = write_jsonl(tmp_path / "mine" / "test.jsonl", [asked()])
+        assert self.content(table) == ("", [table])
+        assert self.content(table.parent) == ("", [table])
+
+    def test_a_folder_with_pages_is_known_by_all_that_is_in_it(self, tmp_path: Path) -> None:
+        table = write_jsonl(tmp_path / "mine" / "test.jsonl", [asked()])
+        pages(table.parent)
+        before, files = self.content(table.parent)
+        assert (before != "", files) == (True, [table])
+        (table.parent / "page 0.png").write_bytes(png(shade=7))
+        assert self.content(table.parent)[0] != before

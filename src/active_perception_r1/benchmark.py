@@ -49,7 +49,7 @@ class BenchmarkSettings:
         strategy: key of `STRATEGIES`.
         task: what the questions ask for, by name.
         dataset: what a source is `meant_by`: `synthetic`, a table, a folder of them, or a hub id.
-        columns: which of its columns holds what, by the keys of a dataset's section `columns`.
+        table: further keys of the dataset's section, such as `columns`.
         view_pixels, zoom_syntax: how a model that is not in `config` is shown pages and crops, and
             how it asks for them.
         config: configuration file to look up `model_id` in; may be missing.
@@ -66,7 +66,7 @@ class BenchmarkSettings:
     zoom_syntax: str
     config: Path
     allow_busy_gpu: bool
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    table: Mapping[str, Any] = field(default_factory=dict)
     backend: str | None = None
     base_url: str | None = None
     task: str = DEFAULT_TASK
@@ -161,8 +161,7 @@ def resolve_dataset(settings: BenchmarkSettings) -> Dataset:
     Raises:
         ConfigError: it means none, or a value cannot be used.
     """
-    keys = {"columns": dict(settings.columns)} if settings.columns else {}
-    return dataset_meant_by(settings.dataset, settings.split, settings.samples, keys)
+    return dataset_meant_by(settings.dataset, settings.split, settings.samples, settings.table)
 
 
 def _draw(settings: BenchmarkSettings, stages: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -36,14 +36,32 @@ def add_text(
     parser.add_argument(name, required=default is None, default=default, help=purpose + suffix)
 
 
-def add_columns(parser: argparse.ArgumentParser) -> None:
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """Keys of the section of a dataset that is named by a few words."""
     parser.add_argument(
         "--columns",
         nargs="+",
-        default=[],
         metavar="KEY=NAME",
         help="which column of a table holds what, such as id=nr image=picture options=A,B,C,D",
     )
+    parser.add_argument("--format", help="how its rows are laid out, where that has a name")
+    parser.add_argument("--config-name", help="the hub's name for a part of the repository")
+    parser.add_argument("--box-format", help="how boxes are written: xyxy or xywh")
+    parser.add_argument("--box-unit", help="what coordinates count: unit, thousand or pixels")
+
+
+def table_keys(command: argparse.Namespace) -> dict[str, Any]:
+    """Those keys that were given."""
+    from active_perception_r1.config.dataset_argument import columns_entry
+
+    keys = {
+        "columns": columns_entry(command.columns or ()),
+        "format": command.format,
+        "config": command.config_name,
+        "box_format": command.box_format,
+        "box_unit": command.box_unit,
+    }
+    return {key: value for key, value in keys.items() if value}
 
 
 def add_config(parser: argparse._ActionsContainer) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from active_perception_r1.cli.arguments import (
     Commands,
-    add_columns,
     add_command,
     add_number,
     add_path,
+    add_table_options,
     add_task,
     add_text,
+    table_keys,
 )
 
 
@@ -35,7 +36,7 @@ def add_commands(commands: Commands) -> None:
     add_text(
         benchmark, "--dataset", "synthetic, a table or a folder of them, or a hub id", "synthetic"
     )
-    add_columns(benchmark)
+    add_table_options(benchmark)
     add_task(benchmark)
     add_text(benchmark, "--split", "split to draw from", "test")
     add_number(benchmark, "--seed", "seed of the draw", 29)
@@ -64,7 +65,6 @@ def add_commands(commands: Commands) -> None:
 
 def _run_benchmark(command: argparse.Namespace) -> None:
     from active_perception_r1.benchmark import BenchmarkSettings, benchmark
-    from active_perception_r1.config.dataset_argument import columns_entry
 
     benchmark(
         BenchmarkSettings(
@@ -72,7 +72,7 @@ def _run_benchmark(command: argparse.Namespace) -> None:
             samples=command.samples,
             strategy=command.active_strategy,
             dataset=command.dataset,
-            columns=columns_entry(command.columns),
+            table=table_keys(command),
             split=command.split,
             seed=command.seed,
             view_pixels=command.view_pixels,

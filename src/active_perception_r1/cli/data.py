@@ -10,13 +10,14 @@ from pathlib import Path
 
 from active_perception_r1.cli.arguments import (
     Commands,
-    add_columns,
     add_command,
     add_config,
     add_path,
     add_run,
     add_study,
+    add_table_options,
     add_text,
+    table_keys,
 )
 
 
@@ -33,11 +34,7 @@ def add_commands(commands: Commands) -> None:
         metavar="DATASET",
         help="a table, a folder of them, or owner/name on the hub",
     )
-    add_columns(check)
-    check.add_argument("--format", help="how its rows are laid out, where that has a name")
-    check.add_argument("--config-name", help="the hub's name for a part of the repository")
-    check.add_argument("--box-format", help="xyxy or xywh")
-    check.add_argument("--box-unit", help="unit, thousand or pixels")
+    add_table_options(check)
     check.add_argument(
         "--sheet",
         type=Path,
@@ -70,21 +67,12 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run_import(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.dataset_argument import columns_entry, dataset_meant_by
+    from active_perception_r1.config.dataset_argument import dataset_meant_by
     from active_perception_r1.data.contact_sheet import write_contact_sheet
     from active_perception_r1.data.inspection import SHOWN, as_study, as_text, inspect
     from active_perception_r1.errors import DataError
 
-    keys = {
-        "columns": columns_entry(command.columns),
-        "format": command.format,
-        "config": command.config_name,
-        "box_format": command.box_format,
-        "box_unit": command.box_unit,
-    }
-    dataset = dataset_meant_by(
-        command.check, keys={key: value for key, value in keys.items() if value}
-    )
+    dataset = dataset_meant_by(command.check, keys=table_keys(command))
     findings = []
     for found in inspect(dataset):
         findings.append(found)

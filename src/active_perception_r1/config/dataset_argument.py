@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from active_perception_r1.config.file import parse_section
@@ -33,7 +33,7 @@ def dataset_meant_by(
     )
 
 
-def columns_entry(texts: list[str]) -> dict[str, Any]:
+def columns_entry(texts: Iterable[str]) -> dict[str, Any]:
     """A section `columns` from KEY=NAME, with commas between several names.
 
     Raises:

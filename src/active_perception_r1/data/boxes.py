@@ -1,4 +1,4 @@
-"""The unit of a dataset's word boxes: found once for a whole split, never box by box.
+"""The unit of a dataset's boxes: found once for a whole split, never box by box.
 
 A single box tells nothing: `[0, 0, 1, 1]` is a whole page in one unit and a speck in another. All
 boxes of a split together do. They must lie inside their pages in the right unit; where they do in
@@ -116,18 +116,18 @@ class BoxSurvey:
             return None
         if self._unusable > MAX_BAD_SHARE * self._boxes:
             raise DataError(
-                f"{where}: {self._unusable} of {self._boxes} word boxes are reversed or are not"
-                " four numbers x0 y0 x1 y1"
+                f"{where}: {self._unusable} of {self._boxes} boxes are reversed or are not"
+                " four numbers x0 y0 x1 y1; if they are x y width height, set box_format: xywh"
             )
         candidates = [unit for unit in _UNITS if self._fits[unit].holds]
         if override:
             if override not in candidates:
-                raise DataError(f"{where}: word boxes are not in box_unit {override}; {self._seen}")
+                raise DataError(f"{where}: boxes are not in box_unit {override}; {self._seen}")
             return override
         unit = _choose(candidates, self._fits)
         if unit is None:
             raise DataError(
-                f"{where}: the unit of the word boxes is not clear (possible:"
+                f"{where}: the unit of the boxes is not clear (possible:"
                 f" {', '.join(candidates) or 'none'}); {self._seen}; if you know it, set box_unit"
             )
         return unit

@@ -1,7 +1,7 @@
 """Brings one split of a dataset to disk, in one layout whatever its source.
 
 Beside `{split}.parquet` stands `{split}.json`: where the rows came from, at which revision, how
-many there are, and the unit of their word boxes with the counts that it rests on.
+many there are, and the unit of their boxes with the counts that it rests on.
 """
 
 from __future__ import annotations

@@ -33,9 +33,11 @@ class FileDataset(TableDataset):
 
     @property
     def content(self) -> str:
-        """Of a folder whose files have names that tell no split."""
-        no_tables = self.path.is_dir() and (is_saved(self.path) or not tables_of(self.path))
-        return folder_fingerprint(self.path) if no_tables else ""
+        """Of a folder that holds more than tables, such as pages."""
+        if not self.path.is_dir():
+            return ""
+        more = any(file.suffix not in SUFFIXES for file in self.path.iterdir())
+        return folder_fingerprint(self.path) if more else ""
 
     def files(self, split: str) -> list[Path]:
         if not self.path.is_dir():

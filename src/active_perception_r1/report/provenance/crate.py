@@ -81,6 +81,8 @@ def write_crate(folder: Path, manifest: Manifest, name: str) -> None:
     )
     crate.root_dataset["mentions"] = action
     _add_parameters(crate, workflow, config)
+    if about := manifest.get("dataset"):
+        _add_dataset(crate, about)
     for uri, profile in _PROFILES.items():
         version = uri.rsplit("/", 1)[1]
         about = {"@type": "CreativeWork", "name": profile, "version": version}
@@ -112,6 +114,16 @@ def _add_file(crate: ROCrate, folder: Path, path: Path) -> Any:
     if name == "README.md":
         about["about"] = _ref("./")
     return crate.add_file(path, name, properties=about)
+
+
+def _add_dataset(crate: ROCrate, about: dict[str, str]) -> None:
+    """What the results rest on; it is not in the folder, so it is no part of the crate."""
+    from rocrate.model.contextentity import ContextEntity
+
+    described = {"@type": "CreativeWork", "name": about["url"].rpartition("datasets/")[2]}
+    known = {key: about[key] for key in ("url", "license", "citation") if about[key]}
+    entity = crate.add(ContextEntity(crate, about["url"], {**described, **known}))
+    crate.root_dataset["isBasedOn"] = entity
 
 
 def _add_parameters(crate: ROCrate, workflow: Any, config: Any) -> None:

@@ -61,6 +61,7 @@ def write_manifest(
         "code": dict(sorted(code.items())),
         "source": source_commit(),
         "revisions": _revisions(output.parent, outputs),
+        "dataset": _dataset(output.parent, outputs),
         "seeds": dict(_seeds(config)),
         "inputs": dict(sorted(inputs.items())),
         "outputs": dict(sorted(outputs.items())),
@@ -128,6 +129,15 @@ def _revisions(folder: Path, outputs: Iterable[str]) -> dict[str, dict[str, str]
                 line = next(lines, "{}")
             found["models"][path.parent.name] = _field(line, "model_revision", path)
     return {kind: dict(sorted(named.items())) for kind, named in found.items()}
+
+
+def _dataset(folder: Path, outputs: Iterable[str]) -> dict[str, str]:
+    """Where the pages are from, with license and citation, as far as its format knows."""
+    for name in sorted(outputs):
+        if name.startswith("dataset/") and name.endswith(".json"):
+            found: dict[str, str] = json.loads((folder / name).read_bytes()).get("about", {})
+            return found
+    return {}
 
 
 def _field(text: str, key: str, path: Path) -> str:
