@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke pin reference test test-quick chaos test-browser test-crate test-vllm test-verl browser check check-envs bench bench-quick clean
+.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick chaos test-browser test-crate test-vllm test-verl browser check check-envs bench bench-quick clean
 
 env: .venv/installed
 
@@ -29,6 +29,19 @@ docvqa-smoke: env
 		snakemake --cores all --resources gpu=2 \
 		--configfile workflow_config.yaml $(SMOKE)/config.yaml
 	active-perception show results/docvqa-smoke/leaderboard.json
+
+# The studies of benchmarks with small files in their formats and stand-ins for two families.
+BENCHMARKS := results/.benchmarks-smoke
+STUDIES := vstar hr_bench_4k hr_bench_8k textvqa_gt infographicvqa docvqa_ocr chartqa treebench
+
+benchmarks-smoke: export ACTIVE_PERCEPTION_GPUS := 0,1
+benchmarks-smoke: env
+	$(BIN)/python -m tests.benchmark_files $(BENCHMARKS)
+	set -e; for study in $(STUDIES); do \
+		PYTHONPATH=tests/without_torchvision \
+		snakemake --cores all --resources gpu=2 --config study=$$study-smoke \
+			--configfile workflow_config.yaml $(BENCHMARKS)/config.yaml; \
+		active-perception show results/$$study-smoke/leaderboard.json; done
 
 # Keep the demo's results, small and citable, in results/pinned.
 pin: env
