@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from active_perception_r1.config import DatasetConfig, SliceConfig, parse_section
+from active_perception_r1.data.choices import right_options
 from active_perception_r1.data.download import download
 from active_perception_r1.data.slices import read_slice, sample_slice
-from active_perception_r1.data.values import regions, right_options
+from active_perception_r1.data.values import regions
 from active_perception_r1.errors import ConfigError, DataError
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Evidence, Sample
@@ -353,6 +354,9 @@ class TestImages:
             (7, "column image: a number where a page should be"),
             (None, "it has no image"),
             ("~nobody/x.png", "no file '~nobody/x.png'"),
+            ("a" * 300 + ".png", "cannot be read (File name too long)"),
+            ("seite-ä.png", "no file 'seite-ä.png'"),
+            ("a\0b", "no file 'a"),
         ],
     )
     def test_a_page_that_is_not_there_costs_its_row_only(

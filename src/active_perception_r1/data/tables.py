@@ -75,7 +75,7 @@ def _json_lines(path: Path) -> Rows:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield BadRow(f"line {number}", f"line {number} is not valid JSON ({error})")
             else:
                 wrong = f"line {number} is not a JSON object"

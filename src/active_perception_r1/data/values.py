@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import binascii
 import json
 import math
 import re
@@ -16,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any, TypeVar
 
 from active_perception_r1.config.sources._table import BoxFormat
@@ -26,13 +24,16 @@ T = TypeVar("T")
 
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 _PATH_LENGTH = 1024  # characters; a longer text is no path
-_LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
-_LETTERED = re.compile(r"\(?([A-Z])[).:]\s")
 
 
 def is_nothing(value: Any) -> bool:
     """Whether a cell is empty; tables write that as null, as not-a-number or as no text."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def is_list(value: Any) -> bool:
+    """Whether a cell holds several values."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def text(value: Any) -> str:
@@ -61,10 +62,10 @@ def texts(value: Any) -> tuple[str, ...]:
     (('42',), ('4', '2'), ())
     """
     if isinstance(value, str) and _is_written_list(value):
-        raise ValueError(f"a list written as text ({_shown(value)}); give a list")
+        raise ValueError(f"a list written as text ({shown(value)}); give a list")
     if is_nothing(value):
         return ()
-    return tuple(map(text, value)) if _is_list(value) else (text(value),)
+    return tuple(map(text, value)) if is_list(value) else (text(value),)
 
 
 def truth(value: Any) -> bool | None:
@@ -74,7 +75,7 @@ def truth(value: Any) -> bool | None:
     """
     word = text(value).strip().lower()
     if word not in (*_TRUE, *_FALSE, ""):
-        raise ValueError(f"{_shown(value)} is neither true nor false")
+        raise ValueError(f"{shown(value)} is neither true nor false")
     return word in _TRUE if word else None
 
 
@@ -97,7 +98,7 @@ def page(value: Any, folder: Path | None) -> bytes:
         case str() if value.startswith("data:"):
             return _decoded(value.partition(",")[2])
         case str() if re.match("[a-z]+://", value):
-            raise ValueError(f"{_shown(value)} is elsewhere; download it, and give its path")
+            raise ValueError(f"{shown(value)} is elsewhere; download it, and give its path")
         case str() if len(value) <= _PATH_LENGTH:
             return _read(value, folder)
         case str():
@@ -112,21 +113,25 @@ def page(value: Any, folder: Path | None) -> bytes:
 
 
 def _read(name: str, folder: Path | None) -> bytes:
-    path = Path(name).expanduser()
-    if folder is not None and (folder / path).is_file():
-        return (folder / path).read_bytes()
+    try:
+        if folder is not None and (folder / name).is_file():
+            return (folder / name).read_bytes()
+    except OSError as error:  # such as a name that is too long to be one
+        fault = f"'{name[:60]}' cannot be read ({error.strerror})"
+    else:
+        where = f"in {folder}" if folder is not None and not Path(name).is_absolute() else "there"
+        fault = f"no file '{name}' {where}"
     try:
         return _decoded(name)
     except ValueError:
-        where = f"in {folder}" if folder is not None and not path.is_absolute() else "there"
-        raise ValueError(f"no file '{name}' {where}") from None
+        raise ValueError(fault) from None
 
 
 def _decoded(value: str) -> bytes:
     try:
         return base64.b64decode("".join(value.split()), validate=True)
-    except binascii.Error:
-        raise ValueError(f"{_shown(value)} is not base64") from None
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not base64") from None
 
 
 def boxes(value: Any, format: BoxFormat) -> tuple[tuple[float, ...], ...]:
@@ -137,8 +142,8 @@ def boxes(value: Any, format: BoxFormat) -> tuple[tuple[float, ...], ...]:
     """
     if is_nothing(value):
         return ()
-    if not _is_list(value) or not all(map(_is_list, value)):
-        raise ValueError(f"{_shown(value)} is no list of boxes")
+    if not is_list(value) or not all(map(is_list, value)):
+        raise ValueError(f"{shown(value)} is no list of boxes")
     return tuple(_box(box, format) for box in value)
 
 
@@ -154,12 +159,12 @@ def regions(value: Any, format: BoxFormat) -> tuple[Region, ...]:
         return ()
     if isinstance(value, str):
         value = _parsed(value)
-    if _is_list(value) and value and all(map(_is_number, value)):
+    if is_list(value) and value and all(map(_is_number, value)):
         value = [value]
     if isinstance(value, Mapping):
         value = _rows_of(value)
-    if not _is_list(value):
-        raise ValueError(f"{_shown(value)} is no list of boxes")
+    if not is_list(value):
+        raise ValueError(f"{shown(value)} is no list of boxes")
     return tuple(_region(entry, str(number), format) for number, entry in enumerate(value, start=1))
 
 
@@ -167,21 +172,21 @@ def _parsed(value: str) -> Any:
     try:
         return json.loads(value)
     except ValueError:
-        raise ValueError(f"{_shown(value)} is no list of boxes") from None
+        raise ValueError(f"{shown(value)} is no list of boxes") from None
 
 
 def _region(entry: Any, label: str, format: BoxFormat) -> Region:
-    if _is_list(entry):
+    if is_list(entry):
         return Region(label, _box(entry, format))
     if not isinstance(entry, Mapping) or "box" not in entry:
-        raise ValueError(f"{_shown(entry)} is neither a box nor {{label, box}}")
+        raise ValueError(f"{shown(entry)} is neither a box nor {{label, box}}")
     if unknown := entry.keys() - {"label", "box", "weight"}:
         raise ValueError(
-            f"{_shown(entry)} has {', '.join(sorted(unknown))}; known: label, box, weight"
+            f"{shown(entry)} has {', '.join(sorted(unknown))}; known: label, box, weight"
         )
     weight = entry.get("weight")
     if weight is not None and not (_is_number(weight) and 0 < weight < math.inf):
-        raise ValueError(f"weight {_shown(weight)} is no number above 0")
+        raise ValueError(f"weight {shown(weight)} is no number above 0")
     named = text(entry.get("label")) or label
     return Region(named, _box(entry["box"], format), 1.0 if weight is None else float(weight))
 
@@ -189,77 +194,24 @@ def _region(entry: Any, label: str, format: BoxFormat) -> Region:
 def _rows_of(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Mappings from a mapping of lists, as which some files store them; one stays one."""
     columns = {key: cells for key, cells in value.items() if cells is not None}
-    if not all(map(_is_list, columns.values())) or not all(map(_is_list, columns.get("box", ()))):
+    if not all(map(is_list, columns.values())) or not all(map(is_list, columns.get("box", ()))):
         return [value]
     if len({len(cells) for cells in columns.values()}) != 1:
-        raise ValueError(f"{_shown(value)} has lists of different lengths")
+        raise ValueError(f"{shown(value)} has lists of different lengths")
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def _box(value: Any, format: BoxFormat) -> tuple[float, ...]:
-    if not _is_list(value) or len(value) != 4 or not all(map(_is_number, value)):
-        raise ValueError(f"{_shown(value)} is not a box of four numbers")
+    if not is_list(value) or len(value) != 4 or not all(map(_is_number, value)):
+        raise ValueError(f"{shown(value)} is not a box of four numbers")
     x, y, right, bottom = map(float, value)
     return (x, y, right, bottom) if format == "xyxy" else (x, y, x + right, y + bottom)
 
 
-def right_options(value: Any, options: Sequence[str], letters: bool = False) -> tuple[str, ...]:
-    """The texts of the right options.
-
-    Args:
-        value: a letter, a text or an index from 0, or several of them. A text that is one of the
-            options means that option, not an index.
-        options: their texts.
-        letters: whether only letters are meant.
-
-    >>> right_options("B", ["red", "blue"]), right_options(0, ["red", "blue"])
-    (('blue',), ('red',))
-    """
-    if is_nothing(value):
-        return ()
-    given = value if _is_list(value) else [value]
-    return tuple(_right_option(entry, options, letters) for entry in given)
-
-
-def _right_option(value: Any, options: Sequence[str], letters: bool) -> str:
-    word = text(value).strip()
-    letter = _LETTER.fullmatch(word)
-    place = ascii_uppercase[: len(options)].find(letter[1].upper()) if letter else -1
-    by_letter = options[place] if place >= 0 else None
-    if letters and by_letter is None:
-        raise ValueError(f"{_shown(value)} is no letter of the {len(options)} options")
-    by_text = word if word in options and not letters else None
-    index = int(word) if word.isdecimal() and int(word) < len(options) else None
-    by_index = options[index] if index is not None and (by_text is None or value == index) else None
-    meant = {option for option in (by_letter, by_text, by_index) if option is not None}
-    if len(meant) == 1:
-        return meant.pop()
-    if meant:
-        raise ValueError(
-            f"{_shown(value)} may mean {' or '.join(map(repr, sorted(meant)))}; give the right"
-            " option's text, as text"
-        )
-    raise ValueError(
-        f"{_shown(value)} is no text, letter or index from 0 of the {len(options)} options"
-    )
-
-
-def check_options(options: Sequence[str]) -> None:
-    """
-    Raises:
-        ValueError: they are letters, begin with their letters, or are not all different.
-    """
-    letters = ascii_uppercase[: len(options)]
-    found = [match and match[1].upper() for match in map(_LETTER.fullmatch, options)]
-    if found == list(letters):
-        raise ValueError("the options are letters; give their texts")
-    found = [match and match[1] for match in map(_LETTERED.match, options)]
-    if found == list(letters):
-        raise ValueError(f"the options begin with letters ({_shown(options[0])}); leave them out")
-    if len({" ".join(option.casefold().split()) for option in options}) < len(options):
-        raise ValueError("two options are the same")
-    if not 1 < len(options) <= len(ascii_uppercase):
-        raise ValueError(f"{len(options)} options; give 2 to {len(ascii_uppercase)}")
+def shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
+    written = repr(value)
+    return written if len(written) <= 60 else f"{written[:57]}..."
 
 
 def named(column: str, read: Callable[..., T], *arguments: Any) -> T:
@@ -276,10 +228,6 @@ def _is_storable(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _is_number(value: Any) -> bool:
@@ -299,9 +247,3 @@ def _kind(value: Any) -> str:
     kinds = {"bool": "true or false", "bytes": "bytes", "dict": "a struct", "list": "a list"}
     name = type(value).__name__
     return "a number" if _is_number(value) else kinds.get(name, f"a value of type {name}")
-
-
-def _shown(value: Any) -> str:
-    """A value in a message, cut where it is long."""
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."

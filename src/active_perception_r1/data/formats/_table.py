@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from active_perception_r1.config.errors import nearest
 from active_perception_r1.config.sources._table import BoxFormat, Columns, TableDataset
 from active_perception_r1.data import values
+from active_perception_r1.data.choices import check_options, right_options
 from active_perception_r1.data.column_types import check_type
 from active_perception_r1.data.formats._format import BadRow, Format, Opened, Split, Table
 from active_perception_r1.data.questions import Question
@@ -118,7 +119,7 @@ class TableFormat(Format):
             id=read("id", values.text),
             question=read("question", values.text),
             image=read("image", values.page, reading.folder),
-            answers=read("answers", values.right_options, options, self.letters)
+            answers=read("answers", right_options, options, self.letters)
             if options
             else read("answers", values.texts),
             doc_id=read("doc_id", values.text),
@@ -141,7 +142,7 @@ def _options(row: Row, column: str | Sequence[str] | None) -> tuple[str, ...]:
         given = tuple(values.named(part, values.text, _cell(row, part)) for part in column)
     options = tuple(option.strip() for option in given if option.strip())
     if options:
-        values.named(name, values.check_options, options)
+        values.named(name, check_options, options)
     return options
 
 

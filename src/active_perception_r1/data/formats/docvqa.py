@@ -53,7 +53,7 @@ class DocVqa(TableFormat):
         question = super().question(row, reading)
         if not question.question.strip():
             raise ValueError("it has no question in English")
-        return replace(question, span=values.named("answer", _span, row["answer"], row))
+        return replace(question, span=values.named("answer", _span, row.get("answer"), row))
 
 
 def _span(value: Any, row: Row) -> GivenSpan | None:

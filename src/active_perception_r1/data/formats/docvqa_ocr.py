@@ -36,7 +36,7 @@ class DocVqaOcr(TableFormat):
 
     def question(self, row: Row, reading: Reading) -> Question:
         question = super().question(row, reading)
-        words = values.named("ocr_results", _words, row["ocr_results"], question.image)
+        words = values.named("ocr_results", _words, row.get("ocr_results"), question.image)
         return replace(
             question,
             words=tuple(text for text, _ in words),

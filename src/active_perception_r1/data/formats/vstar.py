@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from active_perception_r1.config.sources import BoxUnit
 from active_perception_r1.config.sources._table import BoxFormat, TableDataset
 from active_perception_r1.data import values
+from active_perception_r1.data.choices import check_options
 from active_perception_r1.data.formats._format import About, Format, Opened, Split
 from active_perception_r1.data.questions import Question, Region
 from active_perception_r1.errors import DataError
@@ -66,7 +67,7 @@ class VStar(Format):
             row = json.loads(file.read_bytes())
             right, *others = values.named("options", values.texts, row["options"])
             options = (right, *others)
-            values.named("options", values.check_options, options)
+            values.named("options", check_options, options)
             order = _shuffled(len(options), f"{option_seed}/{id}")
             return Question(
                 id=id,
