@@ -157,7 +157,8 @@ class TestTask:
         assert not TASK.judge(None, accepted, COLOURS).correct
 
     def test_equal_texts_are_equally_right(self) -> None:
-        assert right_letters(["red"], ["red", "blue", "Red."]) == {"A", "C"}
+        assert right_letters(["RED"], ["red", "blue", "Red."]) == {"A", "C"}
+        assert right_letters(["red"], ["red", "blue", "Red."]) == {"A"}  # exactly
 
     @pytest.mark.parametrize("answer", ["E", "purple", ""])
     def test_an_accepted_answer_that_is_no_option_is_refused(self, answer: str) -> None:

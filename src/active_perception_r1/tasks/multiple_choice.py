@@ -159,16 +159,15 @@ def right_letters(answers: Sequence[str], options: Sequence[str]) -> frozenset[s
         DataError: there are no options, or more than letters, or an answer is none of them.
     """
     letters = _letters(options)
-    texts = [_compared(option) for option in options]
     right: set[str] = set()
     for answer in answers:
-        given = _compared(answer)
-        meant = {letter for letter, text in zip(letters, texts, strict=True) if text == given}
-        if not meant and len(given) == 1 and given.upper() in letters:
-            meant = {given.upper()}
-        if not meant:
+        exactly = [x for x, option in zip(letters, options, strict=True) if option == answer]
+        said = _compared(answer)
+        alike = [x for x, option in zip(letters, options, strict=True) if _compared(option) == said]
+        named = [x for x in letters if x == said.upper()]
+        if not (meant := exactly or alike or named):
             raise DataError(f"answer '{answer}' is neither a letter nor the text of an option")
-        right |= meant
+        right.update(meant)
     return frozenset(right)
 
 
