@@ -13,7 +13,7 @@ import numpy as np
 from measuring import Figure, report
 from scipy.stats import binom
 
-from active_perception_r1.scoring.statistics import (
+from active_perception_r1.scoring.paired_tests import (
     DISCORDANCE,
     detectable_difference,
     holm,

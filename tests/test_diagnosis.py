@@ -14,7 +14,7 @@ from active_perception_r1.cli import main
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.scoring.diagnosis import Diagnosis, diagnose
 from active_perception_r1.scoring.explain import explain
-from active_perception_r1.scoring.statistics import share_interval
+from active_perception_r1.scoring.intervals import share_interval
 from tests.configured import configure
 from tests.score_tables import score_table
 

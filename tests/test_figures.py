@@ -8,10 +8,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 from PIL import Image
 
 from active_perception_r1.cli import main
-from active_perception_r1.config import StudyConfig
+from active_perception_r1.config import load_config, parse_config
+from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.errors import DataError
 from active_perception_r1.report.figures import FIGURES, accuracy, headroom, learning_curve
 from active_perception_r1.report.figures._curves import read_curves
@@ -142,6 +144,9 @@ class TestHeadroom:
             headroom.draw(self.rows((None,)), tmp_path / "a.svg")
 
 
+TRAINING = {"learning_curve", "reward"}
+
+
 class TestRegistry:
     def test_a_figure_is_a_module_and_a_caption(self) -> None:
         captions = {path.stem for path in (REPOSITORY / "report").glob("*.rst")} - {"workflow"}
@@ -162,18 +167,29 @@ class TestRegistry:
     @pytest.mark.parametrize(
         ("study", "without"),
         [
-            ({"modes": ["baseline"]}, {"headroom", "zoom_map"}),
-            ({"modes": ["baseline", "strict_zoom", "blank_crop"]}, {"headroom", "zoom_map"}),
-            ({"modes": ["baseline", "active"], "first_views": [9, 99]}, set()),
+            ({"modes": ["baseline"]}, {"headroom", "zoom_map", *TRAINING}),
+            (
+                {"modes": ["baseline", "strict_zoom", "blank_crop"]},
+                {"headroom", "zoom_map", *TRAINING},
+            ),
+            ({"modes": ["baseline", "active"], "first_views": [6272, 12544]}, TRAINING),
         ],
     )
     def test_a_study_has_the_figures_that_show_something(
         self, study: dict[str, Any], without: set[str]
     ) -> None:
-        chosen = StudyConfig.model_validate(
-            {"dataset": {"source": "synthetic"}, "models": ["m"], **study}
+        entry = {"dataset": {"source": "synthetic"}, "models": ["tiny-zoom-vlm"], **study}
+        shipped = yaml.safe_load((REPOSITORY / "workflow_config.yaml").read_text())
+        plan = StudyPlan(
+            parse_config({**shipped, "studies": {"s": entry}, "study": "s", "training": {}}), "s"
         )
-        assert {name for name in FIGURES if not FIGURES[name].is_in(chosen)} == without
+        assert {name for name in FIGURES if not FIGURES[name].files(name, plan)} == without
+
+    def test_a_study_has_those_of_training_for_each_of_its_runs(self) -> None:
+        plan = StudyPlan(load_config(REPOSITORY / "workflow_config.yaml"), "demo")
+        assert [str(path) for path in FIGURES["reward"].files("reward", plan)] == [
+            "results/demo/report/reward.tiny-zoom-vlm+grpo.svg"
+        ]
 
     def test_one_command_draws_them_all(
         self, tmp_path: Path, metrics: Path, rows: list[LeaderboardRow]

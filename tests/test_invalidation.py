@@ -72,7 +72,7 @@ CODE: dict[str, tuple[str, str, str, Jobs]] = {
         "THRESHOLD = 0.6",
         {"score": 6, **BOARD},
     ),
-    "the leaderboard": ("scoring/statistics.py", "0.95", "0.9", BOARD),
+    "the leaderboard": ("scoring/intervals.py", "0.95", "0.9", BOARD),
     "the figure of accuracies": (
         "report/figures/accuracy.py",
         "0.92",

@@ -11,6 +11,7 @@ import pytest
 
 from active_perception_r1.columns import columns
 from active_perception_r1.errors import DataError
+from active_perception_r1.scoring.intervals import wilson_interval
 from active_perception_r1.scoring.leaderboard import leaderboard
 from active_perception_r1.scoring.leaderboard_row import (
     Estimate,
@@ -20,7 +21,7 @@ from active_perception_r1.scoring.leaderboard_row import (
     read_leaderboard,
 )
 from active_perception_r1.scoring.measures import measures
-from active_perception_r1.scoring.statistics import detectable_difference, wilson_interval
+from active_perception_r1.scoring.paired_tests import detectable_difference
 from active_perception_r1.scoring.tables import print_leaderboard
 from tests.score_tables import score_table
 

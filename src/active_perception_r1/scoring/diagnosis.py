@@ -37,6 +37,7 @@ from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.modes import BASELINE, MODES, ORACLE
 from active_perception_r1.scoring.diagnosis_page import as_page
 from active_perception_r1.scoring.diagnosis_row import HIT, QUANTILES, Diagnosis, Share, TextSize
+from active_perception_r1.scoring.intervals import share_interval
 from active_perception_r1.scoring.score_tables import (
     Entry,
     Tables,
@@ -44,7 +45,6 @@ from active_perception_r1.scoring.score_tables import (
     was_judged,
     was_run,
 )
-from active_perception_r1.scoring.statistics import share_interval
 from active_perception_r1.storage.files import atomic
 
 HEIGHTS = (0, 4, 6, 8, 12, 16, 24, np.inf)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from active_perception_r1.scoring.intervals import RESAMPLES
 from active_perception_r1.scoring.leaderboard import read_rows
 from active_perception_r1.scoring.leaderboard_row import Estimate, LeaderboardRow, number_of_tests
-from active_perception_r1.scoring.statistics import DISCORDANCE, RESAMPLES
+from active_perception_r1.scoring.paired_tests import DISCORDANCE
 
 
 def explain(scores: Mapping[tuple[str, str], Path], started_from: Mapping[str, str]) -> str:

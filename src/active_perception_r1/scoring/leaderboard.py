@@ -6,9 +6,9 @@ Rows are in the order of the configuration; `leaderboard_row` says what their fi
   answer of the model, so whatever is compared is compared without the questions that ended in one,
   on either side. An oracle episode without known evidence could not be run: it is not in n.
 - The interval of the accuracy is Wilson's, for the effective number of questions where some share a
-  document (`statistics.share_interval`); those of means are bootstrap intervals over documents,
-  null for fewer than `statistics.MIN_DOCUMENTS`.
-- Two modes or models are compared question by question (`statistics.paired_test`). The difference
+  document (`intervals.share_interval`); those of means are bootstrap intervals over documents,
+  null for fewer than `intervals.MIN_DOCUMENTS`.
+- Two modes or models are compared question by question (`paired_tests.paired_test`). The difference
   of two means has its interval from the same draws of documents on both sides.
 """
 
@@ -24,6 +24,12 @@ import numpy as np
 import pandas as pd
 
 from active_perception_r1.modes import BASELINE, MODES, ORACLE
+from active_perception_r1.scoring.intervals import (
+    DocumentBootstrap,
+    Interval,
+    effective_questions,
+    share_interval,
+)
 from active_perception_r1.scoring.leaderboard_row import (
     Estimate,
     Layout,
@@ -33,22 +39,18 @@ from active_perception_r1.scoring.leaderboard_row import (
     rounded,
 )
 from active_perception_r1.scoring.measures import measures
+from active_perception_r1.scoring.paired_tests import (
+    PairedTest,
+    detectable_difference,
+    holm,
+    paired_test,
+)
 from active_perception_r1.scoring.score_tables import (
     Entry,
     Tables,
     read_tables,
     was_judged,
     was_run,
-)
-from active_perception_r1.scoring.statistics import (
-    DocumentBootstrap,
-    Interval,
-    PairedTest,
-    detectable_difference,
-    effective_questions,
-    holm,
-    paired_test,
-    share_interval,
 )
 from active_perception_r1.scoring.tables import as_csv, as_markdown
 from active_perception_r1.storage.files import atomic

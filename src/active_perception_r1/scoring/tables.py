@@ -12,6 +12,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from active_perception_r1.scoring.formats import MISSING, chance, share
+from active_perception_r1.scoring.intervals import MIN_DOCUMENTS
 from active_perception_r1.scoring.leaderboard_row import (
     Estimate,
     Layout,
@@ -20,11 +21,7 @@ from active_perception_r1.scoring.leaderboard_row import (
     number_of_tests,
     read_leaderboard,
 )
-from active_perception_r1.scoring.statistics import (
-    DISCORDANCE,
-    MIN_DOCUMENTS,
-    detectable_difference,
-)
+from active_perception_r1.scoring.paired_tests import DISCORDANCE, detectable_difference
 
 Table = list[dict[str, str]]
 

@@ -43,8 +43,8 @@ class Figure(ABC):
         return {"figure": self.title}
 
     @abstractmethod
-    def is_in(self, study: StudyConfig) -> bool:
-        """Whether a study has it; or may have it, if there are training runs among its models."""
+    def shows_something_of(self, plan: StudyPlan) -> bool:
+        """Whether a study has it."""
 
     def files(self, name: str, plan: StudyPlan) -> list[Path]:
         """The files of it that a study has.
@@ -53,7 +53,7 @@ class Figure(ABC):
             name: of the module.
         """
         folder = RESULTS / plan.name / "report"
-        return [folder / self.file_name(name)] if self.is_in(plan.study) else []
+        return [folder / self.file_name(name)] if self.shows_something_of(plan) else []
 
     def entries(self, plan: StudyPlan) -> list[tuple[str, str]]:
         """Model and mode of the predictions of a study that it shows."""
@@ -66,14 +66,14 @@ class LeaderboardFigure(Figure):
 
     Attributes:
         draw: writes the file.
-        needs: whether there is anything to be seen in a study.
+        needs: whether there is anything to be seen of a study.
     """
 
     draw: Callable[[Sequence[LeaderboardRow], Path], None]
     needs: Callable[[StudyConfig], bool] = lambda study: True
 
-    def is_in(self, study: StudyConfig) -> bool:
-        return self.needs(study)
+    def shows_something_of(self, plan: StudyPlan) -> bool:
+        return self.needs(plan.study)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +88,8 @@ class EpisodesFigure(Figure):
     draw: Callable[[Answers, Path], None]
     shows: Callable[[Mode], bool] = lambda mode: True
 
-    def is_in(self, study: StudyConfig) -> bool:
-        return any(self.shows(MODES[mode]) for mode in study.modes)
+    def shows_something_of(self, plan: StudyPlan) -> bool:
+        return bool(self.entries(plan))
 
     def entries(self, plan: StudyPlan) -> list[tuple[str, str]]:
         return [(model, mode) for model, mode in plan.entries if self.shows(MODES[mode])]
@@ -112,8 +112,8 @@ class TrainingFigure(Figure):
     def labels(self) -> dict[str, str]:
         return {"run": "{run}", "figure": self.title}
 
-    def is_in(self, study: StudyConfig) -> bool:
-        return True
+    def shows_something_of(self, plan: StudyPlan) -> bool:
+        return bool(plan.runs)
 
     def files(self, name: str, plan: StudyPlan) -> list[Path]:
         file = self.file_name(name)
