@@ -50,8 +50,9 @@ def paired_test(
 
     If nothing differs, each document might as well have its outcomes before and after exchanged. So
     its gains minus harms have either sign with equal chance, however much its questions depend on
-    each other, and p is the chance of a total as far from 0 as the one that was found. Where every
-    question has a document of its own this is McNemar's exact test (1947).
+    each other, and p is the chance of a total as far from 0 as the one that was found (Canay,
+    Romano and Shaikh 2017, Econometrica 85:1013). Where every question has a document of its own
+    this is McNemar's exact test (1947).
 
     Args:
         before, after: whether each question was answered right.
