@@ -35,7 +35,9 @@ class MisbehavingServer(ThreadingHTTPServer):
     `length` (a reply cut off by its token limit), `filtered`.
 
     Attributes:
-        answer: the text of a good reply to a request.
+        answer: the text of a good reply to a request, or the message as a whole.
+        refuses: parameters that no request may have.
+        lists_models: whether it tells which models it has.
         received: (seconds of a monotonic clock, headers, body) of every completion asked for.
         most_at_once: highest number of completions under way together.
     """
@@ -48,7 +50,11 @@ class MisbehavingServer(ThreadingHTTPServer):
         self.retry_after = "0.3"
         self.stall_seconds = 1.0
         self.work_seconds = 0.0
-        self.answer: Callable[[dict[str, Any]], str] = lambda body: "<answer>42</answer>"
+        self.answer: Callable[[dict[str, Any]], str | dict[str, Any]] = lambda body: (
+            "<answer>42</answer>"
+        )
+        self.refuses: set[str] = set()
+        self.lists_models = True
         self.received: list[tuple[float, dict[str, str], dict[str, Any]]] = []
         self.most_at_once = 0
         self._at_once = 0
@@ -83,7 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Not on the terminal."""
 
     def do_GET(self) -> None:
-        self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        if self.server.lists_models:
+            self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        else:
+            self._send(404, {"error": {"message": "not found"}})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -92,10 +101,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._misbehave(word, body)
 
     def _misbehave(self, word: str, body: dict[str, Any]) -> None:
+        for name in sorted(self.server.refuses & body.keys()):
+            told = f"Unsupported parameter: '{name}' is not supported with this model."
+            self._send(400, {"error": {"message": told, "param": name}})
+            return
         match word:
             case "ok":
-                message = {"role": "assistant", "content": self.server.answer(body)}
-                choice = {**COMPLETION["choices"][0], "message": message}  # type: ignore[index]
+                answer = self.server.answer(body)
+                message = answer if isinstance(answer, dict) else {"content": answer}
+                reason = "tool_calls" if message.get("tool_calls") else "stop"
+                choice = {"index": 0, "finish_reason": reason, "message": message}
+                message["role"] = "assistant"
                 self._send(200, {**COMPLETION, "choices": [choice]})
             case "length" | "filtered":
                 reason = "length" if word == "length" else "content_filter"

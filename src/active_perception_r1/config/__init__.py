@@ -21,10 +21,10 @@ from active_perception_r1.config.model import (
     DecodingConfig,
     FirstView,
     ModelConfig,
-    OpenAIConfig,
     VllmConfig,
 )
 from active_perception_r1.config.section import NAME
+from active_perception_r1.config.server import OpenAIConfig, PriceConfig
 from active_perception_r1.config.slice import SliceConfig
 from active_perception_r1.config.sources import SOURCES, BoxUnit, Dataset, DatasetConfig
 
@@ -44,6 +44,7 @@ __all__ = [
     "GrpoConfig",
     "ModelConfig",
     "OpenAIConfig",
+    "PriceConfig",
     "SliceConfig",
     "StudyConfig",
     "TrainingConfig",

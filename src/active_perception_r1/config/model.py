@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.paths import FolderOrName
 from active_perception_r1.config.presets import PRESETS
 from active_perception_r1.config.section import Known, Section
+from active_perception_r1.config.server import OpenAIConfig, PriceConfig
 from active_perception_r1.families import FAMILIES, Family
 from active_perception_r1.prompts import PROMPT_SETS
 from active_perception_r1.registry import Registry
+from active_perception_r1.sim.function_calls import reads_functions
 from active_perception_r1.utils.trace_parser import SYNTAXES
 
 # Named, not imported: engines stand above the configuration, and bring what takes long to load.
@@ -109,43 +109,6 @@ class VllmConfig(Section):
     enforce_eager: bool = Field(default=False, description="starts faster and runs slower")
 
 
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("give a URL such as http://localhost:8000/v1")
-    if parts.username or parts.password or parts.query:
-        raise ValueError("no user, password or query here; a key belongs into the environment")
-    return url
-
-
-def _variable_name(name: str) -> str:
-    if not re.fullmatch("[A-Z_][A-Z0-9_]{0,63}", name):  # The message must not repeat a key.
-        raise ValueError(
-            "give the name of an environment variable, such as OPENAI_API_KEY, never the key"
-        )
-    return name
-
-
-class OpenAIConfig(Section):
-    """A server that speaks OpenAI's chat completions, and how patiently it is asked."""
-
-    base_url: Annotated[str, AfterValidator(_without_credentials)] = Field(
-        description="where it listens, such as http://localhost:8000/v1"
-    )
-    model: str | None = Field(default=None, description="the model's name there; null is its `id`")
-    concurrency: int = Field(default=16, gt=0, description="requests under way at once")
-    timeout_seconds: float = Field(default=120.0, gt=0, description="for one try of one request")
-    retries: int = Field(
-        default=5,
-        ge=0,
-        description="tries after failures that may pass, with growing pauses or those that the"
-        " server asks for",
-    )
-    api_key_env: Annotated[str, AfterValidator(_variable_name)] | None = Field(
-        default=None, description="environment variable that holds the key"
-    )
-
-
 class ModelConfig(Section):
     """One model and how it is run."""
 
@@ -159,6 +122,7 @@ class ModelConfig(Section):
             "vllm.max_model_len",
             "openai.base_url",
             "openai.model",
+            "openai.extra_body",
             "chat_template_kwargs",
             "max_new_tokens",
             "decoding.temperature",
@@ -190,11 +154,15 @@ class ModelConfig(Section):
             "max_concurrent_episodes",
             "vllm.gpu_memory_utilization",
             "vllm.enforce_eager",
+            "openai.token_limit",
+            "openai.check_models",
             "openai.concurrency",
             "openai.timeout_seconds",
             "openai.retries",
             "openai.api_key_env",
+            "price",
         ),
+        added={"openai.omit": [], "openai.tools": "text", "openai.crop_role": "tool"},
     )
 
     id: FolderOrName = Field(description="repository on the hub, as owner/name, or a folder")
@@ -224,6 +192,9 @@ class ModelConfig(Section):
     )
     vllm: VllmConfig = Field(default=VllmConfig(), description="for backend vllm")
     openai: OpenAIConfig | None = Field(default=None, description="for backend openai")
+    price: PriceConfig | None = Field(
+        default=None, description="what its tokens cost; changing it runs nothing again"
+    )
     zoom_syntax: Annotated[str, Known(SYNTAXES)] = Field(
         default="zoom_roi", description="how it writes a zoom, and in which unit its boxes are"
     )
@@ -336,6 +307,13 @@ class ModelConfig(Section):
                 f"prompts native need a zoom_syntax that calls a function ({functions}), and"
                 f" {self.zoom_syntax} does not"
             )
+        if self.openai and self.openai.tools == "native":
+            readable = [name for name in SYNTAXES if reads_functions(SYNTAXES[name])]
+            if self.prompts != "native" or self.zoom_syntax not in readable:
+                raise ValueError(
+                    "openai.tools native needs prompts native, which declare the tool, and a"
+                    f" zoom_syntax whose calls are JSON ({', '.join(readable)})"
+                )
         return self
 
     @model_validator(mode="after")

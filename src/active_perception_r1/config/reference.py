@@ -153,12 +153,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _value(value: Schema) -> str:
+def _value(value: Schema | bool) -> str:
     """What a key may hold, in words.
 
     >>> _value({"type": "integer", "exclusiveMinimum": 0})
     'whole number > 0'
     """
+    if isinstance(value, bool):  # JSON Schema for whatever it may be
+        return "anything"
     if "anyOf" in value:
         words = [_value(choice) for choice in value["anyOf"]]
         return ", ".join(word for word in words if word)

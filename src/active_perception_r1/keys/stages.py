@@ -34,6 +34,7 @@ MECHANISM = (
     "keys*",
     "models.backends",
     "models.backends._backend",
+    "models.backends.openai",  # what is sent and received is beside it
     "models.infer",
     "models.load",
     "models.runner_processes",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from active_perception_r1.config import ModelConfig
+from active_perception_r1.config import ModelConfig, PriceConfig
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import BackendError
 from active_perception_r1.keys import inference_key
@@ -68,12 +69,16 @@ def infer(
                 if not (failed := _save(episodes, store, bar, streak)):
                     break
         errors = {sample: episode.to_json() for sample, episode in failed.items()}
+        tokens = _tokens(store.get(sample) for sample in order)
+        if settings.price:
+            tqdm.write(f"{name} {mode}: {_bill(settings.price, tokens)}", file=sys.stderr)
         about = {
             "model": name,
             "mode": mode,
             "revision": runner.revision,
             "settings": settings.model_dump(mode="json"),
             "set_aside": dict(runner.set_aside),
+            "tokens": tokens,
         }
         write_json(output.with_suffix(".json"), about)
         if errors:
@@ -129,6 +134,22 @@ def _save(
     if failed and not len(store):
         raise BackendError(f"{_example(failed)}, and none went well; {_RUN_AGAIN}")
     return failed
+
+
+def _tokens(records: Iterable[str | None]) -> dict[str, int]:
+    """Of all turns; a later turn reads its whole conversation anew."""
+    turns = [turn for record in records if record for turn in json.loads(record)["turns"]]
+    return {
+        kind: sum(turn[f"{kind}_tokens"] for turn in turns) for kind in ("prompt", "completion")
+    }
+
+
+def _bill(price: PriceConfig, tokens: Mapping[str, int]) -> str:
+    prompt, completion = tokens["prompt"], tokens["completion"]
+    return (
+        f"{prompt} tokens of prompts, {completion} of replies,"
+        f" {price.of(prompt, completion):.2f} at the price of the entry"
+    )
 
 
 def _told(model: str, set_aside: Mapping[str, Any]) -> str:

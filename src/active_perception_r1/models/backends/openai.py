@@ -9,8 +9,6 @@ Replies may cost money, and cost time in any case, so each is written down in th
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import logging
 import os
@@ -22,18 +20,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from openai import OpenAI, OpenAIError
-from PIL import Image
+from openai import APIStatusError, OpenAI, OpenAIError
 
-from active_perception_r1.config import DecodingConfig, ModelConfig
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.backends import Answered, Backend
-from active_perception_r1.models.chat import request_seed
-from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request, request_id
+from active_perception_r1.models.backends._openai_wire import Wire
+from active_perception_r1.sim.messages import FinishReason, Reply, Request, request_id
 from active_perception_r1.storage.fingerprint import fingerprint
 from active_perception_r1.storage.journal import Journal
 
-_NOT_IN_OPENAI = ("top_k", "min_p", "repetition_penalty")
 _FORMAT = "replies, under a fingerprint of all that they are replies to"
 _STOPPED = "not asked any more, because this run was ended"
 _NO_KEY = "none"  # The client wants one; servers without accounts ignore it.
@@ -66,10 +62,9 @@ class OpenAIBackend(Backend):
             raise BackendError(f"model '{settings.id}': backend openai needs its section openai")
         self.settings = settings
         self._server = settings.openai
-        self._model = settings.openai.model or settings.id
-        self.revision = f"served:{self._model}"
+        self._wire = Wire(settings)
+        self.revision = f"served:{self._wire.model}"
         self.set_aside: Mapping[str, Any] = {}  # Nobody but the server sees its checkpoint.
-        self._decoding = _decoding(settings.decoding)
         # It writes requests, which hold whole pages, into the log of every job.
         logging.getLogger("openai").setLevel(logging.WARNING)
         self._client = _Client(
@@ -79,12 +74,15 @@ class OpenAIBackend(Backend):
             max_retries=self._server.retries,
         )
         self._client.stopped = threading.Event()
-        self._require_model()
+        if self._server.check_models:
+            self._require_model()
         self.live = self._server.concurrency
         self._threads = ThreadPoolExecutor(self._server.concurrency, "ask")
         self._numbers = count()
         self._asked: dict[Future[Reply], int] = {}
         self._kept: Journal | None = None
+        self._asked_how = json.dumps(settings.deciding(), sort_keys=True)
+        self._has_replied = False
         self._under_way = 0
         self._ended = threading.Condition()
 
@@ -94,6 +92,11 @@ class OpenAIBackend(Backend):
         return number
 
     def collect(self) -> Answered:
+        """As `Backend.collect`.
+
+        Raises:
+            BackendError: the server refuses what the entry says, and has never replied.
+        """
         done, _ = wait(self._asked, return_when=FIRST_COMPLETED)
         return [(self._asked.pop(future), future.result()) for future in done]
 
@@ -124,35 +127,36 @@ class OpenAIBackend(Backend):
                 self._ended.notify_all()
 
     def _kept_or_asked(self, request: Request) -> Reply:
-        parameters = self._parameters(request)
+        """The kept reply, or the server's, which is kept."""
         if self._kept is None:
-            return self._ask(request, parameters)
-        id = fingerprint(request_id(request), self._server.base_url, json.dumps(parameters))
+            return self._ask(request)
+        id = fingerprint(request_id(request), self._asked_how)
         if (kept := self._kept.get(id)) is not None:
             return Reply.from_json(kept)
-        reply = self._ask(request, parameters)
+        reply = self._ask(request)
         if not reply.error:
             self._kept.append(id, reply.to_json())
         return reply
 
-    def _parameters(self, request: Request) -> dict[str, Any]:
-        """All that is sent beside the messages."""
-        return {
-            "model": self._model,
-            "max_tokens": self.settings.max_new_tokens,
-            "seed": request_seed(request, self.settings.seed),
-            **self._decoding,
-        }
-
-    def _ask(self, request: Request, parameters: dict[str, Any]) -> Reply:
+    def _ask(self, request: Request) -> Reply:
         start = time.perf_counter()
-        messages: Any = [_message(message) for message in request]
         try:
-            answer = self._client.chat.completions.create(messages=messages, **parameters)
-            return _reply(answer, time.perf_counter() - start)
+            answer = self._client.chat.completions.create(**self._wire.body(request))
+            reply = self._wire.reply(answer, time.perf_counter() - start)
+        except APIStatusError as error:
+            return _failed(self._refused(error))
         # Servers send anything: what is no completion ends up as errors of any kind.
         except Exception as error:
             return _failed(_described(error))
+        self._has_replied = True
+        return reply
+
+    def _refused(self, error: APIStatusError) -> str:
+        cure = self._wire.cure(error)
+        told = f"{_described(error)}; {cure.text}" if cure else _described(error)
+        if cure and not cure.for_one and not self._has_replied:
+            raise BackendError(f"{self._server.base_url}: {told}")
+        return told
 
     def _require_model(self) -> None:
         try:
@@ -160,12 +164,13 @@ class OpenAIBackend(Backend):
         except (OpenAIError, ValueError, TypeError, AttributeError) as error:
             raise BackendError(
                 f"{self._server.base_url}: no list of models ({_described(error)}); is the server"
-                " up, and the key in the environment?"
+                " up, and the key in the environment? Where a server keeps no list, set"
+                " openai.check_models to false"
             ) from None
-        if self._model not in served:
+        if self._wire.model not in served:
             names = ", ".join(served[:10]) or "none"
             raise BackendError(
-                f"{self._server.base_url} does not serve '{self._model}'; it serves: {names}"
+                f"{self._server.base_url} does not serve '{self._wire.model}'; it serves: {names}"
             )
 
 
@@ -177,42 +182,6 @@ def _key(variable: str | None) -> str:
     return key
 
 
-def _decoding(decoding: DecodingConfig) -> dict[str, Any]:
-    """All of it, or servers fill in what the checkpoint says; what only some of them take, apart.
-
-    `top_k` of -1 is all tokens for every server that knows the word.
-    """
-    known = decoding.model_dump()
-    known["top_k"] = decoding.top_k or -1
-    extra = {name: known.pop(name) for name in _NOT_IN_OPENAI}
-    return {**known, "extra_body": extra}
-
-
-def _message(message: Message) -> dict[str, Any]:
-    if message.role == "assistant":
-        return {"role": message.role, "content": "".join(map(str, message.parts))}
-    return {"role": message.role, "content": [_part(part) for part in message.parts]}
-
-
-def _part(part: str | Image.Image) -> dict[str, Any]:
-    if isinstance(part, str):
-        return {"type": "text", "text": part}
-    encoded = io.BytesIO()
-    part.save(encoded, "PNG", compress_level=1)  # lossless: the server sees the pixels we made
-    data = base64.b64encode(encoded.getvalue()).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
-
-
-def _reply(answer: Any, seconds: float) -> Reply:
-    choice = answer.choices[0]
-    text, reason = choice.message.content or "", choice.finish_reason
-    if reason not in ("stop", "length"):
-        raise ValueError(f"the reply ended for the reason '{reason}'")
-    prompt = answer.usage.prompt_tokens if answer.usage else 0
-    written = answer.usage.completion_tokens if answer.usage else 0
-    return Reply(text, FinishReason(reason), prompt, written, seconds)
-
-
 def _failed(error: str) -> Reply:
     return Reply("", FinishReason.ERROR, error=error)
 
@@ -221,7 +190,13 @@ def _described(error: Exception) -> str:
     """One line; of a body that was to be JSON, not what it holds."""
     if isinstance(error, json.JSONDecodeError | AttributeError | TypeError | IndexError):
         return f"the server's answer is not a completion ({type(error).__name__})"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    told = _told(error.body) if isinstance(error, APIStatusError) else ""
+    return f"{type(error).__name__}: {' '.join((told or str(error)).split())[:300]}"
+
+
+def _told(body: object) -> str:
+    """The message in the body of a refusal."""
+    return str(body.get("message") or "") if isinstance(body, dict) else ""
 
 
 BACKEND = OpenAIBackend
