@@ -23,6 +23,7 @@ from active_perception_r1.envs.zoom_simulator import (
 from active_perception_r1.geometry import is_redundant
 from active_perception_r1.records import Action, Episode, Step, ToolStatus, Turn
 from active_perception_r1.sim.conversation import Prompts
+from active_perception_r1.sim.marks import data_as_text, reply_as_text
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request, request_id
 from active_perception_r1.tasks import Task
 from active_perception_r1.utils.trace_parser import Frame, Syntax, parse_actions
@@ -88,6 +89,7 @@ class LiveEpisode:
         if rules.needs_distractor and distractor is None:
             raise ValueError(f"mode {rules.mode} needs a distractor page")
         self.sample_id = sample_id
+        question = data_as_text(question)
         self._question = question
         self._page = page
         self._distractor = distractor
@@ -182,7 +184,7 @@ class LiveEpisode:
             if isinstance(outcome, Crop):
                 outcomes.append(outcome.image)
                 continue
-            outcomes.append(outcome.reason)
+            outcomes.append(data_as_text(outcome.reason))  # It may quote the model.
             if self._rules.require_zoom:
                 self._finish(outcome.status)
                 return
@@ -191,7 +193,7 @@ class LiveEpisode:
             return
         last_turn_is_next = len(self._turns) + 1 >= self._rules.max_turns
         zooms_left = 0 if last_turn_is_next else self._zooms_left
-        self._messages.append(Message("assistant", (text,)))
+        self._messages.append(Message("assistant", (reply_as_text(text),)))
         self._messages += self._rules.prompts.observations(outcomes, self._question, zooms_left)
 
     def _calls(self, text: str) -> tuple[Action, ...]:
