@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,14 +81,16 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
 def finished(tmp_path_factory: pytest.TempPathFactory, untrained_model: ModelConfig) -> Workflow:
     """A finished run of the small study; tests leave it as they find it.
 
-    It is run once; each of several workers has a copy of its own.
+    It is run once; each of several workers has a copy of its own. What ran is written down in
+    `record` there.
     """
     base, own = tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("finished") / "study"
     shared = (base.parent if IN_PARALLEL else base) / "finished"
     with FileLock(f"{shared}.lock"):
         if not shared.exists():
             workflow = set_up_small_study(tmp_path_factory.mktemp("study"), untrained_model)
-            done = workflow.run()
+            (workflow.folder / "record").mkdir()
+            done = replace(workflow, record=workflow.folder / "record").run()
             assert done.returncode == 0, done.stdout
             workflow.folder.rename(shared)
     shutil.copytree(shared, own)

@@ -23,6 +23,7 @@ from tests.workflow import REPOSITORY
 
 PACKAGE = "active_perception_r1"
 Keys = dict[str, str]
+_READING = f"{PACKAGE}.storage.fingerprint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,12 @@ def _made(edit: Edit, package: Path) -> Iterator[None]:
 def _look_again(changed: Sequence[Path]) -> None:
     """Forget what is known of files that changed, of a package if there is a new one in it."""
     loaded = {name: module for name, module in sys.modules.items() if _is_ours(name)}
-    files = {str(module.__file__) for module in loaded.values()}
-    if any(str(path) in files for path in changed):
-        for name in loaded:
+    if {str(path) for path in changed} & {str(module.__file__) for module in loaded.values()}:
+        for name in loaded.keys() - {_READING}:  # it remembers files by their content
             del sys.modules[name]
         importlib.invalidate_caches()
-        return
-    for module in loaded.values():
-        for function in vars(module).values():
-            if hasattr(function, "cache_clear"):
-                function.cache_clear()
+    if stages := sys.modules.get(f"{PACKAGE}.keys.stages"):
+        stages.code_of.cache_clear()
 
 
 def _is_ours(module: str) -> bool:

@@ -12,7 +12,7 @@ from active_perception_r1.storage.fingerprint import (
     TABLES,
     folder_fingerprint,
     local_content,
-    module_fingerprint,
+    read_code,
 )
 
 MODULE = '''
@@ -28,10 +28,9 @@ def double(number: int) -> int:
 
 
 def of(folder: Path, text: str) -> str:
-    """In a file of its own, since they are remembered."""
-    path = folder / f"{len(list(folder.iterdir()))}.py"
+    path = folder / "module.py"
     path.write_text(text)
-    return module_fingerprint(path)
+    return read_code(path).fingerprint
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ def test_a_file_is_the_same_wherever_and_whenever_it_was_written(tmp_path: Path)
     after = tmp_path / "elsewhere" / "name.py"
     after.write_text(MODULE)
     os.utime(after, (1, 1))
-    assert module_fingerprint(after) == before
+    assert read_code(after).fingerprint == before
 
 
 def test_tables_are_those_of_the_package() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -13,9 +17,10 @@ from active_perception_r1.config import Config, ModelConfig, SliceConfig, load_c
 from active_perception_r1.config.decisive import Decisive, among
 from active_perception_r1.config.engines import ENGINES
 from active_perception_r1.config.kept import keep, kept_path
+from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.config.section import Section
 from active_perception_r1.config.sources import SOURCES
-from active_perception_r1.keys import stages
+from active_perception_r1.keys import JobKeys, Key, stages
 from active_perception_r1.keys.stages import (
     MECHANISM,
     ROOT,
@@ -24,9 +29,13 @@ from active_perception_r1.keys.stages import (
     imported,
     is_any_of,
 )
-from active_perception_r1.storage.fingerprint import module_fingerprint
+from active_perception_r1.report.figures import FIGURES
+from active_perception_r1.report.provenance.keys import figure_key, manifest_key
+from active_perception_r1.storage.fingerprint import read_code
 from tests.imports import entries_of
-from tests.workflow import CONFIG
+from tests.misbehaving_server import MODEL as SERVED
+from tests.misbehaving_server import misbehaving_server
+from tests.workflow import CONFIG, Workflow
 
 SECTIONS: dict[str, type[Section]] = {
     "models": ModelConfig,
@@ -73,7 +82,7 @@ def test_a_key_that_came_later_counts_where_it_is_used() -> None:
 # Of modes they ask only whether there is a tool, not how an episode begins.
 STATIC = sorted(STAGES.keys() - {"LEADERBOARD", "DIAGNOSIS"})
 REGISTRIES = {package for stage in STAGES.values() for package in stage.entries}
-EMPTY = module_fingerprint(ROOT / "storage" / "__init__.py")
+EMPTY = read_code(ROOT / "storage" / "__init__.py").fingerprint
 
 
 @pytest.mark.parametrize("name", STATIC)
@@ -82,7 +91,7 @@ def test_what_a_stage_imports_counts_or_is_mechanism(name: str) -> None:
     counted = set(stage.modules(entries_of(*stage.entries)))
     for module in counted:
         for other in imported(module):
-            empty = module_fingerprint(file_of(other)) == EMPTY
+            empty = read_code(file_of(other)).fingerprint == EMPTY
             assert empty or other in counted or is_any_of(other, (*MECHANISM, *REGISTRIES)), (
                 f"{module} imports {other}, which is not taken in by stage {name}; add it to the"
                 " stage, or to MECHANISM if it decides no result"
@@ -100,6 +109,137 @@ def test_every_mechanism_is_a_module() -> None:
     }
     for pattern in MECHANISM:
         assert any(is_any_of(module, [pattern]) for module in known), pattern
+
+
+# Modules: what runs.
+
+
+def commands_run(record: Path) -> dict[tuple[str, ...], set[str]]:
+    """Modules whose functions ran, by command; what its worker processes ran is among them."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for file in record.iterdir():
+        command, *files = file.read_text(encoding="utf-8").splitlines()
+        ran = found.setdefault(tuple(json.loads(command)), set())
+        ran |= {_module_of(path) for path in files}
+    return found
+
+
+def _module_of(path: str) -> str:
+    name = (
+        path.rpartition("/active_perception_r1/")[2].removesuffix(".py").removesuffix("/__init__")
+    )
+    return name.replace("/", ".")
+
+
+def key_of(command: Sequence[str], folder: Path) -> Key:
+    """Of the job that runs a command."""
+    name, *words = command
+    given = dict(itertools.pairwise(words))
+    config = load_config(folder / given["--config"])
+    keys, study, run = JobKeys(config), given.get("--study", ""), given.get("--run", "")
+    plan = StudyPlan(config, study)
+    match name:
+        case "download":
+            return keys.download_dataset(study, given["--split"])
+        case "sample-slice":
+            return keys.sample_slice(study, "")
+        case "grpo-data":
+            return keys.grpo_data(study, run)
+        case "train":
+            return keys.grpo_train(study, run)
+        case "infer":
+            return keys.infer(study, given["--model"], given["--mode"])
+        case "score":
+            return keys.score(study, "", "")
+        case "leaderboard":
+            return keys.leaderboard(study)
+        case "diagnose":
+            return keys.diagnosis(study)
+        case "figure":
+            return figure_key(words[0], FIGURES[words[0]], plan)
+        case "manifest":
+            return manifest_key(plan)
+    raise ValueError(f"{name}: no command of a job")
+
+
+def uncounted(record: Path, folder: Path) -> dict[str, set[str]]:
+    """For each command, what ran of it and neither counts for it nor is mechanism."""
+    found = {}
+    for command, ran in commands_run(record).items():
+        counted = key_of(command, folder).modules
+        if odd := {name for name in ran if name not in counted and not is_any_of(name, MECHANISM)}:
+            found[" ".join(command)] = odd
+    return found
+
+
+def test_what_runs_in_a_study_counts_or_is_mechanism(finished: Workflow) -> None:
+    record = finished.folder / "record"
+    assert uncounted(record, finished.folder) == {}
+    assert {command[0] for command in commands_run(record)} == {
+        *("download", "sample-slice", "grpo-data", "train", "infer", "score"),
+        *("leaderboard", "diagnose", "figure", "manifest"),
+    }
+
+
+@pytest.fixture
+def jobs(finished: Workflow, tmp_path: Path) -> Callable[..., dict[str, set[str]]]:
+    """Runs commands in a checkout with a finished study; returns what is `uncounted` in them."""
+    folder = tmp_path / "study"
+    shutil.copytree(finished.folder, folder)
+    shutil.rmtree(folder / "record")
+    (folder / "record").mkdir()
+    environment = Workflow(folder, folder, record=folder / "record").environment()
+
+    def run(config: dict[str, Any], *commands: Sequence[str]) -> dict[str, set[str]]:
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        for name, *words in commands:
+            command = ["active-perception", name, *words, "--config", "config.json"]
+            done = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+        return uncounted(folder / "record", folder)
+
+    return run
+
+
+Jobs = Callable[..., dict[str, set[str]]]
+ANSWER = ["infer", "--study", "small", "--slice", "results/small/slice/test.parquet"]
+ANSWER += ["--output", "out.jsonl", "--partial", "partial.jsonl"]
+
+
+def test_the_other_modes_run_what_counts_in_several_processes(
+    finished: Workflow, jobs: Jobs
+) -> None:
+    modes = ["oracle", "blank_crop", "shuffled_crop"]
+    commands = [[*ANSWER, "--model", "tiny", "--cores", "2", "--mode", mode] for mode in modes]
+    assert jobs(finished.config, *commands) == {}
+
+
+def test_a_served_model_runs_what_counts(finished: Workflow, jobs: Jobs) -> None:
+    config = finished.config
+    with misbehaving_server() as server:
+        served = {"backend": "openai", "id": SERVED, "openai": {"base_url": server.url}}
+        config["models"]["served"] = config["models"]["tiny"] | served
+        assert jobs(config, [*ANSWER, "--model", "served", "--mode", "active"]) == {}
+
+
+def test_every_source_runs_what_counts(finished: Workflow, jobs: Jobs, tmp_path: Path) -> None:
+    config = finished.config
+    (tmp_path / "repository").mkdir()
+    shutil.copy(finished.folder / "pages.parquet", tmp_path / "repository" / "test.parquet")
+    sources: dict[str, dict[str, object]] = {
+        "synthetic": {"questions": {"test": 2}},
+        "hub": {"id": str(tmp_path / "repository")},
+        "file": {"path": str(finished.folder / "pages.parquet"), "format": "docvqa"},
+        "parquet": {"path": str(finished.folder / "pages.parquet")},
+    }
+    assert sources.keys() == SOURCES.keys()
+    for name, section in sources.items():
+        dataset = {"source": name, **section}
+        config["studies"][name] = config["studies"]["small"] | {"dataset": dataset}
+    to = ["--split", "test", "--output", "out.parquet", "--partial", "rows"]
+    assert jobs(config, *(["download", "--study", name, *to] for name in sources)) == {}
 
 
 # The configuration as jobs find it.

@@ -22,12 +22,14 @@ CONFIG = REPOSITORY / "workflow_config.yaml"
 class Workflow:
     """The workflow of `checkout` run in `folder`, with `mine.yaml` there merged over its config.
 
-    Programs in the folder `programs` come before the installed ones.
+    Programs in the folder `programs` come before the installed ones. What runs in its jobs is
+    written down in the folder `record`: see `tests/recording`.
     """
 
     folder: Path
     checkout: Path = REPOSITORY
     programs: Path | None = None
+    record: Path | None = None
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """JSON is YAML, too."""
@@ -68,10 +70,12 @@ class Workflow:
 
     def environment(self) -> dict[str, str]:
         folders = [*([self.programs] if self.programs else []), INSTALLED, os.environ["PATH"]]
+        source = self.checkout / "src"
         return {
             **os.environ,
             "PATH": os.pathsep.join(map(str, folders)),
-            "PYTHONPATH": str(self.checkout / "src"),
+            "PYTHONPATH": str(source),
+            **(recording(self.record, source) if self.record else {}),
         }
 
     def planned(self, *arguments: str) -> dict[str, int]:
@@ -79,6 +83,12 @@ class Workflow:
         done = self.run("--dry-run", *arguments)
         assert done.returncode == 0, done.stdout
         return job_counts(done.stdout)
+
+
+def recording(folder: Path, source: Path) -> dict[str, str]:
+    """The environment in which commands write down what runs, with the package from `source`."""
+    shim = REPOSITORY / "tests" / "recording"
+    return {"PYTHONPATH": os.pathsep.join(map(str, (source, shim))), "RECORD": str(folder)}
 
 
 def copy_of_repository(folder: Path) -> Path:

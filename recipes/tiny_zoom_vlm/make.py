@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 from active_perception_r1.keys import recipe_key
-from active_perception_r1.storage.fingerprint import fingerprint
 from recipes.tiny_zoom_vlm.train import TrainSettings, train
 
 
@@ -19,7 +18,7 @@ def make(output: Path, checkpoints: Path) -> None:
         checkpoints: folder for the states to resume from.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    state = checkpoints / fingerprint(str(recipe_key(Path(__file__).parent)))
+    state = checkpoints / recipe_key(Path(__file__).parent)
     train(TrainSettings(), state)
     unneeded = shutil.ignore_patterns("checkpoint.*")
     shutil.copytree(state, output, ignore=unneeded, dirs_exist_ok=True)

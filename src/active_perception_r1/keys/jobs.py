@@ -15,14 +15,14 @@ from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.config.sources._table import FORMATS
 from active_perception_r1.families import FAMILIES
 from active_perception_r1.keys import stages
-from active_perception_r1.keys.stages import PACKAGE, ROOT
+from active_perception_r1.keys.stages import PACKAGE, ROOT, code_of
 from active_perception_r1.modes import ACTIVE, MODES, decisive_rules
 from active_perception_r1.registry import Registry
 from active_perception_r1.storage.fingerprint import (
     fingerprint,
     folder_fingerprint,
     local_content,
-    module_fingerprint,
+    read_code,
 )
 from active_perception_r1.tasks import DEFAULT_TASK, TASKS
 from active_perception_r1.utils.trace_parser import SYNTAXES
@@ -44,47 +44,53 @@ class Key:
     """What decides the result of a job, its input files left out.
 
     Attributes:
-        code: fingerprint.
+        modules: of the package, whose code counts.
         settings: what counts of the configuration, as plain data.
         content: fingerprint of files that are not among the inputs of the rule.
     """
 
-    code: str
+    modules: tuple[str, ...]
     settings: Any = None
     content: str = ""
 
+    @property
+    def code(self) -> str:
+        """Fingerprint."""
+        return code_of(self.modules)
+
     def __str__(self) -> str:
         """JSON, to be compared."""
-        return json.dumps(asdict(self), sort_keys=True)
+        parts = {"code": self.code, "settings": self.settings, "content": self.content}
+        return json.dumps(parts, sort_keys=True)
 
 
 def download_key(dataset: DatasetConfig, split: str, without: Collection[str] = ()) -> Key:
     """Of one split of a dataset; the keys in `without` do not count."""
     layout = {_module(FORMATS, dataset.layout)} if dataset.layout else set()
-    code = stages.DOWNLOAD.code({_module(_READERS, dataset.source), *layout})
+    modules = stages.DOWNLOAD.modules({_module(_READERS, dataset.source), *layout})
     settings = {"dataset": dataset.of_split(split).deciding(without), "split": split}
-    return Key(code, settings, dataset.content)
+    return Key(modules, settings, dataset.content)
 
 
 def inference_key(model: ModelConfig, mode: str, task: str = DEFAULT_TASK) -> Key:
     """Of the episodes of a model in a mode, its weights left out."""
-    backend = _module(BACKENDS, model.backend)
-    code = stages.INFER.code({backend, *_of_family(model), *_of_episodes([model], [mode], task)})
-    return Key(code, _episode_settings(model, mode, task))
+    used = {_module(BACKENDS, model.backend), *_of_family(model)}
+    modules = stages.INFER.modules(used | _of_episodes([model], [mode], task))
+    return Key(modules, _episode_settings(model, mode, task))
 
 
 def training_key(run: TrainingConfig, base: ModelConfig, task: str = DEFAULT_TASK) -> Key:
     """Of what a training run makes of its base, weights and data left out."""
-    entries = {_module(_TRAINERS, run.engine), _module(TASKS, task)}
-    code = stages.TRAIN.code({*entries, *_of_family(base), *_of_episodes([base], [ACTIVE], task)})
+    used = {_module(_TRAINERS, run.engine), _module(TASKS, task), *_of_family(base)}
+    modules = stages.TRAIN.modules(used | _of_episodes([base], [ACTIVE], task))
     started = _episode_settings(base, ACTIVE, task, _REPLACED_IN_TRAINING)
-    return Key(code, {"run": run.deciding(), "base": started, "task": task})
+    return Key(modules, {"run": run.deciding(), "base": started, "task": task})
 
 
-def recipe_key(folder: Path) -> Key:
-    """Of a model that is made outside the package, by the code in `folder`."""
-    files = (f"{path.name} {module_fingerprint(path)}" for path in sorted(folder.glob("*.py")))
-    return Key(fingerprint(*files, stages.RECIPE.code()))
+def recipe_key(folder: Path) -> str:
+    """Fingerprint of the code in `folder`, by which a model is made outside the package."""
+    files = (f"{path.name} {read_code(path).fingerprint}" for path in sorted(folder.glob("*.py")))
+    return fingerprint(*files, code_of(stages.RECIPE.modules()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,48 +103,48 @@ class JobKeys:
         return download_key(self.config.studies[study].dataset, split)
 
     def sample_slice(self, study: str, split: str) -> Key:
-        return Key(stages.DRAW.code(), self.config.studies[study].slice.deciding())
+        return Key(stages.DRAW.modules(), self.config.studies[study].slice.deciding())
 
     def grpo_data(self, study: str, run: str) -> Key:
         entry = self.config.training[run]
-        return Key(stages.DRAW.code(), {"samples": entry.samples, "seed": entry.seed})
+        return Key(stages.DRAW.modules(), {"samples": entry.samples, "seed": entry.seed})
 
     def grpo_train(self, study: str, run: str) -> Key:
         entry, base = self.config.training_run(run)
         key = training_key(entry, base, self.config.studies[entry.study].task)
-        return Key(key.code, key.settings, _local_content(base.id))
+        return Key(key.modules, key.settings, _local_content(base.id))
 
     def infer(self, study: str, model: str, mode: str) -> Key:
         entry = self.config.model(model)
         key = inference_key(entry, mode, self.config.studies[study].task)
         trained = without_budget(model) in self.config.training  # then it is an input
-        return Key(key.code, key.settings, "" if trained else _local_content(entry.id))
+        return Key(key.modules, key.settings, "" if trained else _local_content(entry.id))
 
     def score(self, study: str, model: str, mode: str) -> Key:
         chosen = self.config.studies[study]
-        code = stages.SCORE.code({_module(TASKS, chosen.task), *_all_of(_METRICS)})
+        modules = stages.SCORE.modules({_module(TASKS, chosen.task), *_all_of(_METRICS)})
         settings = {
             "reward": asdict(chosen.reward),
             "max_error_share": chosen.max_error_share,
             "task": chosen.task,
         }
-        return Key(code, settings)
+        return Key(modules, settings)
 
     def leaderboard(self, study: str) -> Key:
         plan = StudyPlan(self.config, study)
-        code = stages.LEADERBOARD.code({*_of_modes(plan.study.modes), *_all_of(_METRICS)})
+        modules = stages.LEADERBOARD.modules({*_of_modes(plan.study.modes), *_all_of(_METRICS)})
         settings = {
             "entries": plan.entries,
             "started_from": plan.started_from,
             "repeats": plan.repeats,
         }
-        return Key(code, settings)
+        return Key(modules, settings)
 
     def diagnosis(self, study: str) -> Key:
         plan = StudyPlan(self.config, study)
-        code = stages.DIAGNOSIS.code(_of_modes(plan.study.modes))
+        modules = stages.DIAGNOSIS.modules(_of_modes(plan.study.modes))
         views = {name: asdict(view) for name, view in plan.views.items()}
-        return Key(code, {"entries": plan.entries, "views": views})
+        return Key(modules, {"entries": plan.entries, "views": views})
 
     def figure(self, name: str, study: str, entries: Sequence[tuple[str, str]]) -> Key:
         """Of a figure of the report.
@@ -157,7 +163,7 @@ class JobKeys:
             settings = {"entries": list(entries), "reward": reward, "task": chosen.task}
         assets = ROOT / "report" / name / "assets"
         content = folder_fingerprint(assets) if assets.is_dir() else ""
-        return Key(stages.FIGURE.code(used), settings, content)
+        return Key(stages.FIGURE.modules(used), settings, content)
 
     def of_study(self, study: str) -> dict[str, Key]:
         """Of all jobs behind a study's leaderboard and diagnosis, by rule and what it is for."""

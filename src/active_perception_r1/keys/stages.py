@@ -10,20 +10,17 @@ compared by its pins, and in one made by hand an upgrade should not cost days of
 
 from __future__ import annotations
 
-import ast
 import functools
-import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import active_perception_r1
-from active_perception_r1.storage.fingerprint import fingerprint, module_fingerprint
+from active_perception_r1.storage.fingerprint import fingerprint, read_code
 
 PACKAGE = active_perception_r1.__name__
 ROOT = Path(active_perception_r1.__file__).parent
-_NAMED = re.compile(rf"\b({PACKAGE}(?:\.\w+)+)")
 
 # Names of modules are those inside the package; `*` stands for anything.
 MECHANISM = (
@@ -40,6 +37,7 @@ MECHANISM = (
     "models.runner_processes",
     "prompts*",  # every text that they give counts by its value: see `modes.decisive_rules`
     "registry",
+    "report.provenance.keys",
     "runtime.gpu",
     "runtime.lease",
     "runtime.memory",
@@ -74,33 +72,33 @@ class Stage:
     takes_in: tuple[str, ...]
     entries: tuple[str, ...] = ()
 
-    def code(self, entries: Iterable[str] = (), root: Path = ROOT) -> str:
-        """Fingerprint of the stage's code.
+    def modules(self, used: Iterable[str] = ()) -> tuple[str, ...]:
+        """Names of the modules that count, sorted.
 
         Args:
-            entries: modules of the registries' entries that the job uses.
-            root: folder of the package.
-        """
-        return _code(self, frozenset(entries), root)
-
-    def modules(self, entries: Iterable[str] = (), root: Path = ROOT) -> list[str]:
-        """Names of the modules that count, sorted.
+            used: modules of the registries' entries that the job uses.
 
         Raises:
             ModuleNotFoundError: a listed module is not there.
         """
         found: set[str] = set()
-        waiting = [*self.begins, *entries]
+        waiting = [*self.begins, *used]
         while waiting:
             name = waiting.pop()
             if name not in found:
                 found.add(name)
                 waiting += (
                     other
-                    for other in imported(name, root)
+                    for other in imported(name)
                     if is_any_of(other, self.takes_in) or _is_helper(other, name)
                 )
-        return sorted(name for name in found if not is_any_of(name, MECHANISM))
+        return tuple(sorted(name for name in found if not is_any_of(name, MECHANISM)))
+
+
+@functools.cache  # Snakemake asks for every job
+def code_of(modules: tuple[str, ...]) -> str:
+    """Fingerprint of modules."""
+    return fingerprint(*(f"{name} {read_code(file_of(name)).fingerprint}" for name in modules))
 
 
 def is_any_of(module: str, patterns: Collection[str]) -> bool:
@@ -108,8 +106,7 @@ def is_any_of(module: str, patterns: Collection[str]) -> bool:
     return any(fnmatchcase(module, pattern) for pattern in patterns)
 
 
-@functools.cache
-def imported(module: str, root: Path = ROOT) -> frozenset[str]:
+def imported(module: str) -> set[str]:
     """Modules of the package that a module imports itself, wherever in its text.
 
     One whose whole name is in a text counts as well: it is handed on to be imported elsewhere.
@@ -117,43 +114,34 @@ def imported(module: str, root: Path = ROOT) -> frozenset[str]:
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    names, named = set[str](), set[str]()
-    for node in ast.walk(ast.parse(file_of(module, root).read_bytes())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            for name in _NAMED.findall(node.value):
-                named |= {name, name.rpartition(".")[0]}  # or of a class in it
-    found = (*_inside(names, root), *(n for n in _inside(named, root) if not _is_package(n, root)))
-    return frozenset(found)
+    code = read_code(file_of(module))
+    named = (name for text in code.named for name in (text, text.rpartition(".")[0]))
+    return {
+        *_inside(code.imports),
+        *(name for name in _inside(named) if file_of(name).name != "__init__.py"),
+    }
 
 
-def _inside(names: Iterable[str], root: Path) -> Iterator[str]:
+def _inside(names: Iterable[str]) -> Iterator[str]:
     """Those that are modules of the package, by their names inside it."""
     start = f"{PACKAGE}."
     shortened = (name.removeprefix(start) for name in names if name.startswith(start))
-    return (name for name in shortened if _find(name, root))
+    return (name for name in shortened if _find(name))
 
 
-def _is_package(module: str, root: Path) -> bool:
-    return file_of(module, root).name == "__init__.py"
-
-
-def file_of(module: str, root: Path = ROOT) -> Path:
+def file_of(module: str) -> Path:
     """The file of a module.
 
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    if path := _find(module, root):
+    if path := _find(module):
         return path
-    raise ModuleNotFoundError(f"no module {module} in {root}")
+    raise ModuleNotFoundError(f"no module {module} in {ROOT}")
 
 
-def _find(module: str, root: Path) -> Path | None:
-    base = root.joinpath(*module.split("."))
+def _find(module: str) -> Path | None:
+    base = ROOT.joinpath(*module.split("."))
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
 
@@ -162,12 +150,6 @@ def _is_helper(module: str, of: str) -> bool:
     """What the entries of a registry share is in modules that begin with an underscore."""
     folder, _, name = module.rpartition(".")
     return name.startswith("_") and folder == of.rpartition(".")[0]
-
-
-@functools.cache  # Snakemake asks for every job
-def _code(stage: Stage, entries: frozenset[str], root: Path) -> str:
-    modules = stage.modules(entries, root)
-    return fingerprint(*(f"{name} {module_fingerprint(file_of(name, root))}" for name in modules))
 
 
 _RECORDS = ("columns", "data.*", "geometry", "records")

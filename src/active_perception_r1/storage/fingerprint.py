@@ -6,6 +6,9 @@ import ast
 import functools
 import hashlib
 import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from active_perception_r1.storage.files import sha256_of
@@ -14,9 +17,11 @@ TABLES = (
     "BACKENDS",
     "ENGINES",
     "FAMILIES",
+    "FIGURES",
     "FORMATS",
     "METRICS",
     "MODES",
+    "PRESETS",
     "PROMPT_SETS",
     "READERS",
     "SOURCES",
@@ -24,6 +29,8 @@ TABLES = (
     "TASKS",
 )
 """Of a table, the entries in use count, each by its own module, and not which others there are."""
+
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 
 
 def fingerprint(*parts: str) -> str:
@@ -49,15 +56,41 @@ def local_content(id: str) -> str:
     return folder_fingerprint(Path(id)) if Path(id).is_dir() else ""
 
 
-@functools.cache  # Snakemake asks for every job
-def module_fingerprint(path: Path) -> str:
-    """Over what a file of Python code does when it runs.
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a file of Python code does when it runs.
 
-    Comments, docstrings and formatting do not count, nor do top-level assignments to TABLES.
-    Another minor version of Python gives other fingerprints.
+    Attributes:
+        fingerprint: comments, docstrings and formatting do not count, nor do top-level assignments
+            to TABLES. Another minor version of Python gives another one.
+        imports: whole names of what it imports, wherever in its text. What is imported from a
+            package may be a module of it or not.
+        named: dotted names in its texts, by which a module may be handed on.
     """
-    tree = ast.parse(path.read_bytes(), filename=str(path))
-    return fingerprint(ast.dump(_Essence().visit(tree)))
+
+    fingerprint: str
+    imports: frozenset[str]
+    named: frozenset[str]
+
+
+def read_code(path: Path) -> Code:
+    """The code of a file."""
+    return _code(path.read_bytes())
+
+
+@functools.cache
+def _code(text: bytes) -> Code:
+    tree = _Essence().visit(ast.parse(text))
+    imports, named = set[str](), set[str]()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                imports |= {alias.name for alias in node.names}
+            case ast.ImportFrom(module=str(module)):
+                imports |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+            case ast.Constant(value=str(value)):
+                named |= set(_DOTTED.findall(value))
+    return Code(fingerprint(ast.dump(tree)), frozenset(imports), frozenset(named))
 
 
 class _Essence(ast.NodeTransformer):
@@ -74,13 +107,18 @@ class _Essence(ast.NodeTransformer):
 
 def _fills_table(statement: ast.stmt) -> bool:
     """`TABLE = ..`, `TABLE: .. = ..`, `TABLE |= ..` or `TABLE[..] = ..`."""
+    return any(_named_by(target) in TABLES for target in _targets(statement))
+
+
+def _targets(statement: ast.stmt) -> Iterator[ast.expr]:
     match statement:
-        case ast.Assign(targets=[target]) | ast.AnnAssign(target=target):
-            pass
-        case ast.AugAssign(target=target):
-            pass
-        case _:
-            return False
+        case ast.Assign():
+            yield from statement.targets
+        case ast.AnnAssign() | ast.AugAssign():
+            yield statement.target
+
+
+def _named_by(target: ast.expr) -> str:
     if isinstance(target, ast.Subscript):
         target = target.value
-    return isinstance(target, ast.Name) and target.id in TABLES
+    return target.id if isinstance(target, ast.Name) else ""

@@ -31,4 +31,4 @@ def study_code(plan: StudyPlan) -> dict[str, str]:
 
 def manifest_key(plan: StudyPlan) -> Key:
     """Of the manifest, which lists that code."""
-    return Key(MANIFEST.code(), study_code(plan))
+    return Key(MANIFEST.modules(), study_code(plan))
