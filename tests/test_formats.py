@@ -420,7 +420,7 @@ def test_pages_of_several_questions_in_one_are_refused_at_the_door(tmp_path: Pat
 def test_the_format_in_the_documentation_is_one_more_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n# \S+/street_signs\.py\n(.*?)^```$", text, re.M | re.S)
     (tmp_path / "street_signs.py").write_text(code)
     monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path)])
