@@ -23,9 +23,10 @@ ZOOM = '<zoom_roi x0="0.25" y0="0.40" x1="0.45" y1="0.60"/>'
 _numbers = count()
 
 
-def ask() -> Request:
-    """A question of a length of its own about a page of its own."""
-    question = "What is the value of " + "A " * (next(_numbers) % 4) + "? You may zoom."
+def ask(words: int | None = None) -> Request:
+    """A question of a length of its own, or of so many words more, about a page of its own."""
+    more = next(_numbers) % 4 if words is None else words
+    question = "What is the value of " + "A " * more + "? You may zoom."
     return (Message("user", (noise(280, 168), question)),)
 
 
@@ -103,7 +104,7 @@ def test_a_conversation_is_forgotten_when_it_is_over(small: TransformersBackend)
 
 
 def test_the_oldest_makes_room(small: TransformersBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = [ask() for _ in range(3)]
+    asked = [ask(words=1) for _ in range(3)]  # Of one length, so they are generated in this order.
     small.generate(asked)
     size = max(one.size for one in small._prefixes._kept.values())
     monkeypatch.setattr(prefix_cache, "_BYTES_ON_CPU", 2 * size)

@@ -13,6 +13,7 @@ import threading
 
 _COMMAND = "RECORDED_COMMAND"  # of the job whose process started this one, such as a worker
 _PACKAGE = "/active_perception_r1/"
+_SETTINGS = ("config/", "keys/", "report/provenance/keys.py")
 _OPTIMISED = 1  # a flag of functions, which bodies of modules and classes do not have
 _INLINE = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"}  # their function has run before
 
@@ -22,8 +23,8 @@ def _decides_nothing(frame):
     while frame is not None:
         code = frame.f_code
         if _PACKAGE in code.co_filename:
-            room = code.co_filename.rpartition(_PACKAGE)[2].partition("/")[0]
-            if code.co_name == "<module>" or room in ("config", "keys"):
+            name = code.co_filename.rpartition(_PACKAGE)[2]
+            if code.co_name == "<module>" or name.startswith(_SETTINGS):
                 return True
         frame = frame.f_back
     return False
