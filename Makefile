@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick chaos test-browser test-crate test-vllm test-verl browser check check-envs bench bench-quick clean
+.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick chaos test-browser test-crate test-vllm test-verl test-trainers browser check check-envs bench bench-quick clean
 
 env: .venv/installed
 
@@ -124,11 +124,21 @@ test-verl: .venv-verl/installed
 	.venv-verl/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# TRL and verifiers play the shipped model's episodes, in an environment of their own (1.6 GB).
+test-trainers: .venv-trainers/installed
+	OMP_NUM_THREADS=1 .venv-trainers/bin/python -m pytest tests/trainers
+
+.venv-trainers/installed: requirements-trainers.lock pyproject.toml
+	$(PYTHON) -m venv .venv-trainers
+	.venv-trainers/bin/python -m pip install --quiet --no-deps --requirement requirements-trainers.lock
+	.venv-trainers/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
 # Needs the package index: can the pins of every environment still be installed together?
 check-envs: env
 	python envs/check.py
 
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
-	rm -rf .venv .venv-crate .venv-verl .venv-vllm build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-crate .venv-trainers .venv-verl .venv-vllm build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src recipes tests -name __pycache__ -prune -exec rm -rf {} +

@@ -28,7 +28,10 @@ FLOORS = (
     ("storage", "variants"),
     ("config",),
     ("keys",),
-    ("benchmark", "data", "models", "report", "rollout", "runtime", "scoring", "training"),
+    (
+        *("benchmark", "data", "environments", "models", "report", "rollout", "runtime"),
+        *("scoring", "training"),
+    ),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -169,10 +169,11 @@ def _answer(id: str, parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def _said(role: str, parts: Sequence[Part]) -> dict[str, Any]:
-    return {"role": role, "content": [_part(part) for part in parts]}
+    return {"role": role, "content": [content_part(part) for part in parts]}
 
 
-def _part(part: Part) -> dict[str, Any]:
+def content_part(part: Part) -> dict[str, Any]:
+    """A text, or an image without loss, as a part of a message."""
     if isinstance(part, str):
         return {"type": "text", "text": part}
     encoded = io.BytesIO()
