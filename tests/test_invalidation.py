@@ -223,7 +223,7 @@ HARMLESS: dict[str, Change] = {
         "config/engines/local.py", "    def gpus", "    new: int = 5\n\n    def gpus"
     ),
     "a new key of verl": replacing(
-        "config/engines/verl.py", "    tensorboard:", "    new: int = 5\n    tensorboard:"
+        "config/engines/verl.py", "    tensor_parallel:", "    new: int = 5\n    tensor_parallel:"
     ),
     "a new key of slices": replacing(
         "config/slice.py", "    samples: int", "    new: int = 5\n    samples: int"

@@ -17,7 +17,7 @@ from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.rewards.active_vision_reward import episode_reward
 from active_perception_r1.rollout.episode_reward import compute_score
-from active_perception_r1.training.questions import usable_samples
+from active_perception_r1.training.questions import divide_questions
 from active_perception_r1.training.verl_data import write_verl_data
 from active_perception_r1.training.verl_metrics import step_metrics
 from tests.docvqa_files import png
@@ -42,14 +42,14 @@ def test_a_page_that_the_family_does_not_take_costs_its_row_and_is_named(
     flat = replace(SAMPLES[1], image=png(20, 5900), width=20, height=5900)
     write_samples(data, [SAMPLES[0], flat, SAMPLES[2]])
     model = MODEL.model_copy(update={"family": "qwen2_5_vl"})
-    usable = usable_samples("mine", RUN, model, data)
+    usable = divide_questions("mine", RUN, model, data).training
     assert usable == {0, 2}
     assert "sample 'sample-1' left out: an image of 20 x 5900 pixels" in capsys.readouterr().err
     write_verl_data(data, usable, "study", model, output)
     infos = pq.read_table(output).column("extra_info").to_pylist()
     assert [info["index"] for info in infos] == [0, 2]  # by which the agent loop finds the page
     with pytest.raises(DataError, match="2 samples, but a step of mine takes 3"):
-        usable_samples("mine", RUN.model_copy(update={"prompts_per_step": 3}), model, data)
+        divide_questions("mine", RUN.model_copy(update={"prompts_per_step": 3}), model, data)
 
 
 def test_a_row_shows_what_an_episode_shows_first(rows: list[dict[str, Any]]) -> None:

@@ -106,4 +106,4 @@ def _run_grpo_data(command: argparse.Namespace) -> None:
     from active_perception_r1.data.slices import grpo_data
 
     run, _ = load_config(command.config).training_run(command.run_name)
-    grpo_data(command.dataset, command.evaluation_slice, run.samples, run.seed, command.output)
+    grpo_data(command.dataset, command.evaluation_slice, run.drawn, run.seed, command.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -85,6 +86,16 @@ def slice_length(path: Path) -> int:
     """
     with open_parquet(path) as file:
         return int(file.metadata.num_rows)
+
+
+def page_keys(sample: Sample) -> tuple[str, str]:
+    """By which its page is known: two samples are on one page if they share either."""
+    return sample.doc_id, image_hash(sample.image)
+
+
+def image_hash(image: bytes) -> str:
+    """Identifies a page by its encoded image, so that questions on one page share it."""
+    return hashlib.sha256(image).hexdigest()[:16]
 
 
 def _as_row(sample: Sample) -> Row:

@@ -26,7 +26,13 @@ from active_perception_r1.config import BoxUnit, SliceConfig
 from active_perception_r1.data.boxes import Size, page_boxes
 from active_perception_r1.data.evidence import inside_page, locate_evidence
 from active_perception_r1.data.questions import SCHEMA, Question, from_row
-from active_perception_r1.data.samples import read_slice, slice_length, write_samples
+from active_perception_r1.data.samples import (
+    image_hash,
+    page_keys,
+    read_slice,
+    slice_length,
+    write_samples,
+)
 from active_perception_r1.envs.encoded_page import checked_size
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Evidence, Sample
@@ -73,7 +79,7 @@ def grpo_data(dataset: Path, evaluation_slice: Path, samples: int, seed: int, ou
     Raises:
         DataError: a file cannot be read, or no row is left.
     """
-    evaluated = {key for s in read_slice(evaluation_slice) for key in (s.doc_id, _hash(s.image))}
+    evaluated = {key for sample in read_slice(evaluation_slice) for key in page_keys(sample)}
     _write(_Draw(dataset, samples, seed, True, frozenset(evaluated)), output)
 
 
@@ -134,7 +140,7 @@ def _drawn(draw: _Draw) -> Iterator[Sample]:
             except DataError as error:
                 draw.left_out.append({"id": question.id, "reason": str(error)})
                 continue
-            if {sample.doc_id, _hash(sample.image)} & draw.shared_pages:
+            if draw.shared_pages.intersection(page_keys(sample)):
                 draw.shared += 1
                 continue
             ids.add(sample.id)
@@ -199,7 +205,7 @@ def as_sample(question: Question, unit: BoxUnit | None) -> Sample:
     requires_zoom = question.requires_zoom
     return Sample(
         id=question.id,
-        doc_id=question.doc_id or _hash(question.image),
+        doc_id=question.doc_id or image_hash(question.image),
         image=question.image,
         width=width,
         height=height,
@@ -228,11 +234,6 @@ def _evidence(
         return locate_evidence(question.words, boxes, answers, question.span)
     except ValueError as error:
         raise DataError(str(error)) from None
-
-
-def _hash(image: bytes) -> str:
-    """Identifies a page by its encoded image, so that questions on one page share it."""
-    return hashlib.sha256(image).hexdigest()[:16]
 
 
 def _reasons(draw: _Draw) -> str:

@@ -107,7 +107,7 @@ class JobKeys:
 
     def grpo_data(self, study: str, run: str) -> Key:
         entry = self.config.training[run]
-        return Key(stages.DRAW.modules(), {"samples": entry.samples, "seed": entry.seed})
+        return Key(stages.DRAW.modules(), {"samples": entry.drawn, "seed": entry.seed})
 
     def grpo_train(self, study: str, run: str) -> Key:
         entry, base = self.config.training_run(run)

@@ -11,7 +11,7 @@ from active_perception_r1.data.samples import read_slice
 from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
 from active_perception_r1.training.grpo import GrpoTrainer
-from active_perception_r1.training.questions import usable_samples
+from active_perception_r1.training.questions import divide_questions
 
 
 def train(
@@ -31,7 +31,7 @@ def train(
         DataError: fewer samples than one step takes.
         BackendError: the base model cannot be loaded.
     """
-    usable = usable_samples(name, run, base, data)
+    usable = divide_questions(name, run, base, data).training
     samples = [sample for index, sample in enumerate(read_slice(data)) if index in usable]
     trainer = GrpoTrainer(run, base, samples, task)
     store = CheckpointStore(checkpoints)

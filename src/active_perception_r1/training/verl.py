@@ -29,7 +29,7 @@ from active_perception_r1.models.weights import find_weights
 from active_perception_r1.storage.files import atomic, write_json
 from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.checkpoints import MetricsLog, Trained, publish
-from active_perception_r1.training.questions import usable_samples
+from active_perception_r1.training.questions import divide_questions
 from active_perception_r1.training.verl_data import write_verl_data
 from active_perception_r1.training.verl_launch import RunFiles, agent_loops, command, overrides
 from active_perception_r1.training.verl_metrics import Alarms, VerlStepMetrics, step_metrics
@@ -58,7 +58,7 @@ def train(
         TrainingError: verl failed, an alarm stopped it, or it did not do all its steps.
         BackendError: the base model cannot be had.
     """
-    usable = usable_samples(name, run, base, data)
+    usable = divide_questions(name, run, base, data).training
     state = checkpoints.resolve()
     state.mkdir(parents=True, exist_ok=True)
     progress = Progress(state, run)

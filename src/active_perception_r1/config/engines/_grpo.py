@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.model import ModelConfig
@@ -39,8 +39,17 @@ class GrpoConfig(Section, ABC):
             "reward",
         ),
         # Names, whose meaning is given in full elsewhere; what the data come from; how often to
-        # save.
-        mechanism=("base", "study", "split", "samples", "save_every"),
+        # save; how the memory is made to do.
+        mechanism=(
+            "base",
+            "study",
+            "split",
+            "samples",
+            "save_every",
+            "gradient_checkpointing",
+            "tensorboard",
+        ),
+        added={"refill": False, "validate_every": 0, "validation_samples": 64},
     )
 
     engine: str
@@ -77,10 +86,66 @@ class GrpoConfig(Section, ABC):
     save_every: int = Field(
         default=10, gt=0, description="steps between the states that a killed run resumes from"
     )
+    lora_rank: int | None = Field(
+        default=None,
+        ge=0,
+        description="of the adapter that is trained; 0 trains the whole language model, null is"
+        " the profile's (verl), or 32 above a billion parameters and 0 up to there (local)",
+    )
+    micro_batch: int | None = Field(
+        default=None,
+        gt=0,
+        description="episodes on a GPU at once in the update; null is the profile's (verl), or"
+        " the base's `batch_size` as far as the memory goes (local)",
+    )
+    gradient_checkpointing: bool | None = Field(
+        default=None,
+        description="compute the layers' activations again instead of keeping them; null does so"
+        " (verl), or above a billion parameters (local)",
+    )
+    refill: bool = Field(
+        default=False,
+        description="draw other questions, a few times, for those whose episodes all have one"
+        " reward (DAPO's dynamic sampling)",
+    )
+    validate_every: int = Field(
+        default=0,
+        ge=0,
+        description="steps between validations: greedy episodes in mode active, on questions whose"
+        " pages are neither trained nor evaluated on; 0 is never",
+    )
+    validation_samples: int = Field(
+        default=64, gt=0, description="questions of a validation, drawn besides `samples`"
+    )
+    tensorboard: bool = Field(default=False, description="log for TensorBoard as well")
+    export: Literal["last", "best"] = Field(
+        default="last",
+        description="which saved state becomes the trained model; the best is the most often right"
+        " in validation or, without one, has the highest mean reward since the one before it",
+    )
     reward: RewardConfig = Field(
         default=RewardConfig(), description="constants of the reward that is trained on"
     )
 
+    @property
+    def drawn(self) -> int:
+        """Questions to draw from the dataset, those of the validation among them."""
+        return self.samples + (self.validation_samples if self.validate_every else 0)
+
     @abstractmethod
     def gpus(self, base: ModelConfig) -> int:
         """GPUs that the run takes, over all machines."""
+
+    @model_validator(mode="after")
+    def _validates(self) -> Self:
+        if self.validate_every > self.steps:
+            raise ValueError(
+                f"validate_every ({self.validate_every}) must not exceed steps ({self.steps}), or"
+                " nothing is validated; 0 is never"
+            )
+        if self.export == "best" and self.validate_every and self.save_every % self.validate_every:
+            raise ValueError(
+                f"export best chooses among the states saved every {self.save_every} steps: set"
+                f" save_every to a multiple of validate_every ({self.validate_every})"
+            )
+        return self

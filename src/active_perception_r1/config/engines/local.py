@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.engines._grpo import GrpoConfig
 from active_perception_r1.config.model import ModelConfig
 
@@ -14,6 +15,12 @@ class LocalTraining(GrpoConfig):
     """A run of the engine in `training/grpo.py`, on one device."""
 
     environment: ClassVar[str] = "models"
+    decisive = Decisive(
+        keys=GrpoConfig.decisive.keys,
+        # As `batch_size`: the last bits of a gradient may differ.
+        mechanism=(*GrpoConfig.decisive.mechanism, "micro_batch"),
+        added={**GrpoConfig.decisive.added, "lora_rank": None, "export": "last"},
+    )
 
     engine: Literal["local"] = Field(default="local", description="what runs the training")
 

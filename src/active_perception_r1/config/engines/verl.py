@@ -82,10 +82,11 @@ class VerlTraining(GrpoConfig):
             "validation_batch",
             "rollout_memory",
             "tensor_parallel",
-            "tensorboard",
             "alarms",
         ),
-        otherwise=("profile", "nodes", "gpus_per_node", "lora_rank"),  # as `hardware`
+        # As `hardware`.
+        otherwise=("profile", "nodes", "gpus_per_node", "lora_rank", "micro_batch"),
+        added=GrpoConfig.decisive.added,
     )
 
     engine: Literal["verl"] = Field(description="what runs the training")
@@ -95,12 +96,6 @@ class VerlTraining(GrpoConfig):
     nodes: int | None = Field(default=None, gt=0, description="machines; null is the profile's")
     gpus_per_node: int | None = Field(
         default=None, gt=0, description="GPUs of each machine; null is the profile's"
-    )
-    lora_rank: int | None = Field(
-        default=None,
-        ge=0,
-        description="of the adapter that is trained; 0 trains the whole language model, null is"
-        " the profile's",
     )
     max_prompt_tokens: int = Field(
         default=2048, gt=0, description="for the question and the first view"
@@ -115,12 +110,6 @@ class VerlTraining(GrpoConfig):
         default=0.45, gt=0, lt=1, description="share of a GPU's memory that vLLM takes"
     )
     tensor_parallel: int = Field(default=1, gt=0, description="GPUs that share a vLLM engine")
-    tensorboard: bool = Field(default=False, description="log for TensorBoard as well")
-    export: Literal["last", "best"] = Field(
-        default="last",
-        description="which checkpoint becomes the trained model; the best has the highest mean"
-        " reward since the one before it",
-    )
     alarms: AlarmConfig = Field(default=AlarmConfig(), description="when the run is stopped")
     overrides: dict[str, bool | int | float | str] = Field(
         default={}, description="further keys of verl's configuration; they have the last word"
@@ -134,7 +123,7 @@ class VerlTraining(GrpoConfig):
             self.gpus_per_node or profile.gpus_per_node,
             profile.lora_rank if self.lora_rank is None else self.lora_rank,
             profile.offload,
-            profile.micro_batch,
+            profile.micro_batch if self.micro_batch is None else self.micro_batch,
         )
 
     def gpus(self, base: ModelConfig) -> int:
