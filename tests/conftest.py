@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from active_perception_r1.config import CropConfig, FirstView, ModelConfig
+from tests.preloaded import preloaded
 from tests.small_study import set_up_small_study
 from tests.workflow import Workflow
 
@@ -78,7 +79,16 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, untrained_model: ModelConfig) -> Workflow:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Programs for a workflow: the command, without the wait for its libraries."""
+    with preloaded(tmp_path_factory.mktemp("programs")) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, untrained_model: ModelConfig, programs: Path
+) -> Workflow:
     """A finished run of the small study; tests leave it as they find it.
 
     It is run once; each of several workers has a copy of its own. What ran is written down in
@@ -88,10 +98,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, untrained_model: ModelCon
     shared = (base.parent if IN_PARALLEL else base) / "finished"
     with FileLock(f"{shared}.lock"):
         if not shared.exists():
-            workflow = set_up_small_study(tmp_path_factory.mktemp("study"), untrained_model)
-            (workflow.folder / "record").mkdir()
-            done = replace(workflow, record=workflow.folder / "record").run()
+            folder = tmp_path_factory.mktemp("study")
+            workflow = set_up_small_study(folder, untrained_model, programs)
+            (folder / "record").mkdir()
+            done = replace(workflow, record=folder / "record").run()
             assert done.returncode == 0, done.stdout
             workflow.folder.rename(shared)
-    shutil.copytree(shared, own)
-    return Workflow(own, own)
+    return Workflow(shared, shared, programs).copied(own)

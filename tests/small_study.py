@@ -11,9 +11,9 @@ from tests.docvqa_files import synthetic_rows, write_rows
 from tests.workflow import Workflow, copy_of_repository
 
 
-def set_up_small_study(folder: Path, model: ModelConfig) -> Workflow:
+def set_up_small_study(folder: Path, model: ModelConfig, programs: Path | None = None) -> Workflow:
     """A checkout in `folder` with the study's data and model, configured and not yet run."""
-    workflow = Workflow(folder, copy_of_repository(folder))
+    workflow = Workflow(folder, copy_of_repository(folder), programs)
     write_rows(folder / "pages.parquet", synthetic_rows(24))
     shutil.copytree(model.id, folder / "untrained")
     workflow.configure(small_config(model))

@@ -64,10 +64,8 @@ def evaluate_the_trained_model_only(workflow: Workflow) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    folder = tmp_path_factory.mktemp("chaos") / "undisturbed"
-    shutil.copytree(finished.folder, folder)
-    workflow = Workflow(folder, folder)
-    results = folder / "results" / "small"
+    workflow = finished.copied(tmp_path_factory.mktemp("chaos") / "undisturbed")
+    results = workflow.folder / "results" / "small"
     for path in (*results.glob("*/tiny"), *results.glob("*/tiny+grpo/strict_zoom.*")):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     evaluate_the_trained_model_only(workflow)

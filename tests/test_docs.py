@@ -29,18 +29,13 @@ BLOCK = re.compile(r"(?:^<!-- (?P<note>[^>]*) -->\n)?^```sh\n(?P<text>.*?)^```$"
 
 
 class Block(NamedTuple):
-    page: str
-    number: int
     note: str
     text: str
 
 
 def blocks_of(page: Path) -> list[Block]:
     found = BLOCK.finditer(page.read_text(encoding="utf-8"))
-    return [Block(page.name, i, m["note"] or "", m["text"]) for i, m in enumerate(found, start=1)]
-
-
-BLOCKS = [block for page in DOCS for block in blocks_of(page)]
+    return [Block(match["note"] or "", match["text"]) for match in found]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +53,7 @@ def checkout(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def run_block(block: Block, folder: Path) -> None:
+def run_block(block: Block, folder: Path, programs: Path) -> None:
     wrapper = folder / "bin" / "snakemake"
     wrapper.parent.mkdir(exist_ok=True)
     extra = "--dry-run" if block.note == "long" else "--cores 2"
@@ -69,7 +64,9 @@ def run_block(block: Block, folder: Path) -> None:
         cwd=folder,
         env={
             **os.environ,
-            "PATH": os.pathsep.join([str(wrapper.parent), str(PROGRAMS), os.environ["PATH"]]),
+            "PATH": os.pathsep.join(
+                [str(wrapper.parent), str(programs), str(PROGRAMS), os.environ["PATH"]]
+            ),
             "PYTHONPATH": str(folder / "src"),
         },
         stdout=subprocess.PIPE,
@@ -92,13 +89,16 @@ def look_up(block: Block) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}-{block.number}")
-def test_a_command_in_the_documentation_works(block: Block, checkout: Path) -> None:
-    if block.note.startswith("needs"):
-        look_up(block)
-    else:
-        assert block.note in ("", "long"), f"{block.page}: unknown note {block.note}"
-        run_block(block, checkout)
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_the_commands_of_a_page_work_one_after_the_other(
+    page: Path, checkout: Path, programs: Path
+) -> None:
+    for block in blocks_of(page):
+        if block.note.startswith("needs"):
+            look_up(block)
+        else:
+            assert block.note in ("", "long"), f"{block}: unknown note"
+            run_block(block, checkout, programs)
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

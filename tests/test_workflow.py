@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import shutil
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -173,8 +172,7 @@ def test_a_finished_study_has_nothing_to_do(finished: Workflow) -> None:
 
 
 def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Path) -> None:
-    workflow = Workflow(tmp_path / "copy", tmp_path / "copy")
-    shutil.copytree(finished.folder, workflow.folder)
+    workflow = finished.copied(tmp_path / "copy")
     results = workflow.folder / "results" / "small"
     lost = results / "predictions" / "tiny" / "baseline.jsonl"
     before = [json.loads(line)["answer"] for line in lost.read_text().splitlines()]
@@ -191,8 +189,7 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
 def test_a_model_that_is_not_there_costs_only_its_own_jobs(
     finished: Workflow, tmp_path: Path
 ) -> None:
-    workflow, config = Workflow(tmp_path / "copy", tmp_path / "copy"), finished.config
-    shutil.copytree(finished.folder, workflow.folder)
+    workflow, config = finished.copied(tmp_path / "copy"), finished.config
     config["models"]["lost"] = {**config["models"]["tiny"], "id": "models/lost/here"}
     config["studies"]["two"] = {
         **config["studies"]["small"],
@@ -213,8 +210,7 @@ def test_a_model_that_is_not_there_costs_only_its_own_jobs(
 def test_the_report_shows_the_headroom_of_a_study_with_several_first_views(
     finished: Workflow, tmp_path: Path
 ) -> None:
-    workflow, config = Workflow(tmp_path / "copy", tmp_path / "copy"), finished.config
-    shutil.copytree(finished.folder, workflow.folder)
+    workflow, config = finished.copied(tmp_path / "copy"), finished.config
     config["studies"]["small"] |= {
         "models": ["tiny"],
         "modes": ["baseline"],

@@ -31,6 +31,11 @@ class Workflow:
     programs: Path | None = None
     record: Path | None = None
 
+    def copied(self, folder: Path) -> Workflow:
+        """All of it in another folder, which is its checkout then."""
+        shutil.copytree(self.folder, folder)
+        return Workflow(folder, folder, self.programs)
+
     def configure(self, config: Mapping[str, Any]) -> None:
         """JSON is YAML, too."""
         (self.folder / "mine.yaml").write_text(json.dumps(config), encoding="utf-8")

@@ -1,0 +1,116 @@
+"""`active-perception` as forks of one process that has the libraries loaded.
+
+To import torch and transformers takes a core five seconds, and a small study starts seven processes
+that need them. A fork imports the package itself, from the checkout that its command is run in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+LIBRARIES = (
+    "jinja2",
+    "matplotlib.figure",
+    "pandas",
+    "pyarrow.parquet",
+    "pydantic",
+    "scipy.stats",
+    "transformers.models.auto.processing_auto",
+    "transformers.models.idefics3.modeling_idefics3",
+)
+LONGEST_REQUEST = 1 << 17
+
+# It starts for every command, so it imports little, and no site packages.
+COMMAND = """#!{python} -IS
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+    server.connect({address!r})
+    request = {{"arguments": sys.argv, "folder": os.getcwd(), "environment": dict(os.environ)}}
+    socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
+    sys.exit(int(server.recv(9) or 1))
+"""
+
+
+@contextmanager
+def preloaded(folder: Path) -> Iterator[Path]:
+    """A folder of programs with the command, which works until the block ends."""
+    address, command = str(folder / "socket"), folder / "bin" / "active-perception"
+    command.parent.mkdir()
+    command.write_text(COMMAND.format(python=sys.executable, address=address))
+    command.chmod(0o755)
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, address],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"ready\n"
+        yield command.parent
+
+
+def serve(address: str) -> None:
+    """Run each command in a fork, until the process that has started this one ends or closes it."""
+    for library in LIBRARIES:
+        import_module(library)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # Nobody waits for the forks.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind(address)
+        server.listen()
+        print("ready", flush=True)
+        while server in select.select([server, sys.stdin], [], [])[0]:
+            client, _ = server.accept()
+            with client:
+                if os.fork() == 0:
+                    server.close()
+                    run(client)
+
+
+def run(client: socket.socket) -> None:
+    """Become the command that the client asks for; it ends with the client, and never returns."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    message, streams, _, _ = socket.recv_fds(client, LONGEST_REQUEST, 3)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    request = json.loads(message)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.argv = request["arguments"]
+    sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
+    if "RECORD" in os.environ:  # as at every start of Python: see `recording`
+        import_module("sitecustomize")
+    threading.Thread(target=end_with, args=(client,), daemon=True).start()
+    status = 1
+    try:
+        status = import_module("active_perception_r1.cli").main()
+    except SystemExit as end:
+        status = end.code
+    except Exception:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    client.send(str(status).encode())
+    sys.exit()
+
+
+def end_with(client: socket.socket) -> None:
+    client.recv(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
