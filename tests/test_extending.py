@@ -56,13 +56,13 @@ def files(checkout: Path) -> dict[str, list[str]]:
     return {section: touched(section, checkout) for section in SECTIONS}
 
 
-def run(command: str, folder: Path) -> str:
+def run(command: str, folder: Path, programs: Path = INSTALLED) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=folder,
         env={
             **os.environ,
-            "PATH": os.pathsep.join([str(INSTALLED), os.environ["PATH"]]),
+            "PATH": os.pathsep.join([str(programs), str(INSTALLED), os.environ["PATH"]]),
             "PYTHONPATH": str(folder / "src"),
         },
         stdout=subprocess.PIPE,
@@ -74,10 +74,12 @@ def run(command: str, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def rows(checkout: Path, files: dict[str, list[str]]) -> dict[tuple[str, str], dict[str, Any]]:
+def rows(
+    checkout: Path, files: dict[str, list[str]], programs: Path
+) -> dict[tuple[str, str], dict[str, Any]]:
     """The leaderboard of the study that uses what was added."""
     (commands,) = re.findall(r"^```sh\n(.*?)^```$", SECTIONS[LAST], re.M | re.S)
-    run(commands, checkout)
+    run(commands, checkout, programs)
     text = (checkout / "results" / "toys" / "leaderboard.json").read_text(encoding="utf-8")
     return {(row["model"], row["mode"]): row for row in json.loads(text)}
 
