@@ -31,6 +31,7 @@ MECHANISM = (
     "keys*",
     "models.backends",
     "models.backends._backend",
+    "models.backends._vllm_plugin",  # whether vLLM starts, not what it writes
     "models.backends.openai",  # what is sent and received is beside it
     "models.infer",
     "models.load",
