@@ -14,7 +14,8 @@ The same model answers the same questions, on the same machine, in four ways:
 - `bare_batch`: without episodes: pages opened, views and crops cut, and then the batches that the
   driver asked for by a plain `model.generate`; `bare_generation` is the last part alone.
 
-Where `make test-vllm` has made its environment, vLLM runs the episodes, too.
+Where `make test-vllm` has made its environment, vLLM runs the episodes, too, and beside them the
+same requests, all at hand, by one plain `LLM.generate`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from active_perception_r1.envs.zoom_simulator import first_view, opening_view, z
 from active_perception_r1.geometry import Box
 from active_perception_r1.models.backends import Backend
 from active_perception_r1.models.load import load_backend
+from active_perception_r1.models.runner import _Answers, unseen
 from active_perception_r1.models.runner_processes import RunnerProcesses
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample
@@ -95,8 +97,15 @@ def as_figures(found: dict[str, float], repeats: int) -> list[Figure]:
             bar="<= 10",
         ),
     ]
+    figures.append(
+        Figure("one process, speed over bare generation", found["share_of_bare_generation"])
+    )
     if "vllm_episodes_per_second" in found:
-        figures.append(speed("vLLM on the CPU, active episodes/s", "vllm_episodes"))
+        figures += [
+            speed("vLLM on the CPU, active episodes/s", "vllm_episodes"),
+            speed("vLLM on the CPU, bare generation, episodes/s", "vllm_bare"),
+            Figure("vLLM, speed over bare generation", found["vllm_share_of_bare"]),
+        ]
     return figures
 
 
@@ -148,6 +157,7 @@ def compare_with(
         "speedup_vs_one_by_one": best["one_by_one"] / best["episodes"],
         "speedup_in_one_process": best["one_by_one"] / best["one_process"],
         "overhead_vs_bare_batch": best["one_process"] / best["bare_batch"] - 1,
+        "share_of_bare_generation": best["bare_generation"] / best["one_process"],
         **figures,
     }
 
@@ -182,6 +192,14 @@ def run(
     assert len(finished) == len(samples)
     assert not any(episode.error for episode in finished)
     return finished
+
+
+def streamed(backend: Backend, settings: ModelConfig, samples: Sequence[Sample]) -> None:
+    """Every turn asked for as soon as it can be, as `infer` does it."""
+    rules = episode_rules(ACTIVE, settings)
+    episodes = prefetch(lambda sample: start_episode(sample, rules), samples, backend.live // 2)
+    finished = list(run_episodes(episodes, _Answers(backend, unseen), backend.live))
+    assert len(finished) == len(samples)
 
 
 def record(
@@ -232,11 +250,22 @@ def vllm_speed(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -
     backend = load_backend(settings)
     run(backend.generate, settings, samples[:8], live=8)  # warm
 
-    def everything() -> None:
-        backend.engine.reset_prefix_cache()  # type: ignore[attr-defined]
-        run(backend.generate, settings, samples, settings.max_concurrent_episodes)
-
-    return speeds({"vllm_episodes": [timed(everything) for _ in range(repeats)]}, len(samples))
+    batches, _ = record(backend, settings, samples)
+    requests = [request for batch in batches for request in batch]
+    prompts = [backend._prompt(request) for request in requests]  # type: ignore[attr-defined]
+    sampling = [backend._sampling(request) for request in requests]  # type: ignore[attr-defined]
+    engine = backend.engine  # type: ignore[attr-defined]
+    kinds: dict[str, Callable[[], object]] = {
+        "vllm_episodes": lambda: streamed(backend, settings, samples),
+        "vllm_bare": lambda: engine.generate(prompts, sampling, use_tqdm=False),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(repeats):
+        for name, kind in kinds.items():
+            engine.reset_prefix_cache()
+            seconds[name].append(timed(kind))
+    share = min(seconds["vllm_bare"]) / min(seconds["vllm_episodes"])
+    return {"vllm_share_of_bare": share, **speeds(seconds, len(samples))}
 
 
 def vllm_elsewhere(options: argparse.Namespace) -> dict[str, float]:
