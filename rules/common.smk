@@ -95,6 +95,13 @@ def get_checkpoint(wildcards):
     return expand(rules.grpo_train.output.about, study=run.study, run=name) if run else []
 
 
+def get_earlier(wildcards):
+    """The model's predictions in the mode that this one goes by, if it goes by one."""
+    by = MODES[wildcards.mode].goes_by
+    where = {"study": wildcards.study, "model": wildcards.model, "mode": by}
+    return expand(rules.infer.output.predictions, **where) if by else []
+
+
 def get_infer_gpus(wildcards):
     return settings.model(wildcards.model).gpus
 

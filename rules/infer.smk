@@ -1,6 +1,7 @@
 rule infer:
     input:
         slice=get_slice,
+        earlier=get_earlier,
         checkpoint=get_checkpoint,
     output:
         predictions="results/{study}/predictions/{model}/{mode}.jsonl",
@@ -16,7 +17,8 @@ rule infer:
         key=get_key("infer"),
         partial=get_partial,
         retry=get_retry,
+        earlier=lambda wildcards, input: [f"--earlier {file}" for file in input.earlier],
     shell:
         "active-perception infer --config {resources.settings} --study {wildcards.study}"
         " --model {wildcards.model} --mode {wildcards.mode} --slice {input.slice} --output {output.predictions}"
-        " --partial {params.partial} --cores {threads} --granted {resources.gpu} > {log} 2>&1"
+        " {params.earlier} --partial {params.partial} --cores {threads} --granted {resources.gpu} > {log} 2>&1"

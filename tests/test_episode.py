@@ -14,7 +14,9 @@ from active_perception_r1.modes import (
     ACTIVE,
     BASELINE,
     BLANK_CROP,
+    CALL_ONLY,
     ORACLE,
+    RANDOM_CROP,
     SHUFFLED_CROP,
     STRICT_ZOOM,
     episode_rules,
@@ -31,7 +33,7 @@ from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start, stop, tex
 ANSWER = "<answer>42</answer>"
 BAD = "<zoom_roi x0=0.1/>"
 OUTSIDE = '<zoom_roi x0="0.5" y0="0.5" x1="1.5" y1="0.75"/>'
-TOOL_MODES = [ACTIVE, STRICT_ZOOM, BLANK_CROP, SHUFFLED_CROP]
+TOOL_MODES = [ACTIVE, STRICT_ZOOM, BLANK_CROP, SHUFFLED_CROP, RANDOM_CROP, CALL_ONLY]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,8 @@ def test_whatever_the_model_says_the_rules_hold(mode: str, script: list[str]) ->
     assert (episode.answer is not None) <= (
         episode.tool_status in (ToolStatus.ANSWERED, ToolStatus.ANSWERED_WITHOUT_ZOOM)
     )
+    if mode == CALL_ONLY:
+        assert not episode.shown_crops
     if mode == STRICT_ZOOM and episode.answer is not None:
         assert episode.shown_crops
         assert all(step.status is ToolStatus.ZOOM_EXECUTED for step in episode.steps)

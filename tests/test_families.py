@@ -18,7 +18,7 @@ from active_perception_r1.errors import BackendError
 from active_perception_r1.models import runner
 from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.models.infer import infer
-from active_perception_r1.modes import MODES
+from active_perception_r1.modes import CALL_ONLY, MODES
 from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.scoring.score import score
@@ -75,12 +75,16 @@ def test_a_family_goes_from_slice_to_score_in_every_mode(
     monkeypatch.setattr(runner, "load_backend", lambda settings: backend)
     for mode in MODES:
         output = tmp_path / f"{mode}.jsonl"
-        infer(slice_path, "stand-in", entry, mode, output, tmp_path / "partial")
+        by = MODES[mode].goes_by
+        earlier = tmp_path / f"{by}.jsonl" if by else None
+        infer(slice_path, "stand-in", entry, mode, output, tmp_path / "partial", earlier=earlier)
         episodes = [Episode.from_json(line) for line in output.read_text().splitlines()]
         assert len(episodes) == 3
         assert ToolStatus.BACKEND_ERROR not in {episode.tool_status for episode in episodes}
         if MODES[mode].tool:
-            assert all(len(episode.shown_crops) == 2 for episode in episodes)
+            shown = 0 if mode == CALL_ONLY else 2
+            assert all(len(episode.shown_crops) == shown for episode in episodes)
+            assert all(step.executed for episode in episodes for step in episode.steps)
         score(output, slice_path, RewardConfig(), tmp_path / "scores.parquet")
         assert len(pd.read_parquet(tmp_path / "scores.parquet")) == 3
 

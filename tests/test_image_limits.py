@@ -14,7 +14,14 @@ from active_perception_r1.config import CropConfig, FirstView, ModelConfig
 from active_perception_r1.errors import DataError
 from active_perception_r1.families import FAMILIES
 from active_perception_r1.geometry import Box
-from active_perception_r1.modes import MODES, ORACLE
+from active_perception_r1.modes import (
+    CALL_ONLY,
+    MATCHED_VIEW,
+    MODES,
+    ORACLE,
+    episode_rules,
+    start_episode,
+)
 from active_perception_r1.records import Evidence, Sample
 from tests.docvqa_files import png
 from tests.scripted import make_sample, start, stop
@@ -54,9 +61,9 @@ def entry(family: str) -> ModelConfig:
     )
 
 
-def processed(family: str, image: Image.Image) -> Any:
+def processed(family: str, image: Image.Image, budget: int = BUDGET) -> Any:
     processor = PROCESSORS[family]
-    options = FAMILIES[family].image_options(processor, BUDGET)
+    options = FAMILIES[family].image_options(processor, budget)
     return processor(images=[image], return_tensors="pt", **options)
 
 
@@ -70,13 +77,32 @@ def test_every_image_of_a_page_that_a_family_takes_is_one_that_it_takes(
     if MODES[mode].tool:
         episode.receive(stop("".join(CALLS)))
     images = [image for message in episode.request for image in message.images]
-    assert len(images) == (1 + len(CALLS) if MODES[mode].tool else 1)
+    shows_crops = MODES[mode].tool and mode != CALL_ONLY
+    assert len(images) == (1 + len(CALLS) if shows_crops else 1)
     for image in images:
-        inputs = processed(family, image)
-        if "image_grid_thw" in inputs:  # and is kept as it was sized
-            side = FAMILIES[family].multiple // 2
-            ((_, height, width),) = inputs["image_grid_thw"].tolist()
-            assert (width * side, height * side) == image.size
+        require_kept(family, image)
+
+
+def require_kept(family: str, image: Image.Image, budget: int = BUDGET) -> None:
+    """It is taken, and with the size that it has, where the processor says which it gave it."""
+    inputs = processed(family, image, budget)
+    if "image_grid_thw" in inputs:
+        side = FAMILIES[family].multiple // 2
+        ((_, height, width),) = inputs["image_grid_thw"].tolist()
+        assert (width * side, height * side) == image.size
+
+
+@pytest.mark.parametrize("family", PROCESSORS)
+@pytest.mark.parametrize("size", [(40, 5900), (5900, 40), (600, 800)])
+def test_a_view_as_large_as_all_crops_together_is_one_that_a_family_takes(
+    family: str, size: tuple[int, int]
+) -> None:
+    model = entry(family)
+    rules = episode_rules(MATCHED_VIEW, model)
+    crops = [(side := FAMILIES[family].multiple * 10, side)] * len(CALLS)
+    budget = model.showing(MATCHED_VIEW).first_view.max_pixels
+    for image in start_episode(flat_page(*size), rules, earlier=crops).request[0].images:
+        require_kept(family, image, budget)
 
 
 @pytest.mark.parametrize("mode", MODES)

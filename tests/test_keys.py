@@ -211,8 +211,9 @@ ANSWER += ["--output", "out.jsonl", "--partial", "partial.jsonl"]
 def test_the_other_modes_run_what_counts_in_several_processes(
     finished: Workflow, jobs: Jobs
 ) -> None:
-    modes = ["oracle", "blank_crop", "shuffled_crop"]
+    modes = ["oracle", "blank_crop", "shuffled_crop", "random_crop", "call_only", "matched_view"]
     commands = [[*ANSWER, "--model", "tiny", "--cores", "2", "--mode", mode] for mode in modes]
+    commands[-1] += ["--earlier", "results/small/predictions/tiny/active.jsonl"]
     assert jobs(finished.config, *commands) == {}
 
 

@@ -63,7 +63,7 @@ def test_each_process_plays_a_share_of_what_is_wanted(
     wanted = [sample.id for sample in SLICE[3:]]
     shares = []
 
-    def noted(connection: Connection, task: tuple[Path, list[str]]) -> None:
+    def noted(connection: Connection, task: tuple[Path, list[str], None]) -> None:
         shares.append(task[1])
         send(connection, task)
 

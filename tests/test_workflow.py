@@ -186,6 +186,26 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
     assert workflow.planned() == {}
 
 
+def test_a_mode_that_goes_by_another_runs_after_it_and_again_when_that_has_run(
+    finished: Workflow, tmp_path: Path
+) -> None:
+    workflow, config = Workflow(tmp_path / "copy", tmp_path / "copy"), finished.config
+    shutil.copytree(finished.folder, workflow.folder)
+    config["studies"]["small"] |= {"models": ["tiny"], "modes": ["active", "matched_view"]}
+    workflow.configure(config)
+    predictions = workflow.folder / "results/small/predictions/tiny"
+    (predictions / "active.jsonl").unlink()
+    target = "results/small/scores/tiny/matched_view.parquet"
+    done = workflow.run(target)
+    assert done.returncode == 0, done.stdout
+    assert workflow.planned(target) == {}
+    (predictions / "active.jsonl").unlink()
+    assert workflow.planned(target) == {"infer": 2, "score": 1}
+    done = workflow.run("results/small/scores/tiny/active.parquet")
+    assert done.returncode == 0, done.stdout
+    assert workflow.planned(target) == {"infer": 1, "score": 1}
+
+
 def test_a_model_that_is_not_there_costs_only_its_own_jobs(
     finished: Workflow, tmp_path: Path
 ) -> None:

@@ -130,6 +130,36 @@ def is_redundant(box: Box, earlier: Iterable[Box]) -> bool:
     return any(iou(box, other) >= REDUNDANT_IOU for other in earlier)
 
 
+def equal_tiles(size: tuple[int, int], count: int) -> tuple[Box, ...]:
+    """A page cut into `count` tiles of one shape, as near to a square as can be, row by row.
+
+    Together they are the page, and none overlaps another. Of two grids with tiles equally near to
+    a square, the one with more rows is taken, since lines of text stay whole in it.
+
+    Args:
+        size: width and height of the page, in any unit.
+        count: at least 1.
+
+    >>> equal_tiles((600, 600), 2)
+    (Box(x0=0.0, y0=0.0, x1=1.0, y1=0.5), Box(x0=0.0, y0=0.5, x1=1.0, y1=1.0))
+    >>> [tile.as_tuple() for tile in equal_tiles((900, 300), 3)][1]
+    (0.3333333333333333, 0.0, 0.6666666666666666, 1.0)
+    """
+    width, height = size
+
+    def flatness(columns: int) -> float:
+        aspect = (width / columns) / (height / (count // columns))
+        return max(aspect, 1 / aspect)
+
+    columns = min((n for n in range(1, count + 1) if count % n == 0), key=flatness)
+    rows = count // columns
+    return tuple(
+        Box(x / columns, y / rows, (x + 1) / columns, (y + 1) / rows)
+        for y in range(rows)
+        for x in range(columns)
+    )
+
+
 def _overlap(a: Box, b: Box) -> float:
     """Area of the intersection, without making a box: the reward spends its time here."""
     width = min(a.x1, b.x1) - max(a.x0, b.x0)

@@ -230,3 +230,8 @@ class Episode:
     def shown_crops(self) -> tuple[Step, ...]:
         """Zooms that were executed and that the model saw, repeats included, in order."""
         return tuple(step for step in self.steps if step.executed is not None and step.shown)
+
+    @property
+    def crop_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Width and height in pixels of these."""
+        return tuple(step.crop_size for step in self.shown_crops if step.crop_size is not None)

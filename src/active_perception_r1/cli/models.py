@@ -37,6 +37,12 @@ def add_commands(commands: Commands) -> None:
     add_path(infer, "--slice", "slice to answer")
     add_path(infer, "--output", "predictions to write, one JSON line a question")
     add_path(infer, "--partial", "where finished episodes wait until all are done")
+    infer.add_argument(
+        "--earlier",
+        type=Path,
+        metavar="PATH",
+        help="the model's predictions in the mode that this one goes by (matched_view: active)",
+    )
     add_number(infer, "--cores", "processes for episodes, if transformers has no GPU", default=1)
     add_granted(infer)
 
@@ -84,6 +90,7 @@ def _run_infer(command: argparse.Namespace) -> None:
             command.partial,
             command.cores,
             plan.study.task,
+            command.earlier,
         )
 
 

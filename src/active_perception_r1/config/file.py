@@ -109,6 +109,12 @@ class Config(Section):
             _require_split(study.slice.split, study, f"studies.{name}.slice.split")
             for model in study.models:
                 _require(model, [*self.models, *self.training], f"studies.{name}.models")
+            for mode in study.modes:
+                by = MODES[mode].goes_by
+                if by and by not in study.modes:
+                    raise ValueError(
+                        f"studies.{name}.modes: {mode} goes by the episodes of {by}; add {by}"
+                    )
             zooming = any(MODES[mode].tool for mode in study.modes)
             for model in study.variants:
                 if fault := self._variant_fault(model, zooming):

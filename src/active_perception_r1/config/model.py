@@ -13,6 +13,7 @@ from active_perception_r1.config.presets import PRESETS
 from active_perception_r1.config.section import Known, Section
 from active_perception_r1.config.server import OpenAIConfig, PriceConfig
 from active_perception_r1.families import FAMILIES, Family
+from active_perception_r1.modes import MODES
 from active_perception_r1.prompts import PROMPT_SETS
 from active_perception_r1.registry import Registry
 from active_perception_r1.sim.function_calls import reads_functions
@@ -246,6 +247,18 @@ class ModelConfig(Section):
     def most_images(self) -> int:
         """As many as a conversation in any mode may hold."""
         return min(self.images(zooming=True), self.max_images or self.images(zooming=True))
+
+    def showing(self, mode: str) -> Self:
+        """The entry by which an engine is to be set up for a mode: no image exceeds its budgets.
+
+        A mode that goes by another one may show all at once what that one showed piece by piece.
+        """
+        family = FAMILIES[self.family] if self.family else Family(())
+        if not MODES[mode].goes_by or family.fixed_resolution:
+            return self
+        pixels = self.first_view.max_pixels + self.max_zooms * self.crop.max_pixels
+        view = self.first_view.model_copy(update={"max_pixels": pixels})
+        return self.model_copy(update={"first_view": view})
 
     def without_room(self, zooming: bool) -> str:
         """Why a conversation cannot hold its images and replies; empty if it can."""

@@ -7,14 +7,14 @@ or evidence, so nothing derived from labels can reach an observation.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from PIL import Image
 
 from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.errors import DataError
-from active_perception_r1.geometry import WHOLE_PAGE, Box
+from active_perception_r1.geometry import WHOLE_PAGE, Box, equal_tiles
 from active_perception_r1.records import ToolStatus
 
 
@@ -97,6 +97,41 @@ def first_view(page: Image.Image, rules: ViewRules) -> Image.Image:
     return _resized(page, (0, 0, page.width, page.height), scale, rules)
 
 
+def view_of_size(page: Image.Image, pixels: int, rules: ViewRules) -> Image.Image:
+    """The whole page, shrunk or enlarged to `pixels`, whatever the budget of the rules.
+
+    Raises:
+        DataError: as `first_view`.
+    """
+    scale = math.sqrt(pixels / (page.width * page.height))
+    whole = (0, 0, page.width, page.height)
+    return _resized(page, whole, scale, replace(rules, max_pixels=pixels))
+
+
+def tile_views(page: Image.Image, count: int, rules: ViewRules) -> tuple[Image.Image, ...]:
+    """The page in `count` equal tiles (`geometry.equal_tiles`), an image each; one is `first_view`.
+
+    They are for models that bring every image to one resolution, and so can be shown more of a page
+    only in parts. Of a tile that is no square, the shorter side is as long as that of a square of
+    the budget: what is too long, the model's processor shrinks as it must.
+
+    Raises:
+        DataError: as `first_view`, of a tile.
+    """
+    if count == 1:
+        return (first_view(page, rules),)
+    return tuple(_tile_view(page, tile, rules) for tile in equal_tiles(page.size, count))
+
+
+def _tile_view(page: Image.Image, tile: Box, rules: ViewRules) -> Image.Image:
+    x0, x1 = _whole(tile.x0 * page.width, tile.x1 * page.width, page.width)
+    y0, y1 = _whole(tile.y0 * page.height, tile.y1 * page.height, page.height)
+    shorter, longer = sorted((x1 - x0, y1 - y0))
+    budget = replace(rules, max_pixels=math.ceil(rules.max_pixels * longer / shorter))
+    scale = min(1.0, math.sqrt(rules.max_pixels) / shorter)
+    return _resized(page, (x0, y0, x1, y1), scale, budget)
+
+
 @lru_cache(maxsize=4)  # consecutive episodes share a page, as in `open_page`
 def opening_view(encoded: bytes, rules: ViewRules) -> Image.Image:
     """The first view of an encoded page; not to be changed by the caller.
@@ -149,6 +184,15 @@ def cut(page: Image.Image, box: Box, rules: CropRules) -> Crop:
     """
     pixels = _pixel_box(box, page.size, rules)
     return Crop(_page_box(pixels, page.size), _cut(page, pixels, rules))
+
+
+def replacement(page: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
+    """`box` of a page, brought to the size of the crop that it takes the place of."""
+    region = (
+        *(box.x0 * page.width, box.y0 * page.height),
+        *(box.x1 * page.width, box.y1 * page.height),
+    )
+    return page.resize(size, Image.Resampling.LANCZOS, box=region, reducing_gap=3.0)
 
 
 def _pixel_box(box: Box, size: tuple[int, int], rules: CropRules) -> tuple[int, int, int, int]:

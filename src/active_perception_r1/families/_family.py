@@ -41,6 +41,8 @@ class Family:
             would resize what was sized already, and pixel coordinates would mean another image.
         max_aspect: long side over short side of an image, as it is sent; its processor refuses a
             flatter one, or cannot afford it. None where there is no limit.
+        fixed_resolution: its processor brings every image to one resolution, or to one that follows
+            from its shape: a page is shown larger only in parts.
         image_tokens: of every image, whatever its size; None where they grow with it.
         context: tokens of a conversation; None where no image budget comes near it.
         protocol: how it calls functions.
@@ -52,6 +54,7 @@ class Family:
     model_types: tuple[str, ...]
     multiple: int = 1
     max_aspect: float | None = None
+    fixed_resolution: bool = False
     image_tokens: int | None = None
     context: int | None = None
     protocol: ToolProtocol = ToolProtocol()

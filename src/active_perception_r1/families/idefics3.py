@@ -16,4 +16,4 @@ def _image_options(image_processor: Any, max_pixels: int) -> dict[str, Any]:
     return {"size": {"longest_edge": tile * math.ceil(math.sqrt(max_pixels) / tile)}}
 
 
-FAMILY = Family(("idefics3",), image_options=_image_options)
+FAMILY = Family(("idefics3",), fixed_resolution=True, image_options=_image_options)

@@ -2,4 +2,4 @@
 
 from active_perception_r1.families._family import Family
 
-FAMILY = Family(("internvl",), marks=("<box>", "</box>", "<ref>", "</ref>"))
+FAMILY = Family(("internvl",), fixed_resolution=True, marks=("<box>", "</box>", "<ref>", "</ref>"))

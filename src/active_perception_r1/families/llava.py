@@ -18,6 +18,7 @@ def _image_options(image_processor: Any, max_pixels: int) -> dict[str, Any]:
 FAMILY = Family(
     ("llava",),
     max_aspect=200.0,  # Padded to a square, a flatter image would be gigabytes.
+    fixed_resolution=True,
     image_tokens=576,
     context=4096,
     image_options=_image_options,

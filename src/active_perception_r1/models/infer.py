@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 from tqdm import tqdm
 
 from active_perception_r1.config import ModelConfig, PriceConfig
+from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
-from active_perception_r1.errors import BackendError
+from active_perception_r1.errors import BackendError, DataError, UserError
 from active_perception_r1.keys import inference_key
 from active_perception_r1.models.runner import BackendRunner, EpisodeRunner
 from active_perception_r1.models.runner_processes import RunnerProcesses
+from active_perception_r1.modes import MODES, CropSizes
 from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.storage.files import sha256_of, write_json
 from active_perception_r1.storage.fingerprint import fingerprint
@@ -37,6 +39,7 @@ def infer(
     partial: Path,
     cores: int = 1,
     task: str = DEFAULT_TASK,
+    earlier: Path | None = None,
 ) -> None:
     """Run every sample of a slice; write the predictions, and beside them what made them.
 
@@ -48,16 +51,22 @@ def infer(
 
     Args:
         cores: more than one run in a process each, if transformers runs the model on the CPU.
+        earlier: the model's predictions in the mode that this one goes by, if it goes by one.
 
     Raises:
         BackendError: the model cannot be loaded, or its engine is gone: no request succeeds any
             more. The episodes finished before stay in `partial`.
-        DataError: the slice cannot be read, or has no second page for shuffled crops.
+        DataError: the slice cannot be read, or has no second page for shuffled crops; the earlier
+            predictions cannot be read, or are not those of the slice.
+        UserError: the mode goes by earlier predictions, and none are given.
     """
     order = [sample.id for sample in read_slice(slice_path, images=False)]
+    shown = _shown_earlier(mode, order, earlier)
     with (
         _runner(name, settings, mode, task, cores, replies_file(partial)) as runner,
-        Journal(partial, _resume_key(slice_path, settings, mode, task, runner.revision)) as store,
+        Journal(
+            partial, _resume_key(slice_path, settings, mode, task, runner.revision, shown)
+        ) as store,
     ):
         if runner.set_aside:
             tqdm.write(_told(name, runner.set_aside), file=sys.stderr)
@@ -65,7 +74,7 @@ def infer(
         with _Progress(len(order), f"{name} {mode}", len(store)) as bar:
             for _ in range(PASSES):
                 wanted = [sample for sample in order if sample not in store]
-                episodes = runner.run(slice_path, wanted, bar.replied)
+                episodes = runner.run(slice_path, wanted, bar.replied, shown)
                 if not (failed := _save(episodes, store, bar, streak)):
                     break
         errors = {sample: episode.to_json() for sample, episode in failed.items()}
@@ -168,8 +177,37 @@ def _example(failed: Mapping[str, Episode]) -> str:
     )
 
 
+def _shown_earlier(
+    mode: str, order: Sequence[str], earlier: Path | None
+) -> dict[str, CropSizes] | None:
+    """By sample, the crops that were shown in the mode that this one goes by; None if it does not.
+
+    Of an episode that ended in an error they are those that came before it.
+    """
+    if not (by := MODES[mode].goes_by):
+        return None
+    if earlier is None:
+        raise UserError(
+            f"mode {mode} goes by the model's episodes in mode {by}; name their predictions by"
+            " --earlier"
+        )
+    shown = {episode.sample_id: episode.crop_sizes for episode in read_predictions(earlier)}
+    if lacking := set(order) - shown.keys():
+        raise DataError(
+            f"{earlier}: no prediction for sample {min(lacking)} of the slice; run infer again"
+        )
+    return {sample: shown[sample] for sample in order}
+
+
 def _resume_key(
-    slice_path: Path, settings: ModelConfig, mode: str, task: str, revision: str
+    slice_path: Path,
+    settings: ModelConfig,
+    mode: str,
+    task: str,
+    revision: str,
+    earlier: Mapping[str, CropSizes] | None,
 ) -> str:
     """What must be equal for an episode of an earlier run to be kept."""
-    return fingerprint(str(inference_key(settings, mode, task)), revision, sha256_of(slice_path))
+    by = [] if earlier is None else [json.dumps(earlier)]
+    key = str(inference_key(settings, mode, task))
+    return fingerprint(key, revision, sha256_of(slice_path), *by)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -14,7 +15,7 @@ from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.backends import Backend
 from active_perception_r1.models.load import load_backend
-from active_perception_r1.modes import episode_rules, start_episode
+from active_perception_r1.modes import CropSizes, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample, ToolStatus
 from active_perception_r1.sim.driver import run_episodes
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode
@@ -38,12 +39,17 @@ class EpisodeRunner(Protocol):
     set_aside: Mapping[str, Any]
 
     def run(
-        self, slice_path: Path, wanted: Sequence[str], replied: Callable[[int], None] = unseen
+        self,
+        slice_path: Path,
+        wanted: Sequence[str],
+        replied: Callable[[int], None] = unseen,
+        earlier: Mapping[str, CropSizes] | None = None,
     ) -> Iterator[Episode]:
         """Finished episodes of the samples with these ids, in the order of their ends.
 
         Args:
             replied: told of every so many replies that have come.
+            earlier: by sample, the crops that were shown in the mode that this one goes by.
 
         Raises:
             DataError: the slice cannot be read, or has no second page for shuffled crops.
@@ -68,7 +74,7 @@ class BackendRunner:
         task: str = DEFAULT_TASK,
         replies: Path | None = None,
     ) -> None:
-        self._backend = load_backend(settings)
+        self._backend = load_backend(settings.showing(mode))
         if replies is not None:
             self._backend.keep_replies(replies)
         self.revision = self._backend.revision
@@ -78,13 +84,18 @@ class BackendRunner:
         self._rules: EpisodeRules = episode_rules(mode, settings, task)
 
     def run(
-        self, slice_path: Path, wanted: Sequence[str], replied: Callable[[int], None] = unseen
+        self,
+        slice_path: Path,
+        wanted: Sequence[str],
+        replied: Callable[[int], None] = unseen,
+        earlier: Mapping[str, CropSizes] | None = None,
     ) -> Iterator[Episode]:
         """As `EpisodeRunner.run`."""
         ids = frozenset(wanted)
         pairs = (pair for pair in self._pairs(slice_path) if pair[0].id in ids)
         live = self._backend.live
-        episodes = prefetch(self._start, pairs, ahead=max(1, live // 2))
+        start = partial(self._start, earlier=earlier or {})
+        episodes = prefetch(start, pairs, ahead=max(1, live // 2))
         for episode in run_episodes(episodes, _Answers(self._backend, replied), live):
             yield episode.record(self._name, self.revision, self._settings.seed)
 
@@ -101,14 +112,16 @@ class BackendRunner:
             return with_distractors(samples)
         return ((sample, None) for sample in samples)
 
-    def _start(self, pair: tuple[Sample, Sample | None]) -> LiveEpisode:
+    def _start(
+        self, pair: tuple[Sample, Sample | None], earlier: Mapping[str, CropSizes]
+    ) -> LiveEpisode:
         sample, distractor = pair
         try:
-            return start_episode(sample, self._rules, distractor)
+            return start_episode(sample, self._rules, distractor, earlier.get(sample.id, ()))
         except DataError as error:
             nothing = Image.new("RGB", (1, 1))
             episode = LiveEpisode(
-                sample.id, sample.question, nothing, nothing, self._rules, nothing
+                sample.id, sample.question, nothing, (nothing,), self._rules, nothing
             )
             episode.abandon(ToolStatus.DATA_ERROR, str(error))
             return episode

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -20,6 +20,7 @@ from typing import Any, Self
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError, UserError
 from active_perception_r1.models.runner import BackendRunner, unseen
+from active_perception_r1.modes import CropSizes
 from active_perception_r1.records import Episode
 from active_perception_r1.tasks import DEFAULT_TASK
 
@@ -55,7 +56,11 @@ class RunnerProcesses:
             raise
 
     def run(
-        self, slice_path: Path, wanted: Sequence[str], replied: Callable[[int], None] = unseen
+        self,
+        slice_path: Path,
+        wanted: Sequence[str],
+        replied: Callable[[int], None] = unseen,
+        earlier: Mapping[str, CropSizes] | None = None,
     ) -> Iterator[Episode]:
         """As `EpisodeRunner.run`.
 
@@ -64,7 +69,7 @@ class RunnerProcesses:
         """
         for first, connection in enumerate(self._processes):
             with self._alive(connection):
-                connection.send((slice_path, wanted[first :: len(self._processes)]))
+                connection.send((slice_path, wanted[first :: len(self._processes)], earlier))
         running = set(self._processes)
         while running:
             for connection in running.intersection(wait(list(running))):
@@ -117,7 +122,8 @@ def _work(connection: Connection, name: str, settings: ModelConfig, mode: str, t
         runner = BackendRunner(name, settings, mode, task)
         connection.send((runner.revision, runner.set_aside))
         while True:
-            for episode in runner.run(*connection.recv()):
+            slice_path, wanted, earlier = connection.recv()
+            for episode in runner.run(slice_path, wanted, earlier=earlier):
                 connection.send(episode)
             connection.send(None)
     except UserError as error:

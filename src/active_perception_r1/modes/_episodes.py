@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules
 from active_perception_r1.families import FAMILIES, Family
-from active_perception_r1.modes._mode import MODES
+from active_perception_r1.modes._mode import MODES, CropSizes
 from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
 from active_perception_r1.records import Sample, ToolStatus
 from active_perception_r1.sim.live_reinjection import EpisodeRules, LiveEpisode
@@ -91,6 +91,7 @@ def episode_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) -
             clamp=model.crop.clamp,
             min_side=model.crop.min_side,
         ),
+        fixed_resolution=family.fixed_resolution,
         max_zooms=model.max_zooms,
         max_turns=model.max_turns,
     )
@@ -132,25 +133,29 @@ def _exchange(task: Task) -> dict[str, str]:
 
 
 def start_episode(
-    sample: Sample, rules: EpisodeRules, distractor: Sample | None = None
+    sample: Sample,
+    rules: EpisodeRules,
+    distractor: Sample | None = None,
+    earlier: CropSizes = (),
 ) -> LiveEpisode:
     """An episode at its first request; one already finished where its opening cannot be made.
 
     Args:
         distractor: a sample on another page, for modes that need one.
+        earlier: the crops that the model was shown on this question in the mode that this one goes
+            by, for modes that go by one.
 
     Raises:
         DataError: an image cannot be decoded, or is flatter than the model's family takes; or the
             task cannot put the question.
     """
     page = open_page(sample.image)
-    opening = MODES[rules.mode].opening(sample, rules)
+    opening = MODES[rules.mode].opening(sample, rules, earlier)
     other = None
     if rules.needs_distractor and distractor is not None:
         other = open_page(distractor.image)
     question = rules.task.put(sample.question, sample.options)
-    shown = page if opening is None else opening
-    episode = LiveEpisode(sample.id, question, page, shown, rules, other)
-    if opening is None:
+    episode = LiveEpisode(sample.id, question, page, opening or (page,), rules, other)
+    if not opening:
         episode.abandon(ToolStatus.NO_EVIDENCE)
     return episode

@@ -4,9 +4,10 @@ from PIL import Image
 
 from active_perception_r1.envs.zoom_simulator import Crop
 from active_perception_r1.modes._mode import Mode
+from active_perception_r1.sim.live_reinjection import Pages
 
 
-def _grey(crop: Crop, distractor: Image.Image | None) -> Image.Image:
+def _grey(crop: Crop, pages: Pages) -> Image.Image:
     return Image.new("RGB", crop.image.size, "gray")
 
 

@@ -5,6 +5,7 @@ The only mode in which anything derived from labels reaches a model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 
 from PIL import Image
@@ -12,7 +13,7 @@ from PIL import Image
 from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.envs.zoom_simulator import evidence_view
 from active_perception_r1.geometry import Box
-from active_perception_r1.modes._mode import Mode
+from active_perception_r1.modes._mode import CropSizes, Mode
 from active_perception_r1.records import Evidence, Sample
 from active_perception_r1.sim.live_reinjection import EpisodeRules
 
@@ -25,11 +26,11 @@ def oracle_box(evidence: tuple[Evidence, ...]) -> Box:
     return reduce(Box.union, first_of_label.values())
 
 
-def _evidence(sample: Sample, rules: EpisodeRules) -> Image.Image | None:
+def _evidence(sample: Sample, rules: EpisodeRules, earlier: CropSizes) -> Sequence[Image.Image]:
     if not sample.evidence:
-        return None
+        return ()
     page, box = open_page(sample.image), oracle_box(sample.evidence)
-    return evidence_view(page, box, MARGIN, rules.crop).image
+    return (evidence_view(page, box, MARGIN, rules.crop).image,)
 
 
 MODE = Mode(

@@ -2,17 +2,14 @@
 
 from PIL import Image
 
-from active_perception_r1.envs.zoom_simulator import Crop
+from active_perception_r1.envs.zoom_simulator import Crop, replacement
 from active_perception_r1.modes._mode import Mode
+from active_perception_r1.sim.live_reinjection import Pages
 
 
-def _from_distractor(crop: Crop, distractor: Image.Image | None) -> Image.Image:
-    assert distractor is not None  # `EpisodeRules.needs_distractor`
-    (width, height), box = distractor.size, crop.box
-    region = (box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height)
-    return distractor.resize(
-        crop.image.size, Image.Resampling.LANCZOS, box=region, reducing_gap=3.0
-    )
+def _from_distractor(crop: Crop, pages: Pages) -> Image.Image:
+    assert pages.distractor is not None  # `EpisodeRules.needs_distractor`
+    return replacement(pages.distractor, crop.box, crop.image.size)
 
 
 MODE = Mode(

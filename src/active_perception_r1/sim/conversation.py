@@ -38,23 +38,29 @@ class Prompts:
     around: tuple[str, str] = ("", "")
 
     def opening(
-        self, view: Image.Image, question: str, page_size: tuple[int, int]
+        self, views: Sequence[Image.Image], question: str, page_size: tuple[int, int]
     ) -> list[Message]:
-        """The messages up to the model's first reply; `page_size` is in pixels."""
+        """The messages up to the model's first reply.
+
+        Args:
+            views: shown one after the other, before the question.
+            page_size: in pixels.
+        """
         width, height = map(str, page_size)
         first = self.first.replace("{page_width}", width).replace("{page_height}", height)
-        asked = Message("user", (view, first.replace("{question}", question)))
+        asked = Message("user", (*views, first.replace("{question}", question)))
         if not self.system and not self.tools:
             return [asked]
         return [Message("system", (self.system,) if self.system else (), self.tools), asked]
 
     def observations(
-        self, outcomes: Sequence[Image.Image | str], question: str, zooms_left: int
+        self, outcomes: Sequence[Image.Image | str | None], question: str, zooms_left: int
     ) -> list[Message]:
         """The messages after a turn's calls.
 
         Args:
-            outcomes: of each call, the crop to be shown, or why there is none.
+            outcomes: of each call, the crop to be shown, or why there is none; None for a call that
+                was accepted and shows nothing.
             zooms_left: may be negative: a mode may let a model ask in vain.
         """
         last = self.later[max(0, zooms_left)].replace("{question}", question)
@@ -62,7 +68,7 @@ class Prompts:
             shown = [[self._told(outcome)] for outcome in outcomes]
             shown[-1].append(last)
         else:
-            crops = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+            crops = [outcome for outcome in outcomes if isinstance(outcome, Image.Image)]
             faults = [self._fault(outcome) for outcome in outcomes if isinstance(outcome, str)]
             shown = [[*crops, "".join(faults) + last]]
         before, after = self.around
@@ -71,8 +77,8 @@ class Prompts:
             for parts in shown
         ]
 
-    def _told(self, outcome: Image.Image | str) -> Part:
-        return self._fault(outcome) if isinstance(outcome, str) else outcome
+    def _told(self, outcome: Image.Image | str | None) -> Part:
+        return self._fault(outcome) if isinstance(outcome, str) else outcome or ""
 
     def _fault(self, reason: str) -> str:
         return self.refused.replace("{fault}", reason)

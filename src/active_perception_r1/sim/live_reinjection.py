@@ -20,7 +20,7 @@ from active_perception_r1.envs.zoom_simulator import (
     allowed,
     cut,
 )
-from active_perception_r1.geometry import is_redundant
+from active_perception_r1.geometry import Box, is_redundant
 from active_perception_r1.records import Action, Episode, Step, ToolStatus, Turn
 from active_perception_r1.sim.conversation import Prompts
 from active_perception_r1.sim.marks import data_as_text, reply_as_text
@@ -28,11 +28,27 @@ from active_perception_r1.sim.messages import FinishReason, Message, Reply, Requ
 from active_perception_r1.tasks import Task
 from active_perception_r1.utils.trace_parser import Frame, Syntax, parse_actions
 
-CropContent: TypeAlias = Callable[[Crop, Image.Image | None], Image.Image]
-"""What is shown for an executed zoom, of the crop's size; the other page is the distractor's."""
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Where the pixels may come from that a control shows in place of a crop.
+
+    Attributes:
+        page: that of the episode, at full resolution.
+        distractor: another one, if the rules need it.
+        draw: a text that no other zoom has, to seed what is drawn for this one.
+    """
+
+    page: Image.Image
+    distractor: Image.Image | None
+    draw: str
 
 
-def real_pixels(crop: Crop, distractor: Image.Image | None) -> Image.Image:
+CropContent: TypeAlias = Callable[[Crop, Pages], Image.Image | None]
+"""What is shown for an executed zoom, of the crop's size; None where no image is to come."""
+
+
+def real_pixels(crop: Crop, pages: Pages) -> Image.Image:
     """What was asked for."""
     return crop.image
 
@@ -48,6 +64,7 @@ class EpisodeRules:
         crop_content: the pixels put in front of the model for an executed zoom.
         needs_distractor: `crop_content` takes them from another page.
         task: what the question asks for, and how an answer is read.
+        fixed_resolution: see `Family`.
         max_zooms: executed zooms in an episode.
         max_turns: replies of the model in an episode; a zoom in the last one is over the limit,
             since its crop could not be shown.
@@ -63,8 +80,17 @@ class EpisodeRules:
     prompts: Prompts
     first_view: ViewRules
     crop: CropRules
+    fixed_resolution: bool
     max_zooms: int
     max_turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Executed:
+    """A zoom into `box`, and what the model is shown for it."""
+
+    box: Box
+    image: Image.Image | None
 
 
 class LiveEpisode:
@@ -72,7 +98,7 @@ class LiveEpisode:
 
     Args:
         page: the page at full resolution, RGB.
-        opening: the image shown first; its size is the frame of view-pixel syntaxes.
+        views: the images shown first; the size of the first is the frame of view-pixel syntaxes.
         question: as the task puts it.
         distractor: another page, if the rules need one.
     """
@@ -82,7 +108,7 @@ class LiveEpisode:
         sample_id: str,
         question: str,
         page: Image.Image,
-        opening: Image.Image,
+        views: Sequence[Image.Image],
         rules: EpisodeRules,
         distractor: Image.Image | None = None,
     ) -> None:
@@ -94,8 +120,8 @@ class LiveEpisode:
         self._page = page
         self._distractor = distractor
         self._rules = rules
-        self._frame = Frame(page.size, opening.size)
-        self._messages = rules.prompts.opening(opening, question, page.size)
+        self._frame = Frame(page.size, views[0].size)
+        self._messages = rules.prompts.opening(views, question, page.size)
         self._turns: list[Turn] = []
         self._steps: list[Step] = []
         self._answer: str | None = None
@@ -123,7 +149,7 @@ class LiveEpisode:
             self._finish(ToolStatus.BACKEND_ERROR, error=reply.error)
             return
         # The model has answered a request that held every crop so far, so it has seen them.
-        self._steps = [replace(step, shown=step.executed is not None) for step in self._steps]
+        self._steps = [replace(step, shown=step.crop_size is not None) for step in self._steps]
         self._turns.append(
             Turn(
                 prompt_id=request_id(self._messages),
@@ -177,11 +203,11 @@ class LiveEpisode:
         return self._rules.max_zooms - executed
 
     def _zoom(self, text: str, actions: Sequence[Action]) -> None:
-        outcomes: list[Image.Image | str] = []
+        outcomes: list[Image.Image | str | None] = []
         for action in actions:
             outcome = self._execute(action)
             self._steps.append(self._step(action, outcome))
-            if isinstance(outcome, Crop):
+            if isinstance(outcome, _Executed):
                 outcomes.append(outcome.image)
                 continue
             outcomes.append(data_as_text(outcome.reason))  # It may quote the model.
@@ -200,7 +226,7 @@ class LiveEpisode:
         crops = [step.executed for step in self._steps if step.executed is not None]
         return parse_actions(text, self._rules.syntax, self._frame, crops)
 
-    def _execute(self, action: Action) -> Crop | Refusal:
+    def _execute(self, action: Action) -> _Executed | Refusal:
         if action.box is None:
             return Refusal(action.fault or ToolStatus.MALFORMED_ZOOM, action.reason)
         crop = self._rules.crop
@@ -210,10 +236,11 @@ class LiveEpisode:
         # The limit comes last: else a useless zoom before it would make a faulty call cheaper.
         if self._zooms_left <= 0:
             return Refusal(ToolStatus.ZOOM_LIMIT_REACHED, "no zoom is left")
-        shown = cut(self._page, wanted, crop)
-        return replace(shown, image=self._rules.crop_content(shown, self._distractor))
+        asked = cut(self._page, wanted, crop)
+        pages = Pages(self._page, self._distractor, f"{self.sample_id} {len(self._steps)}")
+        return _Executed(asked.box, self._rules.crop_content(asked, pages))
 
-    def _step(self, action: Action, outcome: Crop | Refusal) -> Step:
+    def _step(self, action: Action, outcome: _Executed | Refusal) -> Step:
         step = Step(
             turn=len(self._turns) - 1,
             syntax=action.syntax,
@@ -227,7 +254,7 @@ class LiveEpisode:
         return replace(
             step,
             executed=outcome.box,
-            crop_size=outcome.image.size,
+            crop_size=None if outcome.image is None else outcome.image.size,
             redundant=is_redundant(outcome.box, earlier),
         )
 

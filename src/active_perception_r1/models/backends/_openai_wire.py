@@ -169,7 +169,8 @@ def _answer(id: str, parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def _said(role: str, parts: Sequence[Part]) -> dict[str, Any]:
-    return {"role": role, "content": [content_part(part) for part in parts]}
+    # Of nothing an empty text: servers refuse an empty list.
+    return {"role": role, "content": [content_part(part) for part in parts] or ""}
 
 
 def content_part(part: Part) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from active_perception_r1.records import Episode, Sample, Step
 from active_perception_r1.report.answers import Answers, Entry
 from active_perception_r1.report.gallery.images import Pictures
 from active_perception_r1.rewards.active_vision_reward import TERMS, episode_reward
-from active_perception_r1.sim.live_reinjection import EpisodeRules
+from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.messages import FinishReason, Message, Reply, request_id
 
 Data = dict[str, Any]
@@ -63,13 +63,21 @@ def gallery_data(answers: Answers, limit: int) -> Data:
     pairs = islice(_pairs(slice_file, shuffles), shown)
     for number, (sample, distractor) in enumerate(tqdm(pairs, total=shown, unit="question")):
         data["samples"].append(_sample(sample, pictures))
-        for index, entry in enumerate(entries):
-            episode = next(predictions[index], None)
+        episodes: dict[tuple[str, str], Episode] = {}
+        for entry, lines in zip(entries, predictions, strict=True):
+            episode = next(lines, None)
             if episode is None or episode.sample_id != sample.id:
                 raise DataError(
                     f"{entry.predictions}: not the predictions of {slice_file}; run infer again"
                 )
-            shown_to_model = _replay(episode, sample, distractor, rules[index], pictures)
+            episodes[entry.model, entry.mode] = episode
+        for index, entry in enumerate(entries):
+            episode = episodes[entry.model, entry.mode]
+            earlier = episodes.get((entry.model, MODES[entry.mode].goes_by))
+            opened = start_episode(
+                sample, rules[index], distractor, earlier.crop_sizes if earlier else ()
+            )
+            shown_to_model = _replay(episode, opened, pictures)
             data["episodes"].append(
                 {
                     "sample": number,
@@ -134,15 +142,8 @@ def _step(step: Step) -> Data:
     }
 
 
-def _replay(
-    episode: Episode,
-    sample: Sample,
-    distractor: Sample | None,
-    rules: EpisodeRules,
-    pictures: Pictures,
-) -> Data:
-    """The turns of an episode with what the model was shown before each."""
-    live = start_episode(sample, rules, distractor)
+def _replay(episode: Episode, live: LiveEpisode, pictures: Pictures) -> Data:
+    """The turns of an episode with what the model was shown before each; `live` has none yet."""
     turns, exact = [], True
     for turn in episode.turns:
         if live.finished:  # The code has changed since, and ends this episode earlier.
