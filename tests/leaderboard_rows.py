@@ -34,6 +34,8 @@ def a_row(model: str = "m", mode: str = "active", **given: Any) -> LeaderboardRo
         "documents": 10,
         "n_effective": 10.0,
         "by_layout": {},
+        "by_requires_zoom": {},
+        "tool_only_beside": "",
         "means": dict.fromkeys(measures(), NOTHING),
     }
     return LeaderboardRow(**(values | given))

@@ -130,6 +130,54 @@ class TestDiagnosis:
         assert (gain.ci_low, gain.ci_high) == share_interval(right, documents)
         assert gain.ci_high - gain.ci_low > 0.4  # of 40 independent questions: 0.3
 
+    def test_whether_the_looking_was_needed(self, tmp_path: Path) -> None:
+        found = diagnosed(
+            tmp_path,
+            baseline=a_table("----++++"),
+            oracle=a_table("+++-++++"),
+            active=a_table("++--+-++", "hm.mh..h"),
+            blank_crop=a_table("+-------", "hhhhhhhh"),
+            strict_zoom=a_table("++++++++", "hhhhhhhh"),
+        )[0]
+        assert counts(found.necessity) == {
+            "recall": (2, 3),
+            "waste": (2, 4),
+            "faithful": (3, 8),
+            "gain": (2, 8),
+            "harm": (1, 8),
+            "tool_only": (1, 5),
+        }
+        assert found.tool_only_beside == ["baseline", "blank_crop"]
+        page = (tmp_path / "diagnosis.md").read_text(encoding="utf-8")
+        assert "## Was the looking needed?" in page
+        assert "0.667 (2 / 3, " in page
+
+    @pytest.mark.parametrize("mode", ["baseline", "oracle", "active", "blank_crop"])
+    def test_a_question_that_ended_in_an_error_says_nothing_of_the_need(
+        self, tmp_path: Path, mode: str
+    ) -> None:
+        failed = {"error": ["gone"] + [""] * 4, "tool_status": ["backend_error"] + ["answered"] * 4}
+
+        def table(name: str, correct: str, zooms: str = "") -> pd.DataFrame:
+            return a_table(correct, zooms, **(failed if mode == name else {}))
+
+        found = diagnosed(
+            tmp_path,
+            baseline=table("baseline", "----+"),
+            oracle=table("oracle", "+++++"),
+            active=table("active", "++++-", "hhhh."),
+            blank_crop=table("blank_crop", "-----"),
+        )[0]
+        seen = {name: share.of for name, share in found.necessity.items()}
+        without = {"recall": 4, "waste": 1, "faithful": 5, "gain": 5, "harm": 5, "tool_only": 4}
+        concerned = {
+            "baseline": ("recall", "gain", "harm", "tool_only"),
+            "oracle": ("recall",),
+            "active": ("recall", "faithful", "gain", "harm", "tool_only"),
+            "blank_crop": ("tool_only",),
+        }
+        assert seen == {name: of - (name in concerned[mode]) for name, of in without.items()}
+
     def test_repeats_are_counted_among_all_calls(self, tmp_path: Path) -> None:
         (found,) = diagnosed(
             tmp_path,

@@ -11,12 +11,14 @@ import pytest
 
 from active_perception_r1.columns import columns
 from active_perception_r1.errors import DataError
+from active_perception_r1.report.figures.leaderboard import draw
 from active_perception_r1.scoring.intervals import wilson_interval
 from active_perception_r1.scoring.leaderboard import leaderboard
 from active_perception_r1.scoring.leaderboard_row import (
     Estimate,
     Layout,
     LeaderboardRow,
+    Need,
     as_json,
     read_leaderboard,
 )
@@ -235,6 +237,61 @@ class TestNumbers:
     def test_a_dataset_without_layouts_has_none(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, {("m", "active"): a_table([True, True], layout="")})
         assert rows["m", "active"].by_layout == {}
+
+
+class TestNecessity:
+    def tables(self) -> dict[tuple[str, str], pd.DataFrame]:
+        needs = {"requires_zoom": [True, True, True, False]}
+        return {
+            ("m", "baseline"): alone([False, False, False, True], shown=0, **needs),
+            ("m", "oracle"): alone([True, True, True, True], shown=0, **needs),
+            ("m", "active"): alone(
+                [True, True, False, True], shown=[1, 1, 0, 1], coverage=[0.9, 0.1, 0, 0.5], **needs
+            ),
+            ("m", "call_only"): alone([True, False, False, False], shown=0, **needs),
+            ("other", "active"): alone([True] * 4, coverage=None, **needs),
+        }
+
+    def test_a_row_says_whether_the_looking_was_needed(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, self.tables())
+        row = rows["m", "active"]
+        assert row.zoom_recall == pytest.approx(2 / 3, rel=1e-5)
+        assert (row.zoom_waste, row.faithful_accuracy) == (1.0, 0.5)
+        assert row.tool_only == pytest.approx(1 / 3, rel=1e-5)
+        assert row.tool_only_beside == "baseline, call_only"
+
+    def test_what_the_study_cannot_tell_is_null(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, self.tables())
+        for row in (rows["m", "call_only"], rows["m", "baseline"], rows["other", "active"]):
+            assert row.zoom_recall is row.zoom_waste is row.tool_only is None
+            assert row.faithful_accuracy is None
+
+    def test_a_row_is_told_by_whether_a_zoom_is_needed(self, tmp_path: Path) -> None:
+        row = rows_of(tmp_path, self.tables())["m", "active"]
+        assert row.by_requires_zoom == {
+            "true": Need(3, pytest.approx(2 / 3, rel=1e-5), pytest.approx(2 / 3, rel=1e-5)),
+            "false": Need(1, 1.0, 1.0),
+        }
+
+    def test_the_pages_have_a_table_of_it(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, self.tables())
+        page = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+        cells = [
+            "m",
+            "active",
+            "0.667",
+            "1.000",
+            "0.500",
+            "0.333",
+            "baseline, call_only",
+            "+2",
+            "-0",
+        ]
+        lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+        assert cells in lines
+        draw(list(rows.values()), tmp_path / "page.html")
+        html = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert "".join(f"<td>{cell}</td>" for cell in cells) in html
 
 
 class TestHonesty:

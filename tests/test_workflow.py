@@ -189,8 +189,7 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
 def test_a_mode_that_goes_by_another_runs_after_it_and_again_when_that_has_run(
     finished: Workflow, tmp_path: Path
 ) -> None:
-    workflow, config = Workflow(tmp_path / "copy", tmp_path / "copy"), finished.config
-    shutil.copytree(finished.folder, workflow.folder)
+    workflow, config = finished.copied(tmp_path / "copy"), finished.config
     config["studies"]["small"] |= {"models": ["tiny"], "modes": ["active", "matched_view"]}
     workflow.configure(config)
     predictions = workflow.folder / "results/small/predictions/tiny"

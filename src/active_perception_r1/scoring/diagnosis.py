@@ -12,6 +12,7 @@ zoom *hit* where one crop showed at least `HIT` of the evidence (`coverage`), el
 - **Zooms**: accuracy without a zoom, after a miss and after a hit; quantiles of the best coverage,
   and of the area of the smallest crop (tightness: the smaller, the tighter), over the samples with
   a zoom; calls that repeat an earlier crop.
+- **Necessity**: was the looking needed (`scoring.necessity`).
 - **Text size**: by the height of the evidence in pixels of the model's first view.
 - **Lost headroom**: of the samples that the baseline gets wrong and the oracle right (without an
   oracle: wrong in the baseline, evidence known), how many the mode gets right, and why not the
@@ -35,6 +36,7 @@ import pandas as pd
 
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.modes import BASELINE, MODES, ORACLE
+from active_perception_r1.scoring import necessity
 from active_perception_r1.scoring.diagnosis_page import as_page
 from active_perception_r1.scoring.diagnosis_row import HIT, QUANTILES, Diagnosis, Share, TextSize
 from active_perception_r1.scoring.intervals import share_interval
@@ -95,6 +97,9 @@ def diagnosis(entry: Entry, tables: Tables, view: ViewRules) -> Diagnosis:
     known = table["evidence_height"].notna()
     if oracle is not None:
         known = oracle["correct"] & was_judged(oracle)
+    needed = necessity.necessity(entry, tables)
+    assert needed is not None  # of modes that zoom for real
+    everywhere = _Shares(table)
     shares = _Shares(table[both])
     table, before, known = table[both], baseline["correct"][both], known[both]
     right, zoomed = table["correct"], table["shown"] > 0
@@ -128,6 +133,10 @@ def diagnosis(entry: Entry, tables: Tables, view: ViewRules) -> Diagnosis:
             "missed": shares.of(~right & miss, lost),
             "misread": shares.of(~right & hit, lost),
         },
+        necessity={
+            name: everywhere.of(part.what, part.among) for name, part in needed.parts.items()
+        },
+        tool_only_beside=needed.beside,
     )
 
 

@@ -26,6 +26,11 @@ there, there is nothing to gain from a zoom."""
 _HEADROOM = """\
 Of the questions that the baseline gets wrong and {known}: what the mode made of them."""
 _KNOWN = {"oracle": "the oracle right", "evidence": "whose evidence is known"}
+_NECESSITY = """\
+Of the questions that the baseline gets wrong and the oracle right: zoomed (*recall*); of those that
+the baseline gets right: zoomed (*waste*); of those whose evidence is known: right, with at least
+{hit:.0%} of it in one crop (*faithful*); of the right answers: those that none of the modes beside
+gets right, in which the model sees no crop of its choice (*tool only*)."""
 _SIDES = """\
 In brackets: count / of how many, 95 % interval (Wilson; wider where questions share documents)."""
 
@@ -46,6 +51,8 @@ def as_page(rows: Sequence[Diagnosis], study: str) -> str:
         _ACCURACY.format(hit=HIT),
         _table(rows, [row.accuracy for row in rows]),
     ]
+    parts += ["## Was the looking needed?", _NECESSITY.format(hit=HIT)]
+    parts.append(_formatted([_name(row) | _needed(row) for row in rows]))
     shown = ", ".join(f"{quantile:g}" for quantile in QUANTILES)
     parts += ["## Coverage and tightness", _DISTRIBUTIONS.format(quantiles=shown)]
     parts.append(_formatted([_name(row) | _distribution(row) for row in rows]))
@@ -80,6 +87,16 @@ def _distribution(row: Diagnosis) -> dict[str, str]:
         "Smallest crop": " / ".join(f"{value:.3f}" for value in row.area) or MISSING,
         "Repeats": _cell(row.redundant),
     }
+
+
+def _needed(row: Diagnosis) -> dict[str, str]:
+    """Gain and harm are in the table of effects."""
+    named = ("recall", "waste", "faithful", "tool_only")
+    cells = {
+        name.replace("_", " "): _cell(row.necessity[name]) if name in row.necessity else MISSING
+        for name in named
+    }
+    return {**cells, "beside": ", ".join(row.tool_only_beside)}
 
 
 def _size(size: TextSize) -> dict[str, str]:

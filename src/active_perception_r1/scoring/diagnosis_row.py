@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 HIT = 0.5  # As InSight-doc's evidence-coverage hit.
@@ -39,6 +39,7 @@ class Diagnosis:
         n: questions that both the mode and the baseline have answered.
         n_errors: questions left out, since one of them ended in an error.
         coverage, area: at `QUANTILES`.
+        necessity: as `scoring.necessity` says; `tool_only_beside` are the modes of `tool_only`.
     """
 
     model: str
@@ -53,3 +54,5 @@ class Diagnosis:
     text_size: list[TextSize]
     headroom_by: str
     headroom: Mapping[str, Share]
+    necessity: Mapping[str, Share]
+    tool_only_beside: Sequence[str]

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from active_perception_r1.modes import BASELINE, MODES, ORACLE
+from active_perception_r1.scoring import necessity
 from active_perception_r1.scoring.intervals import (
     DocumentBootstrap,
     Interval,
@@ -34,6 +35,7 @@ from active_perception_r1.scoring.leaderboard_row import (
     Estimate,
     Layout,
     LeaderboardRow,
+    Need,
     as_json,
     number_of_tests,
     rounded,
@@ -58,7 +60,7 @@ from active_perception_r1.variants import first_view_pixels
 
 MAX_NAMED_ERRORS, MAX_ERROR_LENGTH = 3, 160
 
-_COLUMNS = ("doc_id", "layout", "correct", "answer", "tool_status", "error", "shown")
+_COLUMNS = ("doc_id", "layout", "requires_zoom", "answer", *necessity.COLUMNS)
 
 
 def leaderboard(
@@ -153,6 +155,7 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
     zoomed = table["shown"] > 0
     satisfied = zoomed & table["answer"].notna()
     failed = table[table["error"] != ""]
+    needed = necessity.necessity(entry, study.tables)
     seeds = _seeds(study.seeds(entry), study.bootstrap)
     return LeaderboardRow(
         model=entry.model,
@@ -182,6 +185,12 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
         p_vs_start=start.p_value if start else None,
         p_vs_start_holm=None,
         by_layout=_by_layout(table),
+        by_requires_zoom=_by_requires_zoom(table),
+        zoom_recall=needed.share("recall") if needed else None,
+        zoom_waste=needed.share("waste") if needed else None,
+        faithful_accuracy=needed.share("faithful") if needed else None,
+        tool_only=needed.share("tool_only") if needed else None,
+        tool_only_beside=", ".join(needed.beside) if needed else "",
         first_view_pixels=first_view_pixels(entry.model),
         seeds=seeds.count if seeds else None,
         seeds_mean=seeds.accuracy.mean if seeds else None,
@@ -281,4 +290,14 @@ def _by_layout(table: pd.DataFrame) -> dict[str, Layout]:
     return {
         str(layout): Layout(len(group), group["correct"].mean())
         for layout, group in named.groupby("layout", observed=True)
+    }
+
+
+def _by_requires_zoom(table: pd.DataFrame) -> dict[str, Need]:
+    """Kinds of questions that there are, by whether they need a zoom: `true` or `false`."""
+    return {
+        str(bool(needed)).lower(): Need(
+            len(group), group["correct"].mean(), (group["shown"] > 0).mean()
+        )
+        for needed, group in table.groupby("requires_zoom")
     }

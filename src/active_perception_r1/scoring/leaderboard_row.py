@@ -33,6 +33,15 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """The questions that need a zoom, or those that need none, as the slice says."""
+
+    n: int
+    accuracy: float
+    zoom_rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class LeaderboardRow:
     """One model in one mode. Null is what does not exist, such as a difference to itself.
 
@@ -101,6 +110,38 @@ class LeaderboardRow:
     ]
     by_layout: Annotated[
         Mapping[str, Layout], Column("`n` and `accuracy` for each kind of page that has a name")
+    ]
+    by_requires_zoom: Annotated[
+        Mapping[str, Need],
+        Column(
+            "`n`, `accuracy` and `zoom_rate` for the questions that need a zoom, as the slice says"
+            " (`true`), and for the others (`false`)"
+        ),
+    ]
+    zoom_recall: Annotated[
+        float | None,
+        Column(
+            "zoomed, of the questions that the baseline gets wrong and the oracle right", "share"
+        ),
+    ]
+    zoom_waste: Annotated[
+        float | None, Column("zoomed, of the questions that the baseline gets right", "share")
+    ]
+    faithful_accuracy: Annotated[
+        float | None,
+        Column(
+            "right, with half of the evidence in one crop; of those whose evidence is known",
+            "share",
+        ),
+    ]
+    tool_only: Annotated[
+        float | None,
+        Column(
+            "of the right answers, those that no mode of `tool_only_beside` gets right", "share"
+        ),
+    ]
+    tool_only_beside: Annotated[
+        str, Column("modes of the study in which the model sees no crop of its choice")
     ]
     first_view_pixels: Annotated[
         int | None, Column("budget of the first view, where the study has several", "pixels")

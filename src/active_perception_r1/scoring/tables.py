@@ -21,9 +21,13 @@ from active_perception_r1.scoring.leaderboard_row import (
     number_of_tests,
     read_leaderboard,
 )
+from active_perception_r1.scoring.looking_tables import (
+    NECESSITY,
+    Table,
+    necessity_table,
+    need_table,
+)
 from active_perception_r1.scoring.paired_tests import DISCORDANCE, detectable_difference
-
-Table = list[dict[str, str]]
 
 SMALL_ENOUGH = 0.1
 """Slices that cannot show a difference of ten points are called too small."""
@@ -65,6 +69,8 @@ def as_text(rows: Sequence[LeaderboardRow]) -> str:
     parts = [_formatted(results, "simple"), *_claims(rows)]
     if layouts := _layouts(rows):
         parts += [_formatted(layouts, "simple"), _layout_power(rows)]
+    if needs := necessity_table(rows):
+        parts.append(_formatted(needs, "simple"))
     if seeds := _seeds(rows):
         parts.append(_formatted(seeds, "simple"))
     return "\n\n".join(parts)
@@ -77,6 +83,10 @@ def as_markdown(rows: Sequence[LeaderboardRow], study: str) -> str:
     if layouts := _layouts(rows):
         parts += ["## Accuracy by layout", _formatted(layouts, "github")]
         parts.append(_layout_power(rows))
+    if needs := necessity_table(rows):
+        parts += ["## Was the looking needed?", _formatted(needs, "github"), NECESSITY]
+    if kinds := need_table(rows):
+        parts += ["## By whether a zoom is needed", _formatted(kinds, "github")]
     if seeds := _seeds(rows):
         parts += ["## Accuracy over seeds", _formatted(seeds, "github")]
     parts += ["## How episodes ended", _formatted(_statuses(rows), "github")]

@@ -55,7 +55,8 @@ def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
 
 def _is_drawn(mode: str) -> bool:
     chosen = MODES[mode]
-    return not chosen.require_zoom and (chosen.zooms_for_real or not chosen.tool)
+    is_control = bool(chosen.goes_by) or (chosen.tool and not chosen.zooms_for_real)
+    return not chosen.require_zoom and not is_control
 
 
 def _draw_model(axes: Axes, rows: Sequence[LeaderboardRow], modes: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The main columns of a leaderboard as a table for the report."""
+"""The main columns of a leaderboard as tables for the report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jinja2 import Environment
 from active_perception_r1.report.figures._figure import LeaderboardFigure
 from active_perception_r1.scoring.formats import MISSING, chance, share
 from active_perception_r1.scoring.leaderboard_row import LeaderboardRow
+from active_perception_r1.scoring.looking_tables import necessity_table
 from active_perception_r1.storage.files import atomic
 
 _PAGE = """\
@@ -47,18 +48,38 @@ small { opacity: .75; }
 </tr>
 {% endfor %}</tbody>
 </table>
+{% if needed %}
+<h2>Was the looking needed?</h2>
+<table>
+<thead><tr>{% for name in needed[0] %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for line in needed %}<tr>{% for cell in line.values() %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</tbody>
+</table>
+{% for line in notes %}<p>{{ line }}</p>
+{% endfor %}{% endif %}
 """
 _COLUMNS = (
     *("Model", "Mode", "n", "Accuracy [95 %]", "vs baseline", "vs base", "ANLS"),
     *("Zoom rate", "Coverage", "Reward", "Errors"),
 )
+_NOTES = (
+    "Recall: zoomed, of the questions that the baseline gets wrong and the oracle right. Waste:"
+    " zoomed, of those that the baseline gets right.",
+    "Faithful: right, with at least half of the evidence in one crop. Tool-only: of the right"
+    " answers, those that none of the modes beside it gets right, in which the model sees no crop"
+    " of its choice.",
+)
 
 
 def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
-    """Write the table as an HTML page."""
+    """Write the tables as an HTML page."""
     environment = Environment(autoescape=True)
     environment.filters.update(share=share, change=_change, chance=chance)
-    page = environment.from_string(_PAGE).render(rows=rows, columns=_COLUMNS)
+    needed = necessity_table(rows)
+    page = environment.from_string(_PAGE).render(
+        rows=rows, columns=_COLUMNS, needed=needed, notes=_NOTES
+    )
     with atomic(output) as part:
         part.write_text(page, encoding="utf-8")
 
