@@ -1,33 +1,45 @@
 """Steps of TRL's stock GRPOTrainer on the model, pages and batches of our engine; run by peers.py.
 
-TRL cannot show a crop in answer to `<zoom_roi .../>`: its tool loop reads JSON calls. So it samples
-and trains the first turn of each episode only. Everything else is set as in our engine: prompts and
-their order, group size, temperature, length, clipping, token-level loss, no KL, AdamW, autocast to
-bfloat16 where that is fast, frozen vision.
+Both turns of an episode go through TRL's own tool loop and our environment for it. Everything else
+is set as in our engine: prompts and their order, group size, temperature, tokens of an episode,
+clipping, token-level loss, no KL, AdamW, autocast to bfloat16 where that is fast, frozen vision.
+TRL limits the tokens of an episode, not those of a reply.
 
-For each line on standard input it takes one step, and prints the seconds.
+For each line on standard input it takes one step, and prints the seconds, and those of the
+processor.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from measuring import Clock
 from settings import STILL, model_settings
-from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
+from transformers import AutoProcessor, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from active_perception_r1.data.samples import read_slice
-from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
-from active_perception_r1.rewards.active_vision_reward import compute_score
+from active_perception_r1.environments.questions import Questions
+from active_perception_r1.environments.trl_environment import (
+    environment_factory,
+    episode_reward,
+    rows,
+)
+from active_perception_r1.environments.trl_processor import (
+    Idefics3ForTrl,
+    offer_zoom_roi,
+    one_row_an_image,
+)
 from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.training.freezing import freeze_vision
+
+SHOWN = 48  # Tokens of a crop, and of the question after it.
 
 
 def main() -> None:
@@ -36,21 +48,33 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     options = parser.parse_args()
     settings = model_settings()
-    model = AutoModelForImageTextToText.from_pretrained(settings.id, dtype="float32")
+    questions = Questions(options.slice, settings)
+    processor = AutoProcessor.from_pretrained(settings.id, padding_side="left")
+    offer_zoom_roi(processor)
+    one_row_an_image(processor)
+    pay = episode_reward({processor.tokenizer.eos_token_id})
+
+    def reward(**told: Any) -> list[float]:
+        """Computed as ours, then drawn at random as ours: see `peers.EveryGroupTeaches`."""
+        return [random.random() for _ in pay(**told)]
+
+    model = Idefics3ForTrl.from_pretrained(settings.id, dtype="float32")
     freeze_vision(model)
     with tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
             model=model,
-            processing_class=AutoProcessor.from_pretrained(settings.id, padding_side="left"),
+            processing_class=processor,
             reward_funcs=reward,
-            train_dataset=dataset(options.slice),
+            train_dataset=Dataset.from_list(rows(questions)),
+            environment_factory=environment_factory(questions),
             args=GRPOConfig(
                 output_dir=folder,
                 max_steps=options.steps,
                 shuffle_dataset=False,
                 per_device_train_batch_size=STILL.prompts_per_step * STILL.samples_per_prompt,
                 num_generations=STILL.samples_per_prompt,
-                max_completion_length=settings.max_new_tokens,
+                max_completion_length=settings.max_turns * settings.max_new_tokens + SHOWN,
+                max_tool_calling_iterations=settings.max_turns - 1,
                 temperature=STILL.temperature,
                 learning_rate=STILL.learning_rate,
                 epsilon=STILL.clip_low,
@@ -76,32 +100,14 @@ class InTurns(TrainerCallback):
 
     def __init__(self) -> None:
         self._answers, sys.stdout = sys.stdout, sys.stderr  # what TRL says is no answer
-        self._start = 0.0
+        self._clock = Clock()
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         sys.stdin.readline()
-        self._start = time.perf_counter()
+        self._clock = Clock()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        print(time.perf_counter() - self._start, file=self._answers, flush=True)
-
-
-def dataset(slice_path: Path) -> Dataset:
-    """The first request of each episode: a first view and the text below it."""
-    rules = episode_rules(ACTIVE, model_settings())
-    rows: list[dict[str, Any]] = []
-    for sample in read_slice(slice_path):
-        image, text = start_episode(sample, rules).request[0].parts
-        prompt = [{"role": "user", "content": text}]
-        rows.append({"prompt": prompt, "image": image, "answer": sample.answers[0]})
-    return Dataset.from_list(rows)
-
-
-def reward(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
-    """Computed as ours, then drawn at random as ours: see `peers.EveryGroupTeaches`."""
-    for completion, truth in zip(completions, answer, strict=True):
-        compute_score("benchmark", completion[0]["content"], truth)
-    return [random.random() for _ in completions]
+        print(json.dumps(self._clock.read()), file=self._answers, flush=True)
 
 
 if __name__ == "__main__":

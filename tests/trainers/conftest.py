@@ -28,7 +28,8 @@ def settings() -> ModelConfig:
 @pytest.fixture(scope="session")
 def slice_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("questions")
-    download(SyntheticDataset(source="synthetic"), "test", folder / "test.parquet")
+    pages = SyntheticDataset(source="synthetic", questions={"test": QUESTIONS})
+    download(pages, "test", folder / "test.parquet")
     sample_slice(folder / "test.parquet", SliceConfig(samples=QUESTIONS), folder / "slice.parquet")
     return folder / "slice.parquet"
 

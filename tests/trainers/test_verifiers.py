@@ -103,7 +103,14 @@ def test_a_server_that_is_gone_is_an_error_and_no_answer(slice_path: Path) -> No
 
 
 def test_an_entry_that_declares_functions_is_refused(slice_path: Path, tmp_path: Path) -> None:
-    native = {"id": "x", "family": "qwen3_vl", "zoom_syntax": "qwen3_vl", "prompts": "native"}
+    view = {"max_pixels": 65536, "multiple": 32}
+    native: dict[str, Any] = {
+        "id": "x",
+        "family": "qwen3_vl",
+        "zoom_syntax": "qwen3_vl",
+        "prompts": "native",
+    }
+    native |= {"first_view": view, "crop": view}
     study = {"dataset": {"source": "synthetic"}, "models": ["m"], "modes": ["active"]}
     (tmp_path / "config.json").write_text(
         json.dumps({"study": "demo", "studies": {"demo": study}, "models": {"m": native}})
