@@ -20,6 +20,12 @@ try:
 except UserError as error:
     sys.exit(f"error: {error}")
 
+if any(brace in str(workflow.basedir) for brace in "{}"):
+    sys.exit(
+        f"error: {workflow.basedir}: Snakemake takes what stands in braces for a wildcard; rename that"
+        " folder"
+    )
+
 keys = JobKeys(settings)
 
 # Where jobs find it. It is a resource, since Snakemake compares parameters but not resources: another

@@ -11,9 +11,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from active_perception_r1.cli import main
-from active_perception_r1.config import ModelConfig, parse_config
+from active_perception_r1.config import ModelConfig, StudyConfig, load_config, parse_config
 from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import ConfigError, DataError
@@ -37,7 +38,9 @@ from active_perception_r1.training.grpo import GrpoTrainer
 from active_perception_r1.training.rollout import Rollouts, roll_out
 from active_perception_r1.training.verl_data import write_verl_data
 from active_perception_r1.training.verl_launch import RunFiles, agent_loops
+from tests.docvqa_files import png
 from tests.scripted import MODEL, ZOOM, make_sample, stop, text_of
+from tests.workflow import CONFIG as SHIPPED
 from tests.workflow import Workflow
 
 CHART = make_sample(answers=("1000",))
@@ -244,6 +247,72 @@ class TestWhatDependsOnIt:
     def test_a_policy_that_is_paid_otherwise_is_another(self) -> None:
         run = TestTraining.RUN
         assert training_key(run, MODEL, "anls") != training_key(run, MODEL)
+
+
+class TestWhereItIsNotSaid:
+    """A format that belongs to a benchmark says what its questions ask for."""
+
+    @pytest.mark.parametrize(
+        ("study", "task"),
+        [
+            ("demo", "short_answer"),
+            ("docvqa", "short_answer"),
+            ("vstar", "multiple_choice"),
+            ("hr_bench_4k", "multiple_choice"),
+            ("hr_bench_8k", "multiple_choice"),
+            ("treebench", "multiple_choice"),
+            ("textvqa_gt", "vqa"),
+            ("infographicvqa", "anls"),
+            ("docvqa_ocr", "anls"),
+            ("chartqa", "relaxed"),
+        ],
+    )
+    def test_it_is_that_of_the_format(self, study: str, task: str) -> None:
+        assert "task" not in yaml.safe_load(SHIPPED.read_text())["studies"][study]
+        assert load_config(SHIPPED).studies[study].task == task
+
+    def test_what_is_said_comes_first(self) -> None:
+        assert self.study({"format": "vstar"}, task="short_answer").task == "short_answer"
+
+    def test_options_that_are_mapped_and_would_not_be_shown_are_refused(self) -> None:
+        options = {"columns": {"options": ["A", "B"]}}
+        assert self.study(options, task="multiple_choice").task == "multiple_choice"
+        with pytest.raises(
+            ConfigError,
+            match=r"studies\.mine: dataset\.columns\.options are mapped, but task short_answer does"
+            " not show them; set task: multiple_choice, or leave them out",
+        ):
+            self.study(options)
+
+    def test_options_of_the_data_that_are_not_shown_are_told_of(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("page.png").write_bytes(png())
+        row = {"image": "page.png", "question": "?", "answers": "B", "options": ["red", "blue"]}
+        Path("t.jsonl").write_text(json.dumps(row) + "\n")
+        for task in ("short_answer", "multiple_choice"):
+            study = self.entry({"source": "file", "path": "t.jsonl"}, task=task)
+            Path("config.yaml").write_text(json.dumps(study))
+            about = ["--config=config.yaml", "--study=mine"]
+            assert (
+                main(["download", *about, "--split=test", "--output=t.parquet", "--partial=p"]) == 0
+            )
+            capsys.readouterr()
+            assert main(["sample-slice", *about, "--dataset=t.parquet", "--output=s.parquet"]) == 0
+            told = capsys.readouterr().err
+            assert ("1 questions have options, which the study's task does not show" in told) == (
+                task == "short_answer"
+            )
+
+    def study(self, dataset: dict[str, Any], **keys: Any) -> StudyConfig:
+        entry = self.entry({"source": "hub", "id": "owner/name", **dataset}, **keys)
+        return parse_config(entry).studies["mine"]
+
+    def entry(self, dataset: dict[str, Any], **keys: Any) -> dict[str, Any]:
+        study = {"dataset": dataset, "models": ["m"], "modes": ["baseline"], **keys}
+        model = MODEL.model_dump(mode="json")
+        return {"study": "mine", "studies": {"mine": study}, "models": {"m": model}}
 
 
 def test_an_unknown_task_is_refused_with_those_there_are(

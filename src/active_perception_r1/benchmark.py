@@ -34,7 +34,7 @@ from active_perception_r1.scoring.leaderboard_row import LeaderboardRow, as_json
 from active_perception_r1.scoring.score import score
 from active_perception_r1.scoring.tables import as_markdown, as_text
 from active_perception_r1.storage.files import atomic, write_json
-from active_perception_r1.tasks import DEFAULT_TASK
+from active_perception_r1.tasks import TASKS
 
 MAX_ERROR_SHARE = 0.05  # As a study's default.
 STRATEGIES = {"default": ACTIVE, "strict_zoom": STRICT_ZOOM}
@@ -47,7 +47,7 @@ class BenchmarkSettings:
     Attributes:
         model_id: name of a model in `config`, or a folder, or a hub id.
         strategy: key of `STRATEGIES`.
-        task: what the questions ask for, by name.
+        task: what the questions ask for, by name; None for what the dataset's format says.
         dataset: what a source is `meant_by`: `synthetic`, a table, a folder of them, or a hub id.
         table: further keys of the dataset's section, such as `columns`.
         view_pixels, zoom_syntax: how a model that is not in `config` is shown pages and crops, and
@@ -69,7 +69,7 @@ class BenchmarkSettings:
     table: Mapping[str, Any] = field(default_factory=dict)
     backend: str | None = None
     base_url: str | None = None
-    task: str = DEFAULT_TASK
+    task: str | None = None
 
 
 def benchmark(settings: BenchmarkSettings, output: Path) -> None:
@@ -80,13 +80,14 @@ def benchmark(settings: BenchmarkSettings, output: Path) -> None:
     Raises:
         UserError: the model is unknown, its GPU is busy, or a stage cannot go on.
     """
-    model = resolve_model(settings)
+    model, dataset = resolve_model(settings), resolve_dataset(settings)
+    task = settings.task or dataset.task
     stages = output / "stages"
-    slice_path = _draw(settings, stages)
+    slice_path = _draw(settings, dataset, task, stages)
     with lease(model.gpus, _policy(settings), f"benchmark {settings.model_id}"):
-        scores = _play(settings, model, slice_path, stages)
+        scores = _play(settings, model, task, slice_path, stages)
     rows = leaderboard(scores, stages, settings.model_id, started_from={})
-    run = {**asdict(settings), "config": str(settings.config)}
+    run = {**asdict(settings), "task": task, "config": str(settings.config)}
     about = {"run": run, "model": model.model_dump(mode="json")}
     write_json(output / "benchmark.json", {**about, "rows": [as_json(row) for row in rows]})
     with atomic(output / "benchmark.md") as part:
@@ -95,7 +96,7 @@ def benchmark(settings: BenchmarkSettings, output: Path) -> None:
 
 
 def _play(
-    settings: BenchmarkSettings, model: ModelConfig, slice_path: Path, stages: Path
+    settings: BenchmarkSettings, model: ModelConfig, task: str, slice_path: Path, stages: Path
 ) -> dict[tuple[str, str], Path]:
     """Tables of scores by model and mode."""
     from active_perception_r1.models.infer import infer  # torch: not before the GPUs are chosen
@@ -105,7 +106,6 @@ def _play(
         predictions = stages / "predictions" / f"{mode}.jsonl"
         table = stages / "scores" / f"{mode}.parquet"
         partial = stages / ".partial" / f"{mode}.jsonl"
-        task = settings.task
         infer(slice_path, settings.model_id, model, mode, predictions, partial, task=task)
         score(predictions, slice_path, RewardConfig(), table, MAX_ERROR_SHARE, task)
         scores[settings.model_id, mode] = table
@@ -164,13 +164,13 @@ def resolve_dataset(settings: BenchmarkSettings) -> Dataset:
     return dataset_meant_by(settings.dataset, settings.split, settings.samples, settings.table)
 
 
-def _draw(settings: BenchmarkSettings, stages: Path) -> Path:
+def _draw(settings: BenchmarkSettings, dataset: Dataset, task: str, stages: Path) -> Path:
     entry = {"split": settings.split, "samples": settings.samples, "seed": settings.seed}
     wanted = parse_section(SliceConfig, json.dumps(entry))
     rows = stages / "dataset" / f"{wanted.split}.parquet"
     slice_path = stages / "slice" / f"{wanted.split}.parquet"
-    download(resolve_dataset(settings), wanted.split, rows)
-    sample_slice(rows, wanted, slice_path)
+    download(dataset, wanted.split, rows)
+    sample_slice(rows, wanted, slice_path, TASKS[task].shows_options)
     return slice_path
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import threading
+import time
 
 _COMMAND = "RECORDED_COMMAND"  # of the job whose process started this one, such as a worker
 _PACKAGE = "/active_perception_r1/"
@@ -31,7 +32,8 @@ def _decides_nothing(frame):
 
 
 def _record(folder, command):
-    file = os.open(f"{folder}/{os.getpid()}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    name = f"{os.getpid()}-{time.time_ns()}"  # the number alone comes again
+    file = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, f"{command}\n".encode())
     known = set()
 

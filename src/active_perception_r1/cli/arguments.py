@@ -113,13 +113,10 @@ def mode_name(text: str) -> str:
 
 def add_task(parser: argparse.ArgumentParser) -> None:
     """The study's task, by name."""
-    from active_perception_r1.tasks import DEFAULT_TASK
-
     parser.add_argument(
         "--task",
         type=task_name,
-        default=DEFAULT_TASK,
-        help="what the questions ask for (default: %(default)s)",
+        help="what the questions ask for (default: what the dataset's format is for)",
     )
 
 

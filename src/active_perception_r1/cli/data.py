@@ -96,9 +96,11 @@ def _run_download(command: argparse.Namespace) -> None:
 def _run_sample_slice(command: argparse.Namespace) -> None:
     from active_perception_r1.config.plan import load_plan
     from active_perception_r1.data.slices import sample_slice
+    from active_perception_r1.tasks import TASKS
 
     study = load_plan(command.config, command.study).study
-    sample_slice(command.dataset, study.slice, command.output)
+    shown = TASKS[study.task].shows_options
+    sample_slice(command.dataset, study.slice, command.output, shown)
 
 
 def _run_grpo_data(command: argparse.Namespace) -> None:

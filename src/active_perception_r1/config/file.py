@@ -43,8 +43,9 @@ class StudyConfig(Section):
 
     dataset: DatasetConfig = Field(description="pages and questions")
     task: Annotated[str, Known(TASKS)] = Field(
-        default=DEFAULT_TASK,
-        description="how questions are put, and what counts as a right answer",
+        default_factory=lambda given: given["dataset"].task,
+        description="how questions are put, and what counts as a right answer; without this key,"
+        f" what the dataset's format is for, or {DEFAULT_TASK} where that says nothing",
     )
     slice: SliceConfig = Field(default=SliceConfig(), description="which questions are asked")
     models: Annotated[list[Name], Field(min_length=1), AfterValidator(each_once)] = Field(
@@ -74,6 +75,16 @@ class StudyConfig(Section):
         description="the study fails where more of a model's episodes in a mode ended in an error"
         " that is not the model's",
     )
+
+    @model_validator(mode="after")
+    def _shows_its_options(self) -> Self:
+        if self.dataset.maps_options and not TASKS[self.task].shows_options:
+            choosing = ", ".join(name for name in TASKS if TASKS[name].shows_options)
+            raise ValueError(
+                f"dataset.columns.options are mapped, but task {self.task} does not show them; set"
+                f" task: {choosing}, or leave them out"
+            )
+        return self
 
     @property
     def variants(self) -> list[str]:

@@ -138,13 +138,16 @@ def _table(section: Schema) -> str:
     required = section.get("required", ())
     lines = ["| Key | Value | Default | |", "|---|---|---|---|"]
     for key, value in section["properties"].items():
-        default = "required" if key in required else _default(value.get("default"))
+        default = "required" if key in required else _default(value)
         lines.append(f"| `{key}` | {_value(value)} | {default} | {value['description']} |")
     return "\n".join(lines) + "\n"
 
 
-def _default(value: Any) -> str:
-    """A section has its own table."""
+def _default(key: Schema) -> str:
+    """A section has its own table; what follows from other keys is in the description."""
+    if "default" not in key:
+        return ""
+    value = key["default"]
     is_section = isinstance(value, dict) and value and not all(map(_is_number, value.values()))
     return "" if is_section else f"`{json.dumps(value)}`"
 

@@ -20,6 +20,7 @@ from active_perception_r1.data.slices import as_sample
 from active_perception_r1.data.sources import READERS
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Sample
+from active_perception_r1.tasks import TASKS
 
 SHOWN = 12
 """Questions whose pages a person is shown."""
@@ -135,7 +136,8 @@ def as_study(dataset: Dataset, findings: list[SplitFindings]) -> str:
     entry = {key: said[key] for key in sorted(said, key=lambda key: key not in own)}
     first = findings[0]
     slice = {"split": first.name} if first.name else {}
-    task = {"task": "multiple_choice"} if first.with_options else {}
+    unsaid = first.with_options and not TASKS[dataset.task].shows_options
+    task = {"task": "multiple_choice"} if unsaid else {}
     study = {
         "dataset": entry,
         **task,

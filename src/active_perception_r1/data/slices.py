@@ -54,20 +54,34 @@ class _Draw:
     shared_pages: frozenset[str] = frozenset()  # ids and content hashes of pages not to be used
     taken: int = 0
     with_evidence: int = 0
+    with_options: int = 0
     shared: int = 0
     left_out: list[dict[str, str]] = field(default_factory=list)
 
 
-def sample_slice(dataset: Path, slice: SliceConfig, output: Path) -> None:
+def sample_slice(
+    dataset: Path, slice: SliceConfig, output: Path, shows_options: bool = True
+) -> None:
     """Draws `slice.samples` questions from a downloaded split.
 
     Writes `output` and, beside it, a JSON with the rows that were left out and why. With fewer
     usable rows than asked for, all are taken, and the JSON and a warning say so.
 
+    Args:
+        shows_options: whether the study's task asks to choose: a warning tells of options that no
+            model will see.
+
     Raises:
         DataError: the split or the JSON beside it cannot be read, or no row can be used.
     """
-    _write(_Draw(dataset, slice.samples, slice.seed), output)
+    draw = _Draw(dataset, slice.samples, slice.seed)
+    _write(draw, output)
+    if draw.with_options and not shows_options:
+        print(
+            f"warning: {output}: {draw.with_options} questions have options, which the study's task"
+            " does not show; set task: multiple_choice if they are to be chosen from",
+            file=sys.stderr,
+        )
 
 
 def grpo_data(dataset: Path, evaluation_slice: Path, samples: int, seed: int, output: Path) -> None:
@@ -146,6 +160,7 @@ def _drawn(draw: _Draw) -> Iterator[Sample]:
             ids.add(sample.id)
             draw.taken += 1
             draw.with_evidence += bool(sample.evidence)
+            draw.with_options += bool(sample.options)
             yield sample
             if draw.taken == draw.samples:
                 return

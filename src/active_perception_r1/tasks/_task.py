@@ -28,9 +28,11 @@ class Task(ABC):
 
     Attributes:
         instruction: ends the prompt: how to answer, and in which form.
+        shows_options: whether a model is asked to choose.
     """
 
     instruction: ClassVar[str]
+    shows_options: ClassVar[bool] = False
 
     def put(self, question: str, options: Sequence[str] = ()) -> str:
         """The question as a model is asked it.

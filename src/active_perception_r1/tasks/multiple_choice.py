@@ -183,6 +183,7 @@ def _letters(options: Sequence[str]) -> str:
 class MultipleChoice(Task):
     """The letter of a right option, read strictly (`read_choice`)."""
 
+    shows_options = True
     instruction = "Answer with the letter of the right option, as <answer>letter</answer>."
 
     def put(self, question: str, options: Sequence[str] = ()) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from active_perception_r1.config.section import Section
+from active_perception_r1.tasks import DEFAULT_TASK
 
 BoxUnit = Literal["unit", "thousand", "pixels"]
 
@@ -43,6 +44,16 @@ class Dataset(Section, ABC):
     def layout(self) -> str | None:
         """Name of the format of its rows; None if its source has but one."""
         return None
+
+    @property
+    def task(self) -> str:
+        """Name of the task that its questions are for, as far as its format says it."""
+        return DEFAULT_TASK
+
+    @property
+    def maps_options(self) -> bool:
+        """Whether it says which column holds options to choose from."""
+        return False
 
     @property
     def repository(self) -> Repository | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
@@ -13,8 +13,15 @@ from active_perception_r1.registry import Registry
 
 BoxFormat = Literal["xyxy", "xywh"]
 
+
+class Format(Protocol):
+    """What the configuration asks a format."""
+
+    task: str
+
+
 # Named, not imported: what reads them stands above the configuration.
-FORMATS: Registry[object] = Registry("active_perception_r1.data.formats", "FORMAT")
+FORMATS: Registry[Format] = Registry("active_perception_r1.data.formats", "FORMAT")
 
 
 class Columns(Section):
@@ -106,3 +113,11 @@ class TableDataset(Dataset):
     def layout(self) -> str:
         """Name of the format of its rows, whether that is said or follows."""
         return self.format or "columns"
+
+    @property
+    def task(self) -> str:
+        return FORMATS[self.layout].task
+
+    @property
+    def maps_options(self) -> bool:
+        return self.columns.options is not None

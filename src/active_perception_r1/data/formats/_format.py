@@ -14,6 +14,7 @@ from active_perception_r1.config.sources import BoxUnit
 from active_perception_r1.config.sources._table import BoxFormat, TableDataset
 from active_perception_r1.data.questions import Question
 from active_perception_r1.storage.rows import Row
+from active_perception_r1.tasks import DEFAULT_TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +128,13 @@ class Format(ABC):
     Attributes:
         box_format, box_unit: of all boxes, where the format says it.
         about: where the dataset is from, if the format is that of one dataset.
+        task: name of the task that its questions are for.
     """
 
     box_format: ClassVar[BoxFormat] = "xyxy"
     box_unit: ClassVar[BoxUnit | None] = None
     about: ClassVar[About] = About()
+    task: ClassVar[str] = DEFAULT_TASK
 
     def splits(self, source: Opened) -> list[str] | None:
         """Names of all splits; None where one table serves every split.

@@ -20,6 +20,7 @@ class ChartQa(TableFormat):
         citation="A. Masry et al. ChartQA: A Benchmark for Question Answering about Charts with"
         " Visual and Logical Reasoning. Findings of ACL 2022",
     )
+    task: ClassVar[str] = "relaxed"
 
 
 FORMAT = ChartQa()

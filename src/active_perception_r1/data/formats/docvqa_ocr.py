@@ -33,6 +33,7 @@ class DocVqaOcr(TableFormat):
         citation="M. Mathew, D. Karatzas and C. V. Jawahar. DocVQA: A Dataset for VQA on Document"
         " Images. WACV 2021",
     )
+    task: ClassVar[str] = "anls"
 
     def question(self, row: Row, reading: Reading) -> Question:
         question = super().question(row, reading)

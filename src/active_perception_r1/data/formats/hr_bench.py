@@ -31,6 +31,7 @@ class HrBench(TableFormat):
         citation="W. Wang et al. Divide, Conquer and Combine: A Training-Free Framework for"
         " High-Resolution Image Perception in Multimodal Large Language Models. arXiv:2408.15556",
     )
+    task: ClassVar[str] = "multiple_choice"
 
 
 FORMAT = HrBench()

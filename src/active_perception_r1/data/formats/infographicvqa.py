@@ -29,6 +29,7 @@ class InfographicVqa(TableFormat):
         license="Apache-2.0",
         citation="M. Mathew et al. InfographicVQA. WACV 2022",
     )
+    task: ClassVar[str] = "anls"
 
     def question(self, row: Row, reading: Reading) -> Question:
         question = super().question(row, reading)

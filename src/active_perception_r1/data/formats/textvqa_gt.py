@@ -25,6 +25,7 @@ class TextVqaGt(TableFormat):
         " Visual Details with Multimodal LLMs. ICLR 2025. A. Singh et al. Towards VQA Models That"
         " Can Read. CVPR 2019",
     )
+    task: ClassVar[str] = "vqa"
 
 
 FORMAT = TextVqaGt()

@@ -30,6 +30,7 @@ class TreeBench(TableFormat):
         citation="H. Wang et al. Traceable Evidence Enhanced Visual Grounded Reasoning: Evaluation"
         " and Methodology. arXiv:2507.07999",
     )
+    task: ClassVar[str] = "multiple_choice"
 
 
 FORMAT = TreeBench()

@@ -39,6 +39,7 @@ class VStar(Format):
         citation="P. Wu and S. Xie. V*: Guided Visual Search as a Core Mechanism in Multimodal"
         " LLMs. CVPR 2024",
     )
+    task: ClassVar[str] = "multiple_choice"
 
     def splits(self, source: Opened) -> list[str]:
         return list(SPLITS)
