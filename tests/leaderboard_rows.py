@@ -34,6 +34,7 @@ def a_row(model: str = "m", mode: str = "active", **given: Any) -> LeaderboardRo
         "documents": 10,
         "n_effective": 10.0,
         "by_layout": {},
+        "cycle_accuracy": None,
         "by_requires_zoom": {},
         "tool_only_beside": "",
         "means": dict.fromkeys(measures(), NOTHING),

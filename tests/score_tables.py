@@ -9,7 +9,7 @@ import pandas as pd
 
 from active_perception_r1.scoring.score_row import score_columns
 
-TEXTS = {"layout": "", "answer": "x", "tool_status": "answered", "error": ""}
+TEXTS = {"layout": "", "cycle": "", "answer": "x", "tool_status": "answered", "error": ""}
 
 
 def score_table(correct: Sequence[bool], **given: Any) -> pd.DataFrame:

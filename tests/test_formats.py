@@ -229,6 +229,7 @@ class TestHrBench:
         assert {sample.answers for sample in samples} == {("red",)}
         assert {sample.options.index("red") for sample in samples} == {0, 1, 2, 3}
         assert [sample.layout for sample in samples] == ["single"] * 4 + ["cross"] * 4
+        assert [sample.cycle for sample in samples] == [f"cycle_{turn}" for turn in range(4)] * 2
 
     def test_the_orders_of_a_question_share_a_page(self, folder: Path) -> None:
         samples = drawn(folder, "hrbench_4k", config="hrbench_version_split", format="hr_bench")

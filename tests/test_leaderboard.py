@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,24 @@ class TestNumbers:
             "form": Layout(n=2, accuracy=0.5),
             "table": Layout(n=2, accuracy=1.0),
         }
+
+    def test_the_mean_over_orders_of_the_options_weighs_each_order_alike(
+        self, tmp_path: Path
+    ) -> None:
+        orders = ["cycle_1", "cycle_1", "cycle_1", "cycle_2"]
+        table = a_table([True, True, False, False], cycle=orders, circular=[1.0, None, 0.0, None])
+        row = rows_of(tmp_path, {("m", "active"): table})["m", "active"]
+        assert row.accuracy == 0.5
+        assert row.cycle_accuracy == pytest.approx((2 / 3 + 0) / 2, abs=1e-6)
+        page = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+        head, line = re.findall(r"^\| (?:Model|m) .*", page, re.M)[:2]
+        cells = dict(zip(*([c.strip() for c in x.split("|")] for x in (head, line)), strict=True))
+        assert (cells["Over orders"], cells["Circular"]) == ("0.333", "0.500")
+
+    def test_questions_that_are_asked_once_have_no_orders(self, tmp_path: Path) -> None:
+        row = rows_of(tmp_path, {("m", "active"): a_table([True, False])})["m", "active"]
+        assert row.cycle_accuracy is None
+        assert "Circular" not in (tmp_path / "leaderboard.md").read_text().split("## Notes")[0]
 
     def test_a_dataset_without_layouts_has_none(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, {("m", "active"): a_table([True, True], layout="")})

@@ -94,6 +94,7 @@ class Sample:
         requires_zoom: the answer cannot be read from the model's first view.
         layout: kind of page, for grouping; empty when unknown.
         options: to choose from, in the order of their letters; empty where the answer is free.
+        cycle: names the order of the options, where a question is asked in several; else empty.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Sample:
     requires_zoom: bool
     layout: str = ""
     options: tuple[str, ...] = ()
+    cycle: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class Question:
         doc_id: empty where equal images are one page.
         options: in the order in which they are offered.
         option_order: where each of them stood in the dataset; empty if they stand there so.
+        cycle: names this order, where the dataset asks the question in several; else empty.
         words, word_boxes: of OCR, boxes in the unit of the dataset.
         span: where the dataset says that the answer stands among the words.
         evidence: where it says that it stands on the page, which counts before words and span.
@@ -51,6 +52,7 @@ class Question:
     layout: str = ""
     options: tuple[str, ...] = ()
     option_order: tuple[int, ...] = ()
+    cycle: str = ""
     words: tuple[str, ...] = ()
     word_boxes: tuple[tuple[float, ...], ...] = ()
     span: GivenSpan | None = None
@@ -71,6 +73,7 @@ SCHEMA = pa.schema(
         "layout": pa.string(),
         "options": _TEXTS,
         "option_order": pa.list_(pa.int32()),
+        "cycle": pa.string(),
         "words": _TEXTS,
         "word_boxes": pa.list_(_BOX),
         "span": pa.struct({"start": pa.int64(), "text": pa.string(), "exact": pa.bool_()}),

@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         ("requires_zoom", pa.bool_()),
         ("layout", pa.string()),
         ("options", pa.list_(pa.string())),
+        ("cycle", pa.string()),
     ]
 )
 

@@ -230,6 +230,7 @@ def as_sample(question: Question, unit: BoxUnit | None) -> Sample:
         requires_zoom=needs_zoom(evidence) if requires_zoom is None else requires_zoom,
         layout=question.layout,
         options=question.options,
+        cycle=question.cycle,
     )
 
 

@@ -60,7 +60,7 @@ from active_perception_r1.variants import first_view_pixels
 
 MAX_NAMED_ERRORS, MAX_ERROR_LENGTH = 3, 160
 
-_COLUMNS = ("doc_id", "layout", "requires_zoom", "answer", *necessity.COLUMNS)
+_COLUMNS = ("doc_id", "layout", "cycle", "requires_zoom", "answer", *necessity.COLUMNS)
 
 
 def leaderboard(
@@ -185,6 +185,7 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
         p_vs_start=start.p_value if start else None,
         p_vs_start_holm=None,
         by_layout=_by_layout(table),
+        cycle_accuracy=_over_cycles(table),
         by_requires_zoom=_by_requires_zoom(table),
         zoom_recall=needed.share("recall") if needed else None,
         zoom_waste=needed.share("waste") if needed else None,
@@ -301,3 +302,10 @@ def _by_requires_zoom(table: pd.DataFrame) -> dict[str, Need]:
         )
         for needed, group in table.groupby("requires_zoom")
     }
+
+
+def _over_cycles(table: pd.DataFrame) -> float | None:
+    """Of the accuracies in each order of the options, the mean; None where there are no orders."""
+    named = table[table["cycle"] != ""]
+    accuracies = named.groupby("cycle", observed=True)["correct"].mean()
+    return float(accuracies.mean()) if len(accuracies) else None

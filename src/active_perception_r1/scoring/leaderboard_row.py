@@ -111,6 +111,14 @@ class LeaderboardRow:
     by_layout: Annotated[
         Mapping[str, Layout], Column("`n` and `accuracy` for each kind of page that has a name")
     ]
+    cycle_accuracy: Annotated[
+        float | None,
+        Column(
+            "mean of the accuracies in each order of the options, as HR-Bench counts; null where"
+            " questions are asked in one order",
+            "share",
+        ),
+    ]
     by_requires_zoom: Annotated[
         Mapping[str, Need],
         Column(

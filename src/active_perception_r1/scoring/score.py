@@ -133,6 +133,7 @@ def _row(judged: Judged, metrics: Mapping[str, float | None]) -> ScoreRow:
         sample_id=sample.id,
         doc_id=sample.doc_id,
         layout=sample.layout,
+        cycle=sample.cycle,
         requires_zoom=sample.requires_zoom,
         has_evidence=bool(sample.evidence),
         page_width=sample.width,

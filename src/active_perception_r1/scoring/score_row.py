@@ -26,6 +26,9 @@ class ScoreRow:
     sample_id: Annotated[str, Column("name of the question")]
     doc_id: Annotated[str, Column("document that the question is about")]
     layout: Annotated[str, Column("kind of page; empty if unknown")]
+    cycle: Annotated[
+        str, Column("order of the options, where a question is asked in several; else empty")
+    ]
     requires_zoom: Annotated[bool, Column("the answer cannot be read from the first view")]
     has_evidence: Annotated[bool, Column("it is known where on the page the answer is")]
     page_width: Annotated[int, Column("width of the page", "pixels")]

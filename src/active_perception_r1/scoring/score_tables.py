@@ -66,5 +66,5 @@ def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors.
         raise DataError(f"{path}: not a table of scores ({error}); run score again") from None
     # Few different texts, many rows: as categories they take a byte each.
-    texts = [name for name in ("doc_id", "layout", "tool_status") if name in table]
+    texts = [name for name in ("doc_id", "layout", "cycle", "tool_status") if name in table]
     return table.astype(dict.fromkeys(texts, "category"))

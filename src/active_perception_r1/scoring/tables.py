@@ -44,6 +44,8 @@ _NOTES = """\
   the same for a trained model against the model it started from.
 - **ANLS**: the published form, where a similarity of exactly 0.5 scores 0. The differences of score
   and ANLS to the baseline have a 95 % bootstrap interval over documents.
+- **Over orders**: mean of the accuracies in each order of the options, where questions are asked in
+  several, as HR-Bench counts. **Circular**: share of the questions that are right in all of them.
 - **Zoom rate**: share of episodes in which the model saw a crop it had asked for. **Strict**: share
   with a crop and then an answer, in fail-closed modes.
 - **Coverage**: best share of the evidence in one crop, 0 without a zoom; samples without known
@@ -107,6 +109,8 @@ def _results(rows: Sequence[LeaderboardRow]) -> Table:
         empty |= {"vs base"}
     if all(row.mean("score") == row.accuracy for row in rows):
         empty |= {"Score", "Score vs baseline"}
+    if all(row.cycle_accuracy is None for row in rows):
+        empty |= {"Over orders", "Circular"}
     if all(row.mean("anls") is None for row in rows):
         empty |= {"ANLS", "ANLS vs baseline"}
     return [
@@ -128,6 +132,8 @@ def _result(row: LeaderboardRow) -> dict[str, str]:
         "Score vs baseline": _gain(row.means["delta_score"]),
         "ANLS": share(row.mean("anls")),
         "ANLS vs baseline": _gain(row.means["delta_anls"]),
+        "Over orders": share(row.cycle_accuracy),
+        "Circular": share(row.mean("circular")),
         "Zoom rate": share(row.zoom_rate),
         "Strict": share(row.strict_satisfied),
         "Coverage": share(row.mean("coverage")),

@@ -1,17 +1,21 @@
 """HR-Bench 4K and 8K: four options, and each question four times with the options in other orders.
 
-The four rows of a question show one image and so share their `doc_id`. The benchmark's number is
-the mean of the accuracies in each `cycle_category`, which is the plain accuracy where all four
-orders of every question are asked; the metric `circular` wants all four of them right.
+The four rows of a question show one image and so share their `doc_id`. The benchmark's number, the
+mean of the accuracies in each `cycle_category`, is `cycle_accuracy` in the leaderboard; its mean of
+`circular` wants all four of a question right.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from active_perception_r1.config.sources._table import Columns
+from active_perception_r1.data import values
 from active_perception_r1.data.formats._format import About
-from active_perception_r1.data.formats._table import TableFormat
+from active_perception_r1.data.formats._table import Reading, TableFormat
+from active_perception_r1.data.questions import Question
+from active_perception_r1.storage.rows import Row
 
 
 class HrBench(TableFormat):
@@ -25,6 +29,7 @@ class HrBench(TableFormat):
         answers="answer",
         layout="category",
     )
+    may_have: ClassVar[tuple[str, ...]] = ("cycle_category",)
     letters: ClassVar[bool] = True
     about: ClassVar[About] = About(
         url="https://huggingface.co/datasets/DreamMr/HR-Bench",
@@ -32,6 +37,10 @@ class HrBench(TableFormat):
         " High-Resolution Image Perception in Multimodal Large Language Models. arXiv:2408.15556",
     )
     task: ClassVar[str] = "multiple_choice"
+
+    def question(self, row: Row, reading: Reading) -> Question:
+        cycle = values.named("cycle_category", values.text, row.get("cycle_category"))
+        return replace(super().question(row, reading), cycle=cycle)
 
 
 FORMAT = HrBench()
