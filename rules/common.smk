@@ -1,6 +1,7 @@
 # What the rules share: the checked configuration, and functions from wildcards to its values.
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from active_perception_r1.modes import MODES
 from active_perception_r1.report.figures import FIGURES, LeaderboardFigure, TrainingFigure
 from active_perception_r1.report.provenance.keys import figure_key, manifest_key
 from active_perception_r1.storage.journal import retries
+from active_perception_r1.storage.shards import WHOLE, Shard
 from active_perception_r1.variants import without_budget
 
 try:
@@ -47,6 +49,7 @@ wildcard_constraints:
     model=rf"{NAME}(@\d+)?",
     run=NAME,
     mode="|".join(MODES),
+    shard=r"\d+-of-\d+",
 
 
 def get_key(rule):
@@ -108,6 +111,11 @@ def get_earlier(wildcards):
     return expand(rules.infer.output.predictions, **where) if by else []
 
 
+def get_earlier_option(wildcards, input):
+    """The same as an argument."""
+    return [f"--earlier {file}" for file in input.earlier]
+
+
 def get_infer_gpus(wildcards):
     return settings.model(wildcards.model).gpus
 
@@ -116,8 +124,23 @@ def get_infer_env(wildcards):
     return f"../envs/{settings.model(wildcards.model).environment}.yaml"
 
 
+def get_models(sharded):
+    """A pattern of the models whose slices are split into several jobs, or are not."""
+    names = [*settings.models, *settings.training]
+    chosen = [name for name in names if (settings.model(name).shards > 1) == sharded]
+    return rf"({'|'.join(map(re.escape, chosen)) or '(?!)'})(@\d+)?"
+
+
+def get_shards(wildcards):
+    """The parts of a model's predictions, in their order."""
+    count = settings.model(wildcards.model).shards
+    shards = [Shard(number, count) for number in range(1, count + 1)]
+    return expand(rules.infer_shard.output.predictions, shard=shards, **wildcards)
+
+
 def get_partial(wildcards):
-    return get_plan(wildcards).partial_episodes(wildcards.model, wildcards.mode)
+    shard = Shard.named(wildcards.get("shard", str(WHOLE)))
+    return get_plan(wildcards).partial_episodes(wildcards.model, wildcards.mode, shard)
 
 
 def get_retry(wildcards):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from active_perception_r1.storage.shards import Shard
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -109,6 +112,16 @@ def mode_name(text: str) -> str:
     if text not in MODES:
         raise argparse.ArgumentTypeError(f"'{text}' is no mode; known: {', '.join(MODES)}")
     return text
+
+
+def shard_name(text: str) -> Shard:
+    """A part of a slice, as the type of an argument."""
+    from active_perception_r1.storage.shards import Shard
+
+    try:
+        return Shard.named(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_task(parser: argparse.ArgumentParser) -> None:

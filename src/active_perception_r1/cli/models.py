@@ -23,6 +23,7 @@ from active_perception_r1.cli.arguments import (
     add_study,
     add_text,
     mode_name,
+    shard_name,
 )
 
 if TYPE_CHECKING:  # the other subcommands start at once without it
@@ -43,8 +44,21 @@ def add_commands(commands: Commands) -> None:
         metavar="PATH",
         help="the model's predictions in the mode that this one goes by (matched_view: active)",
     )
+    infer.add_argument(
+        "--shard",
+        type=shard_name,
+        default="1-of-1",
+        help="part of the slice, such as 1-of-4 (default: all of it)",
+    )
     add_number(infer, "--cores", "processes for episodes, if transformers has no GPU", default=1)
     add_granted(infer)
+
+    join = add_command(commands, "join", _run_join, "put the predictions of shards together")
+    join.add_argument(
+        "--parts", nargs="+", required=True, type=Path, help="predictions of all shards, in order"
+    )
+    add_path(join, "--slice", "slice that they answer")
+    add_path(join, "--output", "predictions to write, one JSON line a question")
 
     train = add_command(commands, "train", _run_train, "improve a model's zooming by GRPO")
     add_config(train)
@@ -91,7 +105,14 @@ def _run_infer(command: argparse.Namespace) -> None:
             command.cores,
             plan.study.task,
             command.earlier,
+            command.shard,
         )
+
+
+def _run_join(command: argparse.Namespace) -> None:
+    from active_perception_r1.models.join import join
+
+    join(command.parts, command.slice, command.output)
 
 
 @contextmanager

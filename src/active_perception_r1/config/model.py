@@ -153,6 +153,7 @@ class ModelConfig(Section):
             "max_images",
             "batch_size",
             "max_concurrent_episodes",
+            "shards",
             "vllm.gpu_memory_utilization",
             "vllm.enforce_eager",
             "openai.token_limit",
@@ -217,6 +218,12 @@ class ModelConfig(Section):
     batch_size: int = Field(default=16, gt=0, description="conversations generated at once")
     max_concurrent_episodes: int = Field(
         default=64, gt=0, description="episodes under way at once, from which batches are filled"
+    )
+    shards: int = Field(
+        default=1,
+        gt=0,
+        description="jobs that a slice is split into, each with `gpus` of its own; changing it"
+        " asks nothing again",
     )
     decoding: DecodingConfig = Field(
         default=DecodingConfig(), description="how the tokens of a reply are chosen"

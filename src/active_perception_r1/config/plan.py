@@ -18,6 +18,7 @@ from active_perception_r1.config.file import (
 from active_perception_r1.config.model import ModelConfig
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.errors import ConfigError
+from active_perception_r1.storage.shards import WHOLE, Shard
 from active_perception_r1.variants import first_view_pixels, variant, without_budget
 
 
@@ -113,9 +114,9 @@ class StudyPlan:
         """Where a download keeps the rows that it has."""
         return RESULTS / ".partial" / self.name / "dataset" / split
 
-    def partial_episodes(self, model: str, mode: str) -> Path:
+    def partial_episodes(self, model: str, mode: str, shard: Shard = WHOLE) -> Path:
         """Where inference keeps finished episodes."""
-        return RESULTS / ".partial" / self.name / model / f"{mode}.jsonl"
+        return shard.file(RESULTS / ".partial" / self.name / model / f"{mode}.jsonl")
 
     @property
     def model_folders(self) -> list[Path]:

@@ -120,6 +120,14 @@ class JobKeys:
         trained = without_budget(model) in self.config.training  # then it is an input
         return Key(key.modules, key.settings, "" if trained else _local_content(entry.id))
 
+    def infer_shard(self, study: str, model: str, mode: str, shard: str) -> Key:
+        """Of a part of the slice: the same, since it says nothing of how a slice is split."""
+        return self.infer(study, model, mode)
+
+    def join_shards(self, study: str, model: str, mode: str) -> Key:
+        """Of all of them, which are what one job makes."""
+        return self.infer(study, model, mode)
+
     def score(self, study: str, model: str, mode: str) -> Key:
         chosen = self.config.studies[study]
         modules = stages.SCORE.modules({_module(TASKS, chosen.task), *_all_of(_METRICS)})

@@ -34,6 +34,7 @@ MECHANISM = (
     "models.backends._vllm_plugin",  # whether vLLM starts, not what it writes
     "models.backends.openai",  # what is sent and received is beside it
     "models.infer",
+    "models.join",
     "models.load",
     "models.runner_processes",
     "prompts*",  # every text that they give counts by its value: see `modes.decisive_rules`

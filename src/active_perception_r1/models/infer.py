@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,14 @@ from active_perception_r1.models.runner_processes import RunnerProcesses
 from active_perception_r1.modes import MODES, CropSizes
 from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.storage.files import sha256_of, write_json
-from active_perception_r1.storage.fingerprint import fingerprint
-from active_perception_r1.storage.journal import Journal, ask_for_retry, replies_file
+from active_perception_r1.storage.fingerprint import fingerprint, local_content
+from active_perception_r1.storage.journal import (
+    Journal,
+    ask_for_retry,
+    read_journal,
+    replies_file,
+)
+from active_perception_r1.storage.shards import WHOLE, Shard, files_beside
 from active_perception_r1.tasks import DEFAULT_TASK
 
 MIN_STREAK = 16  # So many failures in a row mean that the engine is gone, whatever the batch.
@@ -40,18 +48,23 @@ def infer(
     cores: int = 1,
     task: str = DEFAULT_TASK,
     earlier: Path | None = None,
+    shard: Shard = WHOLE,
 ) -> None:
     """Run every sample of a slice; write the predictions, and beside them what made them.
 
-    Finished episodes are kept in `partial` as they come, so that a killed run resumes. A sample
-    that cannot be run is recorded as a data error. Where episodes still end in an error of the
-    engine after PASSES, they are written down as such, the others stay in `partial`, and
+    Finished episodes are kept in `partial` as they come, so that a killed run resumes. Those that
+    other shards have kept, in files named alike, count as well. Where all are there, no model is
+    loaded: another number of shards only arranges anew what is known.
+
+    A sample that cannot be run is recorded as a data error. Where episodes still end in an error of
+    the engine after PASSES, they are written down as such, the others stay in `partial`, and
     `storage.journal.retry_file` changes, by which the pipeline knows to run this again; scoring
     decides whether there are too many.
 
     Args:
         cores: more than one run in a process each, if transformers runs the model on the CPU.
         earlier: the model's predictions in the mode that this one goes by, if it goes by one.
+        shard: the part of the slice's samples that is run.
 
     Raises:
         BackendError: the model cannot be loaded, or its engine is gone: no request succeeds any
@@ -60,33 +73,37 @@ def infer(
             predictions cannot be read, or are not those of the slice.
         UserError: the mode goes by earlier predictions, and none are given.
     """
-    order = [sample.id for sample in read_slice(slice_path, images=False)]
-    shown = _shown_earlier(mode, order, earlier)
-    with (
-        _runner(name, settings, mode, task, cores, replies_file(partial)) as runner,
-        Journal(
-            partial, _resume_key(slice_path, settings, mode, task, runner.revision, shown)
-        ) as store,
-    ):
-        if runner.set_aside:
-            tqdm.write(_told(name, runner.set_aside), file=sys.stderr)
-        streak = max(settings.max_concurrent_episodes, MIN_STREAK)
-        with _Progress(len(order), f"{name} {mode}", len(store)) as bar:
-            for _ in range(PASSES):
-                wanted = [sample for sample in order if sample not in store]
-                episodes = runner.run(slice_path, wanted, bar.replied, shown)
-                if not (failed := _save(episodes, store, bar, streak)):
-                    break
+    samples = [sample.id for sample in read_slice(slice_path, images=False)]
+    order, title = shard.of(samples), f"{name} {mode}" + (f" {shard}" if shard != WHOLE else "")
+    shown = _shown_earlier(mode, samples, earlier)
+    key_of = functools.partial(_resume_key, sha256_of(slice_path), settings, mode, task, shown)
+    others = files_beside(partial)
+    with ExitStack() as stack:
+        runner, made_by = None, _made_by([partial, *others], key_of, order, settings)
+        if made_by is None:
+            runner = stack.enter_context(
+                _runner(name, settings, mode, task, cores, replies_file(partial))
+            )
+            made_by = _MadeBy(runner.revision, dict(runner.set_aside))
+        key = key_of(made_by.revision)
+        store = stack.enter_context(Journal(partial, key, asdict(made_by), others))
+        if made_by.set_aside:
+            tqdm.write(_told(name, made_by.set_aside), file=sys.stderr)
+        failed: dict[str, Episode] = {}
+        if runner:
+            play = functools.partial(runner.run, slice_path, earlier=shown)
+            streak = max(settings.max_concurrent_episodes, MIN_STREAK)
+            failed = _play(play, order, store, title, streak)
         errors = {sample: episode.to_json() for sample, episode in failed.items()}
         tokens = _tokens(store.get(sample) for sample in order)
         if settings.price:
-            tqdm.write(f"{name} {mode}: {_bill(settings.price, tokens)}", file=sys.stderr)
+            tqdm.write(f"{title}: {_bill(settings.price, tokens)}", file=sys.stderr)
         about = {
             "model": name,
             "mode": mode,
-            "revision": runner.revision,
+            "revision": made_by.revision,
             "settings": settings.model_dump(mode="json"),
-            "set_aside": dict(runner.set_aside),
+            "set_aside": made_by.set_aside,
             "tokens": tokens,
         }
         write_json(output.with_suffix(".json"), about)
@@ -94,6 +111,54 @@ def infer(
             tqdm.write(f"{_example(failed)}: will be retried", file=sys.stderr)
             ask_for_retry(partial)
         store.finish(output, order, errors)
+
+
+def _play(
+    run: Callable[[Sequence[str], Callable[[int], None]], Iterator[Episode]],
+    order: Sequence[str],
+    store: Journal,
+    title: str,
+    streak: int,
+) -> dict[str, Episode]:
+    """Run and save what is not saved yet; what the engine has failed at to the last, by sample."""
+    failed: dict[str, Episode] = {}
+    with _Progress(len(order), title, sum(sample in store for sample in order)) as bar:
+        for _ in range(PASSES):
+            wanted = [sample for sample in order if sample not in store]
+            if not (failed := _save(run(wanted, bar.replied), store, bar, streak)):
+                break
+    return failed
+
+
+@dataclass(frozen=True, slots=True)
+class _MadeBy:
+    """What a model's journals say of it; both as `Backend` has them."""
+
+    revision: str
+    set_aside: Mapping[str, Any]
+
+
+def _made_by(
+    stores: Iterable[Path],
+    key_of: Callable[[str], str],
+    order: Sequence[str],
+    settings: ModelConfig,
+) -> _MadeBy | None:
+    """The model of earlier runs, if they have kept every sample of `order`, and it is the same.
+
+    Of a model on the hub without a revision, the commit that they found counts, as for the
+    pipeline, which does not run a finished job again because there is a newer one.
+    """
+    found: dict[str, set[str]] = {}
+    for kept in filter(None, map(read_journal, stores)):
+        if not kept.about or kept.key != key_of(kept.about["revision"]):
+            continue
+        have = found.setdefault(kept.key, set())
+        have.update(kept.records)
+        if have.issuperset(order):
+            made_by = _MadeBy(**kept.about)
+            return made_by if local_content(settings.id) in ("", made_by.revision) else None
+    return None
 
 
 class _Progress(tqdm):  # type: ignore[type-arg]  # it cannot be subscripted when it runs
@@ -200,14 +265,14 @@ def _shown_earlier(
 
 
 def _resume_key(
-    slice_path: Path,
+    slice: str,
     settings: ModelConfig,
     mode: str,
     task: str,
-    revision: str,
     earlier: Mapping[str, CropSizes] | None,
+    revision: str,
 ) -> str:
-    """What must be equal for an episode of an earlier run to be kept."""
+    """What must be equal for an episode of an earlier run to be kept; `slice` is its sha256."""
     by = [] if earlier is None else [json.dumps(earlier)]
     key = str(inference_key(settings, mode, task))
-    return fingerprint(key, revision, sha256_of(slice_path), *by)
+    return fingerprint(key, revision, slice, *by)

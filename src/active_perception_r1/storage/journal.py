@@ -3,7 +3,7 @@
 Snakemake deletes the declared outputs of a failed job, so records go to an undeclared file, from
 which the output is written when all of them are there:
 
-    header line    {"resume": key}
+    header line    {"resume": key, "about": what made them}
     record lines   the record's id as a JSON string, a tab, the record (one line of any text)
 
 The file stays when the output is written: a job that must run again, because Snakemake did not live
@@ -21,14 +21,24 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from active_perception_r1.errors import UserError
 from active_perception_r1.storage.files import atomic, named
 
 SYNC_SECONDS = 1.0  # A sync takes milliseconds, about as long as a small model's answer.
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a journal holds: its records by id, their key, and what made them."""
+
+    key: str
+    about: Mapping[str, Any]
+    records: Mapping[str, str]
 
 
 class Journal:
@@ -47,11 +57,20 @@ class Journal:
     '1\\n2\\n'
     """
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        key: str,
+        about: Mapping[str, Any] | None = None,
+        beside: Iterable[Path] = (),
+    ) -> None:
         """Open the store at `path`, or start it anew if it was written under another key.
 
         Args:
             key: fingerprint of everything that the records depend on.
+            about: what made them, for `read_journal`.
+            beside: other stores, whose records count as well where they are under the same key.
+                They may be written to meanwhile.
 
         Raises:
             UserError: another process is writing to it.
@@ -59,13 +78,18 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._file = open_locked(path)
-        header = _line(json.dumps({"resume": key}))
-        self._records, valid = _read(self._file.read(), header)
+        own, valid = _read(self._file.read())
+        if own is None or own.key != key:
+            own, valid = None, 0
         self._file.truncate(valid)
         self._synced = float("-inf")
         self._writing = threading.Lock()
-        if not valid:
-            self._write(header)
+        if own is None:
+            self._write(_line(json.dumps({"resume": key, "about": dict(about or {})})))
+        stores = [*map(read_journal, beside), own]
+        self._records = dict(
+            record for kept in stores if kept and kept.key == key for record in kept.records.items()
+        )
 
     def __contains__(self, id: str) -> bool:
         return id in self._records
@@ -174,20 +198,29 @@ def open_locked(path: Path) -> FileIO:
     return file
 
 
-def _read(data: bytes, header: bytes) -> tuple[dict[str, str], int]:
-    """The records after `header`, and how many bytes of `data` are whole lines of this format."""
-    if not data.startswith(header):
-        return {}, 0
+def read_journal(path: Path) -> Kept | None:
+    """What is saved at `path`, whoever is writing to it; None if nothing is."""
+    return _read(path.read_bytes())[0] if path.exists() else None
+
+
+def _read(data: bytes) -> tuple[Kept | None, int]:
+    """What is saved in `data`, and how many bytes of it are whole lines of this format."""
+    head, *lines = data.split(b"\n")[:-1] or [b""]  # What follows the last line break is torn.
+    try:
+        header = json.loads(head)
+        key, about = header["resume"], header.get("about", {})
+    except (ValueError, KeyError, TypeError):
+        return None, 0
     records: dict[str, str] = {}
-    valid = len(header)
-    for line in data[valid:].split(b"\n")[:-1]:  # What follows the last line break is torn.
+    valid = len(head) + 1
+    for line in lines:
         try:
             id, _, record = line.decode().partition("\t")
             records[json.loads(id)] = record
         except ValueError:  # Lost with the power: nothing after it can be trusted.
             break
         valid += len(line) + 1
-    return records, valid
+    return Kept(key, about, records), valid
 
 
 def _line(text: str) -> bytes:
