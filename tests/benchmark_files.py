@@ -65,9 +65,9 @@ def _write_vstar(folder: Path, asked: Sequence[Question]) -> Path:
         name = f"{('direct_attributes', 'relative_position')[number % 2]}/sa_{number}"
         content = {
             "question": question.question,
-            "options": _options(question),
+            "options": options_of(question),
             "target_object": ["value"],
-            "bbox": [_box_of_answer(question)],
+            "bbox": [box_of_answer(question)],
         }
         path = folder / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def _write_vstar(folder: Path, asked: Sequence[Question]) -> Path:
 
 
 def _hr_bench(asked: Question) -> list[Row]:
-    options = _options(asked)
+    options = options_of(asked)
     return [
         {
             "index": f"{asked.id}-{turn}",
@@ -98,7 +98,7 @@ def _textvqa_gt(asked: Question) -> list[Row]:
         "question": asked.question,
         "answer": [*asked.answers] * 10,
         "dataset_id": asked.id,
-        "bbox": _box_of_answer(asked),
+        "bbox": box_of_answer(asked),
     }
     return [row]
 
@@ -152,12 +152,12 @@ def _chartqa(asked: Question) -> list[Row]:
 
 
 def _treebench(asked: Question) -> list[Row]:
-    x, y, width, height = _box_of_answer(asked)
+    x, y, width, height = box_of_answer(asked)
     row = {
         "index": asked.id,
         "image": _in_base64(asked),
         "question": asked.question,
-        **dict(zip(LETTERS, _options(asked), strict=True)),
+        **dict(zip(LETTERS, options_of(asked), strict=True)),
         "answer": "A",
         "category": "Perception/OCR",
         "target_instances": str([[x, y, x + width, y + height]]),
@@ -185,13 +185,13 @@ STUDIES = (
 )
 
 
-def _options(asked: Question) -> list[str]:
+def options_of(asked: Question) -> list[str]:
     """The right one first."""
     value = int(asked.answers[0])
     return [str(value), *(str(10 + (value + step) % 90) for step in (7, 31, 58))]
 
 
-def _box_of_answer(asked: Question) -> list[float]:
+def box_of_answer(asked: Question) -> list[float]:
     """x, y, width, height in pixels."""
     assert asked.span is not None
     x0, y0, x1, y1 = (PAGE_SIDE * side for side in asked.word_boxes[asked.span.start])

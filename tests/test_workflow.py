@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.benchmark_files import STUDIES as BENCHMARKS
 from tests.imports import entries_of, import_closure
 from tests.workflow import REPOSITORY, Workflow
 
@@ -61,6 +62,30 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "draw_gallery": 1,
         "manifest": 1,
     }
+
+
+@pytest.mark.slow
+def test_the_studies_of_benchmarks_are_planned_offline(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody listens
+    modes = {
+        "vstar": 6,
+        "hr_bench_4k": 4,
+        "hr_bench_8k": 4,
+        "textvqa_gt": 6,
+        "infographicvqa": 6,
+        "docvqa_ocr": 6,
+        "chartqa": 4,
+        "treebench": 6,
+    }
+    assert modes.keys() == set(BENCHMARKS)
+    plan = workflow.planned(*(f"results/{study}/manifest.json" for study in modes))
+    entries = 2 * sum(modes.values())
+    assert (plan["infer"], plan["score"]) == (entries, entries)
+    for rule in ("download_dataset", "sample_slice", "leaderboard", "diagnosis", "manifest"):
+        assert plan[rule] == len(modes)
 
 
 @pytest.mark.slow
