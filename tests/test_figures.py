@@ -1,8 +1,10 @@
 """Figures are drawn from files, are repeatable to the byte and fail with a message."""
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,10 +17,15 @@ from active_perception_r1.cli import main
 from active_perception_r1.config import load_config, parse_config
 from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.errors import DataError
-from active_perception_r1.report.figures import FIGURES, accuracy, headroom, learning_curve
+from active_perception_r1.modes import MODES
+from active_perception_r1.report.figures import FIGURES, accuracy, cost, headroom, learning_curve
 from active_perception_r1.report.figures._curves import read_curves
 from active_perception_r1.report.figures._style import figure_in_style, legend_above, look
-from active_perception_r1.scoring.leaderboard_row import LeaderboardRow, read_leaderboard
+from active_perception_r1.scoring.leaderboard_row import (
+    Estimate,
+    LeaderboardRow,
+    read_leaderboard,
+)
 from tests.leaderboard_rows import a_row, write_rows
 from tests.workflow import REPOSITORY
 
@@ -118,6 +125,32 @@ def test_other_formats_are_refused(tmp_path: Path, metrics: Path) -> None:
         learning_curve.draw(read_curves(metrics), tmp_path / "curve.gif")
 
 
+class TestCost:
+    @staticmethod
+    def row(model: str, mode: str, tokens: float | None, **given: Any) -> LeaderboardRow:
+        row = a_row(model, mode, **given)
+        return replace(row, means={**row.means, "visual_tokens": Estimate(tokens, None, None)})
+
+    def test_it_names_every_model_and_mode_once_and_joins_several_first_views(
+        self, tmp_path: Path
+    ) -> None:
+        rows = [
+            self.row(f"{model}@{pixels}", mode, pixels / 784, first_view_pixels=pixels)
+            for model in ("m", "m+grpo")
+            for mode in MODES
+            for pixels in (50176, 100352)
+        ]
+        cost.draw(rows, tmp_path / "cost.svg")
+        drawn = (tmp_path / "cost.svg").read_text()
+        for name in ("m", "m+grpo", *MODES):
+            assert drawn.count(f"<!-- {name} -->") == 1
+        assert "@" not in "".join(re.findall("<!-- (.*) -->", drawn))
+
+    def test_without_counts_it_says_so(self, tmp_path: Path) -> None:
+        cost.draw([self.row("m", "active", None)], tmp_path / "cost.svg")
+        assert "No engine has told" in (tmp_path / "cost.svg").read_text()
+
+
 class TestHeadroom:
     @staticmethod
     def rows(budgets: tuple[int | None, ...]) -> list[LeaderboardRow]:
@@ -155,6 +188,7 @@ class TestRegistry:
     def test_files_keep_their_names(self) -> None:
         assert {figure.file_name(name) for name, figure in FIGURES.items()} == {
             "accuracy.svg",
+            "cost.svg",
             "endings.svg",
             "gallery.html",
             "headroom.svg",
@@ -203,7 +237,7 @@ class TestRegistry:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("acuracy", "'acuracy' is no figure; known: accuracy, gallery, "),
+            ("acuracy", "'acuracy' is no figure; known: accuracy, cost, gallery, "),
             ("reward", "figure reward is drawn from --metrics: say where it is"),
         ],
     )

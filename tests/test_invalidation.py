@@ -38,7 +38,7 @@ TOLD = (
     "draw_zoom_map",
 )
 
-BOARD: Jobs = {"leaderboard": 1, "diagnosis": 1, "draw_accuracy": 1}
+BOARD: Jobs = {"leaderboard": 1, "diagnosis": 1, "draw_accuracy": 1, "draw_cost": 1}
 TRAINING: Jobs = {"grpo_train": 1, "draw_learning_curve": 1}
 
 
@@ -302,7 +302,10 @@ def needs(job: str) -> list[str]:
             return ["score "]
         case ("draw_gallery" | "draw_zoom_map", _):
             return ["infer "]
-        case ("draw_accuracy" | "draw_termination_status" | "draw_leaderboard", _):
+        case (
+            "draw_accuracy" | "draw_cost" | "draw_termination_status" | "draw_leaderboard",
+            _,
+        ):
             return ["leaderboard"]
     return []
 

@@ -36,6 +36,7 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "leaderboard": 1,
         "diagnosis": 1,
         "draw_accuracy": 1,
+        "draw_cost": 1,
         "draw_learning_curve": 1,
         "draw_reward": 1,
         "draw_termination_status": 1,
@@ -56,6 +57,7 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "leaderboard": 1,
         "diagnosis": 1,
         "draw_accuracy": 1,
+        "draw_cost": 1,
         "draw_termination_status": 1,
         "draw_leaderboard": 1,
         "draw_zoom_map": 1,
@@ -98,6 +100,7 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
         "leaderboard": 1,
         "diagnosis": 1,
         "draw_accuracy": 1,
+        "draw_cost": 1,
         "draw_headroom": 1,
         "draw_termination_status": 1,
         "draw_leaderboard": 1,
@@ -202,7 +205,10 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
     lost = results / "predictions" / "tiny" / "baseline.jsonl"
     before = [json.loads(line)["answer"] for line in lost.read_text().splitlines()]
     lost.unlink()
-    drawn = ("draw_accuracy", "draw_termination_status", "draw_leaderboard", "draw_gallery")
+    drawn = (
+        *("draw_accuracy", "draw_cost", "draw_termination_status", "draw_leaderboard"),
+        "draw_gallery",
+    )
     made_again = ("infer", "score", "leaderboard", "diagnosis", *drawn, "manifest")
     assert workflow.planned() == dict.fromkeys(made_again, 1)
     done = workflow.run()

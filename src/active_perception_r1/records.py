@@ -173,7 +173,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One reply of the model: `prompt_id` is the sha256 of everything it was shown until then."""
+    """One reply of the model: `prompt_id` is the sha256 of everything it was shown until then.
+
+    Attributes:
+        prompt_tokens: of the whole conversation until then.
+        visual_tokens: of these, those of its images; None if the engine could not tell.
+        visual_tokens_estimated: they were not counted, but follow from the sizes of the images.
+    """
 
     prompt_id: str
     text: str
@@ -181,6 +187,8 @@ class Turn:
     prompt_tokens: int
     completion_tokens: int
     seconds: float
+    visual_tokens: int | None = None
+    visual_tokens_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,14 @@ def _run_leaderboard(command: argparse.Namespace) -> None:
     from active_perception_r1.scoring.leaderboard import leaderboard
 
     plan = load_plan(command.config, command.study)
-    leaderboard(dict(command.scores), command.output, plan.name, plan.started_from, plan.repeats)
+    leaderboard(
+        dict(command.scores),
+        command.output,
+        plan.name,
+        plan.started_from,
+        plan.repeats,
+        plan.prices,
+    )
 
 
 def _run_stats(command: argparse.Namespace) -> None:

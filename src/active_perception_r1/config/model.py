@@ -195,7 +195,7 @@ class ModelConfig(Section):
     vllm: VllmConfig = Field(default=VllmConfig(), description="for backend vllm")
     openai: OpenAIConfig | None = Field(default=None, description="for backend openai")
     price: PriceConfig | None = Field(
-        default=None, description="what its tokens cost; changing it runs nothing again"
+        default=None, description="what its tokens cost; changing it runs no model again"
     )
     zoom_syntax: Annotated[str, Known(SYNTAXES)] = Field(
         default="zoom_roi", description="how it writes a zoom, and in which unit its boxes are"

@@ -16,6 +16,7 @@ from active_perception_r1.config.file import (
     training_folder,
 )
 from active_perception_r1.config.model import ModelConfig
+from active_perception_r1.config.server import PriceConfig
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.errors import ConfigError
 from active_perception_r1.storage.shards import WHOLE, Shard
@@ -97,6 +98,11 @@ class StudyPlan:
             for group, members in groups.items()
             for pixels in self.study.first_views
         }
+
+    @property
+    def prices(self) -> dict[str, PriceConfig]:
+        """What tokens cost of those of its models that have a price."""
+        return {name: model.price for name, model in self.models.items() if model.price}
 
     @property
     def views(self) -> dict[str, ViewRules]:

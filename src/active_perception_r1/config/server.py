@@ -108,7 +108,7 @@ class PriceConfig(Section):
     input: float = Field(ge=0, description="of prompts, images among them")
     output: float = Field(ge=0, description="of replies")
 
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+    def of(self, prompt_tokens: float, completion_tokens: float) -> float:
         """Of so many tokens.
 
         >>> PriceConfig(input=2.5, output=10).of(1_000_000, 100_000)

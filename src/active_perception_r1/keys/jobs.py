@@ -145,6 +145,7 @@ class JobKeys:
             "entries": plan.entries,
             "started_from": plan.started_from,
             "repeats": plan.repeats,
+            "prices": {name: price.model_dump() for name, price in plan.prices.items()},
         }
         return Key(modules, settings)
 

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from active_perception_r1.columns import Column, columns
 from active_perception_r1.rewards.active_vision_reward import KEYS
 from active_perception_r1.scoring.leaderboard_row import LeaderboardRow
-from active_perception_r1.scoring.measures import Measure, measures
+from active_perception_r1.scoring.measures import PRICE, Measure, measures
 from active_perception_r1.scoring.score_row import ScoreRow
 from active_perception_r1.training.metrics import StepMetrics
 from active_perception_r1.training.verl_metrics import VerlStepMetrics
@@ -36,7 +36,8 @@ All others are numbers. The leaderboard has the mean of each over the episodes t
 zoom tool only. *Compared*: also the difference to the baseline, `delta_X`, and to the model that
 training started from, `delta_X_vs_start`."""
 _BOARD = """\
-`leaderboard.json` and `.csv`: one row for a model in a mode, with the means above after these."""
+`leaderboard.json` and `.csv`: one row for a model in a mode, with the means above after these, and
+that of `price`."""
 _TRAINING = """\
 `training/{run}/metrics.jsonl`: one line a step. Besides these, it has the mean of every field of
 the reward under its name above; `correct` is then the share of right answers, and `curiosity_bonus`
@@ -58,7 +59,7 @@ def page() -> str:
         _measures(measures()),
         "## Leaderboard",
         _BOARD,
-        _table(columns(LeaderboardRow), get_type_hints(LeaderboardRow)),
+        _table({**columns(LeaderboardRow), "price": PRICE}, get_type_hints(LeaderboardRow)),
         "## Training",
         _TRAINING,
         _table(steps, get_type_hints(VerlStepMetrics)),

@@ -17,7 +17,7 @@ def explain(scores: Mapping[tuple[str, str], Path], started_from: Mapping[str, s
     Raises:
         DataError: a table cannot be read, or the tables are not about the same samples.
     """
-    rows = read_rows(scores, started_from, {})
+    rows = read_rows(scores, started_from, {}, {})
     family = number_of_tests(rows)
     paths = [str(path) for path in scores.values()]
     return "\n\n".join(

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from active_perception_r1.config import PriceConfig
 from active_perception_r1.modes import BASELINE, MODES, ORACLE
 from active_perception_r1.scoring import necessity
 from active_perception_r1.scoring.intervals import (
@@ -69,6 +70,7 @@ def leaderboard(
     study: str,
     started_from: Mapping[str, str],
     repeats: Mapping[str, Sequence[str]] | None = None,
+    prices: Mapping[str, PriceConfig] | None = None,
 ) -> list[LeaderboardRow]:
     """Write `leaderboard.json`, `.csv` and `.md` into the folder `output` and return the rows.
 
@@ -78,11 +80,12 @@ def leaderboard(
         study: name for the title.
         started_from: for each trained model, the model that it started from.
         repeats: groups of models that differ in their seed only, by any name.
+        prices: of the models that have one.
 
     Raises:
         DataError: a table cannot be read, or the tables are not about the same samples.
     """
-    rows = read_rows(scores, started_from, repeats or {})
+    rows = read_rows(scores, started_from, repeats or {}, prices or {})
     documents = {
         "leaderboard.json": _as_document(rows),
         "leaderboard.csv": as_csv(rows),
@@ -103,6 +106,7 @@ def read_rows(
     scores: Mapping[tuple[str, str], Path],
     started_from: Mapping[str, str],
     repeats: Mapping[str, Sequence[str]],
+    prices: Mapping[str, PriceConfig],
 ) -> list[LeaderboardRow]:
     """The rows of these score tables.
 
@@ -111,7 +115,7 @@ def read_rows(
     """
     tables = read_tables(scores, sorted({*_COLUMNS, *measures()}))
     documents = next(iter(tables.values()))["doc_id"].tolist()
-    study = _Study(tables, DocumentBootstrap(documents), started_from, repeats)
+    study = _Study(tables, DocumentBootstrap(documents), started_from, repeats, prices)
     return [rounded(row) for row in _adjusted([_row(entry, study) for entry in tables])]
 
 
@@ -123,6 +127,7 @@ class _Study:
     bootstrap: DocumentBootstrap
     started_from: Mapping[str, str]
     repeats: Mapping[str, Sequence[str]]
+    prices: Mapping[str, PriceConfig]
 
     def before(self, entry: Entry) -> pd.DataFrame | None:
         """The baseline of the same model, unless this is it."""
@@ -192,6 +197,7 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
         faithful_accuracy=needed.share("faithful") if needed else None,
         tool_only=needed.share("tool_only") if needed else None,
         tool_only_beside=", ".join(needed.beside) if needed else "",
+        tokens_per_gain=_tokens_per_gain(study.before(entry), everything),
         first_view_pixels=first_view_pixels(entry.model),
         seeds=seeds.count if seeds else None,
         seeds_mean=seeds.accuracy.mean if seeds else None,
@@ -221,11 +227,33 @@ def _means(entry: Entry, study: _Study) -> dict[str, Estimate]:
         if measure.compared:
             for form, other in zip(("delta_{}", "delta_{}_vs_start"), others, strict=True):
                 columns[form.format(name)] = _difference(other, table, name)
+    columns["price"] = _price(table, study.prices.get(entry.model)).where(ran)
     intervals = study.bootstrap.intervals(np.column_stack(list(columns.values())))
     return {
         name: _estimate(values.mean(), interval)
         for (name, values), interval in zip(columns.items(), intervals, strict=True)
     }
+
+
+def _price(table: pd.DataFrame, price: PriceConfig | None) -> pd.Series[float]:
+    """Of each episode, by the tokens of all its turns."""
+    if price is None:
+        return pd.Series(np.nan, table.index)
+    tokens = zip(table["prompt_tokens"], table["completion_tokens"], strict=True)
+    return pd.Series([price.of(read, written) for read, written in tokens], table.index)
+
+
+def _tokens_per_gain(before: pd.DataFrame | None, after: pd.DataFrame) -> float | None:
+    """On the samples that both have answered."""
+    if before is None:
+        return None
+    both = was_judged(before) & was_judged(after)
+    spent, first = (
+        (table["visual_tokens"] + table["text_tokens"])[both].astype(float).sum(skipna=False)
+        for table in (after, before)
+    )
+    gained = after["correct"][both].sum() - before["correct"][both].sum()
+    return (spent - first) / gained if gained > 0 else None
 
 
 def _difference(before: pd.DataFrame | None, after: pd.DataFrame, name: str) -> pd.Series[float]:

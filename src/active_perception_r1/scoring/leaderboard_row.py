@@ -46,7 +46,8 @@ class LeaderboardRow:
     """One model in one mode. Null is what does not exist, such as a difference to itself.
 
     In JSON, an entry X of `means` is three keys: `X`, `X_ci_low` and `X_ci_high`; its names are
-    those of `measures`, and `delta_X` and `delta_X_vs_start` for those that are compared.
+    those of `measures`, and `delta_X` and `delta_X_vs_start` for those that are compared; and
+    `price`.
     """
 
     model: Annotated[str, Column("name in the configuration, with the budget of its first view")]
@@ -150,6 +151,14 @@ class LeaderboardRow:
     ]
     tool_only_beside: Annotated[
         str, Column("modes of the study in which the model sees no crop of its choice")
+    ]
+    tokens_per_gain: Annotated[
+        float | None,
+        Column(
+            "visual and text tokens beyond the baseline's, for each answer gained less those"
+            " harmed; null where no more were gained",
+            "tokens an answer",
+        ),
     ]
     first_view_pixels: Annotated[
         int | None, Column("budget of the first view, where the study has several", "pixels")

@@ -1,4 +1,4 @@
-"""Tables of a leaderboard about the looking, as finished text: was it needed, where was it."""
+"""Tables of a leaderboard about the looking, as finished text: was it needed, what did it cost."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ NECESSITY = """\
   the model sees no crop of its choice. **Gain**, **harm**: questions that went from wrong in the
   baseline to right, and from right to wrong. Counts and intervals are in `diagnosis.md`."""
 
+COST = """\
+- Means with 95 % intervals. **Visual tokens**, **text tokens**: of the whole conversation, each
+  image and each text counted once; *about*, where they were not counted, but follow from the sizes
+  of the images. **Crop pixels**: of the crops that were shown.
+- **Price**: of the tokens of all turns, as a server bills them: a later one reads its whole
+  conversation anew. **Tokens a gain**: beyond the baseline's, for each answer gained less those
+  harmed. Seconds are in `leaderboard.json`: they are measured, and differ from run to run."""
+
 
 def necessity_table(rows: Sequence[LeaderboardRow]) -> Table:
     """A line for every row in which the model zooms for real, if there are any to compare with."""
@@ -36,6 +44,37 @@ def necessity_table(rows: Sequence[LeaderboardRow]) -> Table:
         for row in rows
         if row.tool_only_beside or row.faithful_accuracy is not None
     ]
+
+
+def cost_table(rows: Sequence[LeaderboardRow]) -> Table:
+    """Nothing where no engine could tell; without prices where no model has one."""
+    if all(row.mean("visual_tokens") is None for row in rows):
+        return []
+    priced = any(row.mean("price") is not None for row in rows)
+    return [
+        {
+            "Model": row.model,
+            "Mode": row.mode,
+            "Visual tokens": "about " * bool(row.mean("visual_tokens_estimated"))
+            + _amount(row, "visual_tokens"),
+            "Text tokens": _amount(row, "text_tokens"),
+            "Crop pixels": _amount(row, "crop_pixels"),
+            **({"Price": _amount(row, "price", ".3g")} if priced else {}),
+            "Tokens a gain": MISSING
+            if row.tokens_per_gain is None
+            else f"{row.tokens_per_gain:,.0f}",
+        }
+        for row in rows
+    ]
+
+
+def _amount(row: LeaderboardRow, name: str, form: str = ",.1f") -> str:
+    found = row.means[name]
+    if found.mean is None:
+        return MISSING
+    if found.ci_low is None:
+        return f"{found.mean:{form}}"
+    return f"{found.mean:{form}} [{found.ci_low:{form}}, {found.ci_high:{form}}]"
 
 
 def need_table(rows: Sequence[LeaderboardRow]) -> Table:

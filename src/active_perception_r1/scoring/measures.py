@@ -9,6 +9,13 @@ from active_perception_r1.columns import Column, columns
 from active_perception_r1.scoring.metrics import METRICS
 from active_perception_r1.scoring.score_row import ScoreRow, reward_columns
 
+PRICE = Column(
+    "what the model's `price` asks for `prompt_tokens` and `completion_tokens`; null without a"
+    " price",
+    "currency",
+)
+"""A mean like those of the measures, but of no column of the tables of scores."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:

@@ -22,8 +22,10 @@ from active_perception_r1.scoring.leaderboard_row import (
     read_leaderboard,
 )
 from active_perception_r1.scoring.looking_tables import (
+    COST,
     NECESSITY,
     Table,
+    cost_table,
     necessity_table,
     need_table,
 )
@@ -87,6 +89,8 @@ def as_markdown(rows: Sequence[LeaderboardRow], study: str) -> str:
         parts.append(_layout_power(rows))
     if needs := necessity_table(rows):
         parts += ["## Was the looking needed?", _formatted(needs, "github"), NECESSITY]
+    if costs := cost_table(rows):
+        parts += ["## What it cost, an episode", _formatted(costs, "github"), COST]
     if kinds := need_table(rows):
         parts += ["## By whether a zoom is needed", _formatted(kinds, "github")]
     if seeds := _seeds(rows):

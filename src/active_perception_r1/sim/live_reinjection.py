@@ -158,6 +158,8 @@ class LiveEpisode:
                 prompt_tokens=reply.prompt_tokens,
                 completion_tokens=reply.completion_tokens,
                 seconds=reply.seconds,
+                visual_tokens=reply.visual_tokens,
+                visual_tokens_estimated=reply.visual_tokens_estimated,
             )
         )
         if reply.finish_reason is FinishReason.LENGTH:

@@ -46,6 +46,10 @@ class FinishReason(StrEnum):
 class Reply:
     """What the model wrote, without control tokens; `error` is set when the engine failed.
 
+    Attributes:
+        visual_tokens: of the prompt's tokens, those of its images; None if nobody can tell.
+        visual_tokens_estimated: they were not counted, but follow from the sizes of the images.
+
     Servers may send halves of surrogate pairs, which UTF-8, and so no file and no next request, can
     hold. They are repaired here, where every reply enters:
 
@@ -59,6 +63,8 @@ class Reply:
     completion_tokens: int = 0
     seconds: float = 0.0
     error: str = ""
+    visual_tokens: int | None = None
+    visual_tokens_estimated: bool = False
 
     def to_json(self) -> str:
         """One line of JSON, without a line break."""

@@ -13,6 +13,7 @@ from openai import APIStatusError
 from PIL import Image
 
 from active_perception_r1.config import ModelConfig
+from active_perception_r1.families import FAMILIES, Family
 from active_perception_r1.models.chat import functions_of, request_seed
 from active_perception_r1.sim.function_calls import FunctionCall, taken_apart
 from active_perception_r1.sim.messages import FinishReason, Part, Reply, Request
@@ -95,8 +96,11 @@ class Wire:
         if crops:
             yield _said("user", crops)
 
-    def reply(self, completion: Any, seconds: float) -> Reply:
+    def reply(self, request: Request, completion: Any, seconds: float) -> Reply:
         """What a completion says, calls of functions at its end.
+
+        Servers count the tokens of a prompt together: those of its images are estimated from their
+        sizes, where the entry's family fixes how they become tokens.
 
         Raises:
             ValueError: it ended for no reason of the model's.
@@ -110,7 +114,23 @@ class Wire:
             text += FunctionCall(call.function.name, call.function.arguments).text()
         prompt = completion.usage.prompt_tokens if completion.usage else 0
         written = completion.usage.completion_tokens if completion.usage else 0
-        return Reply(text, _ENDED[choice.finish_reason], prompt, written, seconds)
+        visual = self._visual_tokens(request) if prompt else None
+        return Reply(
+            text,
+            _ENDED[choice.finish_reason],
+            prompt,
+            written,
+            seconds,
+            visual_tokens=visual,
+            visual_tokens_estimated=visual is not None,
+        )
+
+    def _visual_tokens(self, request: Request) -> int | None:
+        """None where only the model's processor could tell."""
+        family = FAMILIES.get(self._settings.family or "", Family(()))
+        sizes = [image.width * image.height for m in request for image in m.images]
+        counts = [family.tokens(pixels) for pixels in sizes]
+        return sum(counts) if all(counts) else None
 
     def cure(self, error: APIStatusError) -> Cure | None:
         """What helps against a refusal, where that is known."""

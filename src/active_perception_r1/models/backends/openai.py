@@ -142,7 +142,7 @@ class OpenAIBackend(Backend):
         start = time.perf_counter()
         try:
             answer = self._client.chat.completions.create(**self._wire.body(request))
-            reply = self._wire.reply(answer, time.perf_counter() - start)
+            reply = self._wire.reply(request, answer, time.perf_counter() - start)
         except APIStatusError as error:
             return _failed(self._refused(error))
         # Servers send anything: what is no completion ends up as errors of any kind.

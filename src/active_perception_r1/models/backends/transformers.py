@@ -157,16 +157,21 @@ class TransformersBackend(BatchBackend):
         """Replies of a batch; `seconds` of wall time are shared out evenly."""
         size = len(generated.completions)
         prompt_lengths = generated.inputs["attention_mask"].sum(1).tolist()
+        visual = (generated.inputs["input_ids"] == self.processor.image_token_id).sum(1).tolist()
         ends = self._end_tokens()
         replies = []
-        for row, prompt, length in zip(
-            generated.completions.tolist(), prompt_lengths, generated.lengths.tolist(), strict=True
+        for row, prompt, seen, length in zip(
+            generated.completions.tolist(),
+            prompt_lengths,
+            visual,
+            generated.lengths.tolist(),
+            strict=True,
         ):
             tokens = row[:length]
             ended = bool(tokens) and tokens[-1] in ends
             text = reply_text(self.processor.tokenizer, tokens, self._marks)
             reason = FinishReason.STOP if ended else FinishReason.LENGTH
-            replies.append(Reply(text, reason, prompt, length, seconds / size))
+            replies.append(Reply(text, reason, prompt, length, seconds / size, visual_tokens=seen))
         return replies
 
     def _run(self, requests: Sequence[Request]) -> list[Reply]:

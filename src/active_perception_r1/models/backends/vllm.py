@@ -123,11 +123,13 @@ class VllmBackend(Backend):
         completion = output.outputs[0]
         reasons = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
         prompt, written = len(output.prompt_token_ids), len(completion.token_ids)
+        seen = list(output.prompt_token_ids).count(self.processor.image_token_id)
         if completion.finish_reason not in reasons:
             error = f"vllm ended the request: {completion.finish_reason}"
             return Reply("", FinishReason.ERROR, prompt, written, seconds, error)
         text = reply_text(self.processor.tokenizer, completion.token_ids, self._marks)
-        return Reply(text, reasons[completion.finish_reason], prompt, written, seconds)
+        reason = reasons[completion.finish_reason]
+        return Reply(text, reason, prompt, written, seconds, visual_tokens=seen)
 
 
 def _failed(error: Exception) -> Reply:
