@@ -19,12 +19,13 @@ from active_perception_r1.records import Sample
 from active_perception_r1.storage.files import sha256_of
 from active_perception_r1.training.grpo import (
     GrpoTrainer,
+    Step,
     group_advantages,
-    policy_log_probs,
 )
 from active_perception_r1.training.local import train
-from active_perception_r1.training.metrics import StepMetrics
+from active_perception_r1.training.policy import Policy
 from active_perception_r1.training.rollout import Sequences, merge_turns, roll_out
+from active_perception_r1.training.token_probabilities import policy_log_probs
 from tests.scripted import make_sample
 
 RUN = LocalTraining(
@@ -52,7 +53,7 @@ def sequences(rows: Sequence[tuple[list[int], list[int]]], episodes: Sequence[in
         tokens[row, :end] = torch.tensor(prompt + written)
         used[row, :end] = True
         policy[row, len(prompt) : end] = True
-    return Sequences(tokens, used, policy, (torch.zeros(1, 1),) * len(rows), tuple(episodes))
+    return Sequences(tokens, used, policy, {}, ((),) * len(rows), tuple(episodes))
 
 
 def test_advantages_have_mean_zero_in_each_group_and_vanish_in_flat_ones() -> None:
@@ -103,9 +104,9 @@ def test_log_probabilities_are_those_of_the_sampled_tokens(untrained_model: Mode
     rollouts = roll_out(policy, [sample, make_sample(1)], BASELINE, seed=0)
     (batch,) = rollouts.batches
     with torch.no_grad():
-        log_probs, entropy = policy_log_probs(policy.model, batch, temperature=1.0)
+        log_probs, entropy = policy_log_probs(policy, batch, temperature=1.0)
         single = batch.rows([1])
-        alone, _ = policy_log_probs(policy.model, single, temperature=1.0)
+        alone, _ = policy_log_probs(policy, single, temperature=1.0)
 
         rules = episode_rules(BASELINE, policy.settings)
         request = start_episode(make_sample(1), rules).request
@@ -123,50 +124,60 @@ def test_log_probabilities_are_those_of_the_sampled_tokens(untrained_model: Mode
 
 def test_a_step_raises_the_probability_of_what_was_rewarded(untrained_model: ModelConfig) -> None:
     trainer = GrpoTrainer(RUN, untrained_model, samples())
-    rollouts = roll_out(trainer.policy, samples(), ACTIVE, seed=3)
+    rollouts = roll_out(trainer.policy.engine, samples(), ACTIVE, seed=3)
     advantages = torch.tensor([1.0, -1.0, 1.0, -1.0])
 
     def gap() -> float:
         total = 0.0
         with torch.no_grad():
             for batch in rollouts.batches:
-                log_probs, _ = policy_log_probs(trainer.policy.model, batch, 1.0)
+                log_probs, _ = policy_log_probs(trainer.policy.engine, batch, 1.0)
                 sign = advantages[list(batch.episodes)][:, None].expand_as(batch.policy)
                 total += float((log_probs * sign[batch.policy]).sum())
         return total
 
     before = gap()
-    metrics = trainer._update(rollouts, advantages)
+    trainer._update(rollouts, advantages)
     assert gap() > before
-    assert metrics["kl"] > 0
 
 
 def test_the_penalty_holds_the_policy_near_its_start(untrained_model: ModelConfig) -> None:
     drifts = []
-    for kl in (0.0, 50.0):
+    for kl in (1e-9, 50.0):
         run = RUN.model_copy(update={"kl": kl, "updates_per_step": 4})
         trainer = GrpoTrainer(run, untrained_model, samples())
-        rollouts = roll_out(trainer.policy, samples(), ACTIVE, seed=3)
+        rollouts = roll_out(trainer.policy.engine, samples(), ACTIVE, seed=3)
         drifts.append(trainer._update(rollouts, torch.tensor([1.0, -1.0, 1.0, -1.0]))["kl"])
-    assert drifts[1] < drifts[0]
+    assert 0 < drifts[1] < drifts[0]
+
+
+def test_a_copy_of_the_starting_model_is_kept_only_for_a_penalty(
+    untrained_model: ModelConfig,
+) -> None:
+    for kl, adapter, has_reference in ((0.0, 0, False), (0.1, 0, True), (0.0, 4, True)):
+        policy = Policy(RUN.model_copy(update={"kl": kl, "lora_rank": adapter}), untrained_model)
+        assert policy.has_reference == has_reference
+        assert (policy._reference is not None) == (kl > 0)
 
 
 def test_episodes_without_an_advantage_change_nothing(untrained_model: ModelConfig) -> None:
     weights = []
     for advantage in (0.0, 1e-12):  # left out of the update, and in it
         trainer = GrpoTrainer(RUN, untrained_model, samples())
-        rollouts = roll_out(trainer.policy, samples(), ACTIVE, seed=3)
+        rollouts = roll_out(trainer.policy.engine, samples(), ACTIVE, seed=3)
         trainer._update(rollouts, torch.tensor([1.0, -1.0, advantage, -advantage]))
-        weights.append(trainer.trainable[0].detach().clone())
+        weights.append(next(iter(trainer.policy.trainable.values())).detach().clone())
     torch.testing.assert_close(*weights, atol=1e-6, rtol=1e-4)
 
 
 def test_only_the_language_model_is_trained(untrained_model: ModelConfig) -> None:
     trainer = GrpoTrainer(RUN, untrained_model, samples())
-    vision = {k: v.clone() for k, v in trainer.policy.model.state_dict().items() if "vision" in k}
-    rollouts = roll_out(trainer.policy, samples(2), ACTIVE, seed=3)
+    vision = {
+        k: v.clone() for k, v in trainer.policy.engine.model.state_dict().items() if "vision" in k
+    }
+    rollouts = roll_out(trainer.policy.engine, samples(2), ACTIVE, seed=3)
     trainer._update(rollouts, torch.tensor([1.0, -1.0]))
-    after = trainer.policy.model.state_dict()
+    after = trainer.policy.engine.model.state_dict()
     assert vision
     assert all(torch.equal(value, after[name]) for name, value in vision.items())
 
@@ -191,7 +202,7 @@ def test_a_run_that_was_cut_off_ends_as_an_undisturbed_one(
     run("whole")
     step = GrpoTrainer.step
 
-    def killed(self: GrpoTrainer, number: int) -> StepMetrics:
+    def killed(self: GrpoTrainer, number: int) -> Step:
         if number == 4:
             raise KeyboardInterrupt
         return step(self, number)

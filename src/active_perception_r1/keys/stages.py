@@ -50,8 +50,10 @@ MECHANISM = (
     "storage*",
     "training.checkpoints",
     "training.engines*",
+    "training.footprint",
     "training.local",
     "training.model_card",
+    "training.tensorboard",
     "variants",
 )
 """How and where things are done, and how they are kept and told: none of it decides a result."""
@@ -177,7 +179,7 @@ TRAIN = Stage(
     begins=(),
     takes_in=(
         *(*_EPISODES, "models.*", "rewards.*", "rollout.*", "training.*"),
-        "runtime.precision",
+        *("runtime.precision", "scoring.intervals"),
     ),
     entries=(*_OF_EPISODES, "training.engines"),
 )

@@ -8,7 +8,7 @@ images; the model is given exactly what the processor would have made of the who
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +72,7 @@ class ImageCache:
             `mm_encoder_outputs`, whose features have one entry for each text: those of its images,
             one after the other, (tokens, width).
         """
-        self._look_at(image for shown in images for image in shown)
-        seen = [[self._seen[id(image)] for image in shown] for shown in images]
+        seen = self._look_at(images)
         tokenizer, placeholder = self._processor.tokenizer, self._processor.image_token_id
         rows = [
             _expanded(row, placeholder, shown)
@@ -85,10 +84,19 @@ class ImageCache:
         for name in rows[0].keys() - inputs.keys():
             inputs[name] = torch.zeros_like(used)
             inputs[name][used.bool()] = torch.tensor([value for row in rows for value in row[name]])
-        every = [image for shown in seen for image in shown]
-        for name in every[0].facts:
-            inputs[name] = torch.stack([image.facts[name] for image in every])
         inputs = {name: value.to(self._model.device) for name, value in inputs.items()}
+        return {**inputs, **self._shown(seen)}
+
+    def show(self, images: Sequence[Sequence[Image.Image]]) -> Inputs:
+        """Of what `encode` gives, all that is not of tokens."""
+        return self._shown(self._look_at(images))
+
+    def _shown(self, seen: Sequence[Sequence[_Seen]]) -> Inputs:
+        every = [image for shown in seen for image in shown]
+        facts = {
+            name: torch.stack([image.facts[name] for image in every]).to(self._model.device)
+            for name in every[0].facts
+        }
         outputs = encoder_outputs(
             [torch.cat([image.features for image in shown]) for shown in seen],
             [
@@ -96,31 +104,24 @@ class ImageCache:
                 for layer in range(len(every[0].deep))
             ],
         )
-        return {**inputs, "mm_encoder_outputs": outputs}
+        return {**facts, "mm_encoder_outputs": outputs}
 
-    def _look_at(self, images: Iterable[Image.Image]) -> None:
-        """Encode what was not seen before, in batches."""
-        new = list({id(image): image for image in images if id(image) not in self._seen}.values())
+    def _look_at(self, images: Sequence[Sequence[Image.Image]]) -> list[list[_Seen]]:
+        """What is kept of these images, after encoding what was not seen before, in batches."""
+        every = (image for shown in images for image in shown)
+        new = list({id(image): image for image in every if id(image) not in self._seen}.values())
         for first in range(0, len(new), self._batch_size):
             batch = new[first : first + self._batch_size]
             for image, seen in zip(batch, self._encoded(batch), strict=True):
                 self._seen[id(image)] = seen
                 weakref.finalize(image, self._seen.pop, id(image)).atexit = False
+        return [[self._seen[id(image)] for image in shown] for shown in images]
 
     def _encoded(self, images: Sequence[Image.Image]) -> list[_Seen]:
         processor = self._processor
-        inputs = processor(
-            text=[processor.image_token] * len(images),
-            images=[[image] for image in images],
-            padding=True,
-            add_special_tokens=False,
-            return_tensors="pt",
-        ).to(self._model.device)
-        used = inputs.pop("attention_mask").bool()
-        of_images = processor.image_processor.model_input_names
-        given = {name: values for name, values in inputs.items() if name in of_images}
+        given, by_token = processed(processor, [[image] for image in images], self._model.device)
+        used = by_token.pop("attention_mask").bool()
         facts = {name: values for name, values in given.items() if name not in _PIXELS}
-        by_token = {name: values for name, values in inputs.items() if name not in of_images}
         with torch.no_grad():
             outputs = self._model.get_image_features(**given, return_dict=True)
         counts = (by_token["input_ids"] == processor.image_token_id).sum(1).tolist()
@@ -138,6 +139,24 @@ class ImageCache:
             )
             for row in range(len(images))
         ]
+
+
+def processed(
+    processor: Any, images: Sequence[Sequence[Image.Image]], device: torch.device
+) -> tuple[Inputs, Inputs]:
+    """Model inputs of texts that consist of images only: what is of images, and what of tokens."""
+    inputs = processor(
+        text=[processor.image_token * len(shown) for shown in images],
+        images=[list(shown) for shown in images],
+        padding=True,
+        add_special_tokens=False,
+        return_tensors="pt",
+    ).to(device)
+    of_images = processor.image_processor.model_input_names
+    return (
+        {name: values for name, values in inputs.items() if name in of_images},
+        {name: values for name, values in inputs.items() if name not in of_images},
+    )
 
 
 def encoder_outputs(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import sys
 
+import torch
+
 
 def keep_freed_memory() -> None:
     """Freed memory stays with the process, instead of being zeroed anew for every large tensor.
@@ -16,3 +18,10 @@ def keep_freed_memory() -> None:
         trim_threshold, mmap_threshold = -1, -3  # numbers from glibc's malloc.h
         libc.mallopt(mmap_threshold, 2**30)
         libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether that is what an error of torch or Python means."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 
@@ -19,6 +21,7 @@ from active_perception_r1.storage.files import atomic, named, sha256_of, write_j
 from active_perception_r1.storage.journal import open_locked
 from active_perception_r1.training.model_card import model_card
 
+Weights: TypeAlias = Mapping[str, torch.Tensor]
 _FULL = 1 << 20  # Bytes; with less left a failed write needs no other reason.
 
 
@@ -43,6 +46,10 @@ class MetricsLog:
         """How many steps there are whole lines of."""
         return len(self._lines())
 
+    def values(self, name: str) -> list[float]:
+        """Those of a metric, of every step."""
+        return [json.loads(line)[name] for line in self._lines()]
+
     def rewind(self, step: int) -> None:
         """Drop what comes after `step`: those steps run again."""
         with atomic(self.path) as part:
@@ -55,10 +62,41 @@ class MetricsLog:
         return [line for line in lines if line.endswith("\n")]
 
 
-class CheckpointStore:
-    """A folder with the latest state of a run (`step-N.pt`) and its metrics so far; it is locked.
+class EpisodeLog:
+    """Episodes of a run so far: a compressed file of JSON lines for each step."""
 
-    The folder is keyed by whoever names it: a run with other settings must get another folder.
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Keep those of a step, in the place of what there may be of it."""
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        with atomic(self._path(step)) as part:
+            part.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+    def rewind(self, step: int) -> None:
+        """Drop what comes after `step`: those steps run again."""
+        for path in self._folder.glob("*.jsonl.gz"):
+            if path > self._path(step):
+                path.unlink()
+
+    def publish(self, output: Path) -> None:
+        """Write all of them as one file; gzip's files may follow each other (RFC 1952)."""
+        with atomic(output) as part, part.open("wb") as file:
+            for path in sorted(self._folder.glob("*.jsonl.gz")):
+                file.write(path.read_bytes())
+
+    def _path(self, step: int) -> Path:
+        return self._folder / f"{step:06d}.jsonl.gz"
+
+
+class CheckpointStore:
+    """A folder with the latest state of a run (`step-N.pt`), and what it has told so far; locked.
+
+    What is drawn in a step depends on the seed and the step alone, so that no state of a random
+    generator is kept. The folder is keyed by whoever names it: a run with other settings must get
+    another folder.
 
     Raises:
         UserError: another process trains there, such as one that outlived its Snakemake.
@@ -67,35 +105,66 @@ class CheckpointStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.metrics = MetricsLog(folder / "metrics.jsonl")
+        self.episodes = EpisodeLog(folder / "episodes")
         self._lock = open_locked(folder / "lock")
 
-    def restore(self, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    def restore(self, weights: Weights, optimiser: torch.optim.Optimizer) -> int:
         """Load the latest state, if any, and return the number of steps it has done.
 
-        Metrics of later steps, whose state was not saved, are dropped: those steps run again.
+        What was told of later steps, whose state was not saved, is dropped: those steps run again.
         """
         saved = self._saved()
-        if not saved:
-            self.metrics.rewind(0)
-            return 0
-        state = torch.load(saved[-1], weights_only=True)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        step: int = state["step"]
+        step = 0
+        if saved:
+            state = _load(saved[-1], weights)
+            optimiser.load_state_dict(state["optimiser"])
+            step = state["step"]
         self.metrics.rewind(step)
+        self.episodes.rewind(step)
         return step
 
-    def save(self, step: int, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    def save(self, step: int, weights: Weights, optimiser: torch.optim.Optimizer) -> None:
         """Keep the state after `step`, and only that one."""
         path = self._folder / f"step-{step:06d}.pt"
-        state = {"step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict()}
-        with atomic(path) as part, _room_for(path):
-            torch.save(state, part)
+        _save({"step": step, "weights": weights, "optimiser": optimiser.state_dict()}, path)
         for older in self._saved()[:-1]:
             older.unlink()
 
+    def keep_if_best(self, step: int, score: float, weights: Weights) -> None:
+        """Keep these weights besides, unless those of an earlier step have a higher score."""
+        if self._best.exists():
+            best = torch.load(self._best, weights_only=True, mmap=True)
+            # A resumed run comes by its best step again.
+            if best["step"] < step and best["score"] >= score:
+                return
+        _save({"step": step, "score": score, "weights": weights}, self._best)
+
+    def restore_best(self, weights: Weights) -> int:
+        """Load the weights of the best step, and return which that is."""
+        step: int = _load(self._best, weights)["step"]
+        return step
+
+    @property
+    def _best(self) -> Path:
+        return self._folder / "best.pt"
+
     def _saved(self) -> list[Path]:
         return sorted(self._folder.glob("step-*.pt"))
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    weights = {name: value.detach() for name, value in state["weights"].items()}
+    with atomic(path) as part, _room_for(path):
+        torch.save({**state, "weights": weights}, part)
+
+
+def _load(path: Path, weights: Weights) -> dict[str, Any]:
+    """A saved state, after its weights were put in the place of those given."""
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    with torch.no_grad():
+        for name, value in weights.items():
+            value.copy_(state["weights"][name])
+    return state
 
 
 @contextmanager

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+
+from active_perception_r1.config import TrainingConfig
+
+LARGE = 10**9
+"""Parameters above which an adapter is trained, and activations are computed again."""
+LORA_RANK = 32
 
 
 def freeze_vision(model: Any) -> list[torch.nn.Parameter]:
@@ -17,3 +24,25 @@ def freeze_vision(model: Any) -> list[torch.nn.Parameter]:
     for parameter in language:
         parameter.requires_grad_(True)
     return list({id(parameter): parameter for parameter in language}.values())
+
+
+def lora_rank(run: TrainingConfig, model: Any) -> int:
+    """Of the adapter that is trained; 0 where the language model itself is."""
+    if run.lora_rank is not None:
+        return run.lora_rank
+    return LORA_RANK if model.num_parameters() > LARGE else 0
+
+
+def recomputes(run: TrainingConfig, model: Any) -> bool:
+    """Whether activations are computed again instead of kept."""
+    if run.gradient_checkpointing is not None:
+        return run.gradient_checkpointing
+    return bool(model.num_parameters() > LARGE)
+
+
+def lora_layers(model: Any) -> Iterator[str]:
+    """Names of the linear layers that get an adapter: those of the language model but its head."""
+    inside = {id(module) for module in model.get_decoder().modules()}
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and id(module) in inside:
+            yield name

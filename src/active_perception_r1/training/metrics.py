@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Annotated
 
 from active_perception_r1.columns import Column
+from active_perception_r1.records import Sample
+from active_perception_r1.rewards.active_vision_reward import Reward
+from active_perception_r1.scoring.intervals import Interval, share_interval
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepMetrics:
     """One line of metrics.jsonl: means over the episodes of a step, unless said otherwise.
 
@@ -45,8 +49,55 @@ class StepMetrics:
     grad_norm: Annotated[float | None, Column("norm of the gradient before it is clipped", "norm")]
     learning_rate: Annotated[float | None, Column("learning rate of the step", "learning rate")]
     seconds: Annotated[float | None, Column("time that the step took", "seconds")]
+    correct_low: Annotated[
+        float | None, Column("lower end of the 95 % interval of `correct`", "share")
+    ] = None
+    correct_high: Annotated[
+        float | None, Column("upper end of the 95 % interval of `correct`", "share")
+    ] = None
+    validation_reward: Annotated[
+        float | None, Column("mean of the greedy episodes of a validation after the step", "reward")
+    ] = None
+    validation_correct: Annotated[
+        float | None, Column("questions of a validation after the step answered right", "share")
+    ] = None
+    validation_correct_low: Annotated[
+        float | None, Column("lower end of the 95 % interval of `validation_correct`", "share")
+    ] = None
+    validation_correct_high: Annotated[
+        float | None, Column("upper end of the 95 % interval of `validation_correct`", "share")
+    ] = None
 
     def line(self) -> dict[str, float | None]:
         """The metrics by name; `means` stand among the others, after the step."""
         own = asdict(self)
         return {"step": own.pop("step"), **own.pop("means"), **own}
+
+
+def correct_interval(rewards: Sequence[Reward], samples: Sequence[Sample]) -> Interval:
+    """Of the share of right answers, for other pages like these.
+
+    Args:
+        rewards, samples: of each episode.
+    """
+    return share_interval(
+        [reward.correct for reward in rewards], [sample.doc_id for sample in samples]
+    )
+
+
+def with_validation(
+    metrics: StepMetrics, rewards: Sequence[Reward], samples: Sequence[Sample]
+) -> StepMetrics:
+    """With those of a validation after the step.
+
+    Args:
+        rewards, samples: of each of its episodes.
+    """
+    low, high = correct_interval(rewards, samples)
+    return replace(
+        metrics,
+        validation_reward=fmean(reward.reward for reward in rewards),
+        validation_correct=fmean(reward.correct for reward in rewards),
+        validation_correct_low=low,
+        validation_correct_high=high,
+    )

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
+from PIL import Image
 
-from active_perception_r1.models.backends.transformers import Generated, TransformersBackend
-from active_perception_r1.models.image_cache import encoder_outputs
+from active_perception_r1.models.backends.transformers import (
+    Generated,
+    TransformersBackend,
+    images_of,
+)
+from active_perception_r1.models.image_cache import Inputs
 from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample
+from active_perception_r1.runtime.memory import out_of_memory
 from active_perception_r1.sim.driver import Batches, run_episodes
 from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.messages import Reply
@@ -25,14 +31,16 @@ class Sequences:
     Attributes:
         tokens, used: (rows, length) ids, and true where they are not padding.
         policy: (rows, length) true on tokens that the policy wrote, and on no others.
-        features: for each row, (image tokens, width) outputs of the frozen vision tower.
+        marks: by the name of a model input, (rows, length) what else it is told of every token.
+        images: for each row, those that its tokens stand for, in order.
         episodes: for each row, the index of its episode among the step's.
     """
 
     tokens: torch.Tensor
     used: torch.Tensor
     policy: torch.Tensor
-    features: tuple[torch.Tensor, ...]
+    marks: Mapping[str, torch.Tensor]
+    images: tuple[tuple[Image.Image, ...], ...]
     episodes: tuple[int, ...]
 
     def rows(self, chosen: Sequence[int]) -> Sequences:
@@ -43,19 +51,32 @@ class Sequences:
             self.tokens[index, :length],
             self.used[index, :length],
             self.policy[index, :length],
-            tuple(self.features[row] for row in chosen),
+            {name: values[index, :length] for name, values in self.marks.items()},
+            tuple(self.images[row] for row in chosen),
             tuple(self.episodes[row] for row in chosen),
         )
 
-    def logits(self, model: torch.nn.Module) -> torch.Tensor:
-        """(rows, length, vocabulary) under `model`, which must share the vision tower."""
-        logits: torch.Tensor = model(
-            input_ids=self.tokens,
-            attention_mask=self.used.long(),
-            mm_encoder_outputs=encoder_outputs(self.features),
-            use_cache=False,
-        ).logits
-        return logits
+    def parts(self, size: int) -> Iterator[Sequences]:
+        """All rows, at most `size` at a time."""
+        total = len(self.episodes)
+        if total <= size:
+            yield self
+            return
+        for first in range(0, total, size):
+            yield self.rows(range(first, min(first + size, total)))
+
+    def inputs(self, show: Callable[[Sequence[Sequence[Image.Image]]], Inputs]) -> Inputs:
+        """What a model is given of them.
+
+        Args:
+            show: what it is given of images; see `TransformersBackend.show`.
+        """
+        return {
+            "input_ids": self.tokens,
+            "attention_mask": self.used.long(),
+            **self.marks,
+            **show(self.images),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,28 @@ class Rollouts:
 
     episodes: tuple[Episode, ...]
     batches: tuple[Sequences, ...]
+
+    @property
+    def tokens(self) -> int:
+        """How many the policy wrote."""
+        return sum(int(batch.policy.sum()) for batch in self.batches)
+
+    def without(self, episodes: Collection[int]) -> Rollouts:
+        """The same ones, with nothing to learn from some of them."""
+        kept = [
+            (batch, [row for row, episode in enumerate(batch.episodes) if episode not in episodes])
+            for batch in self.batches
+        ]
+        return Rollouts(self.episodes, tuple(batch.rows(rows) for batch, rows in kept if rows))
+
+    def followed_by(self, later: Rollouts) -> Rollouts:
+        """Both, the episodes of `later` counted on from these."""
+        first = len(self.episodes)
+        moved = (
+            replace(batch, episodes=tuple(first + episode for episode in batch.episodes))
+            for batch in later.batches
+        )
+        return Rollouts(self.episodes + later.episodes, (*self.batches, *moved))
 
 
 def roll_out(
@@ -84,16 +127,25 @@ def roll_out(
     index = {id(episode): number for number, episode in enumerate(live)}
     batches: list[Sequences] = []
 
+    size = policy.settings.batch_size
+
     def generate(episodes: Sequence[LiveEpisode]) -> list[Reply]:
+        nonlocal size
         replies: list[Reply] = []
-        size = policy.settings.batch_size
-        for first in range(0, len(episodes), size):
-            batch = episodes[first : first + size]
+        while len(replies) < len(episodes):
+            batch = episodes[len(replies) : len(replies) + size]
+            requests = [episode.request for episode in batch]
             start = time.perf_counter()
-            generated = policy.run(policy.encode([episode.request for episode in batch]))
+            try:
+                generated = policy.run(policy.encode(requests))
+            except Exception as error:
+                if len(batch) == 1 or not out_of_memory(error):
+                    raise
+                size = len(batch) // 2
+                continue
             replies += policy.decode(generated, time.perf_counter() - start)
             numbers = tuple(index[id(episode)] for episode in batch)
-            batches.append(_sequences(generated, numbers))
+            batches.append(_sequences(generated, images_of(requests), numbers))
         return replies
 
     for _ in run_episodes(live, Batches(generate), live=len(live)):
@@ -128,21 +180,34 @@ def merge_turns(batches: Sequence[Sequences]) -> tuple[Sequences, ...]:
     return tuple(merged)
 
 
-def _sequences(generated: Generated, episodes: tuple[int, ...]) -> Sequences:
+def _sequences(
+    generated: Generated, images: Sequence[Sequence[Image.Image]], episodes: tuple[int, ...]
+) -> Sequences:
     """Left-padded prompts and right-padded completions as right-padded sequences.
 
     Right padding lets every architecture count positions from its own default.
     """
-    prompts, completions = generated.inputs["input_ids"], generated.completions
-    prompt_used = generated.inputs["attention_mask"].bool()
+    inputs, completions = generated.inputs, generated.completions
+    prompts, prompt_used = inputs["input_ids"], inputs["attention_mask"].bool()
     written = torch.arange(completions.shape[1], device=completions.device)
     written = written < generated.lengths[:, None]
     tokens = torch.cat([prompts, completions], 1)
     used = torch.cat([prompt_used, written], 1)
     policy = torch.cat([torch.zeros_like(prompt_used), written], 1)
+    marks = {
+        name: torch.cat([values, values.new_zeros(completions.shape)], 1)  # a text's are 0
+        for name, values in inputs.items()
+        if name not in ("input_ids", "attention_mask")
+        and isinstance(values, torch.Tensor)
+        and values.shape == prompts.shape
+    }
     # A stable sort by "unused" moves the used tokens to the front and keeps their order.
     order = (~used).int().argsort(dim=1, stable=True)[:, : int(used.sum(1).max())]
-    features = tuple(generated.inputs["mm_encoder_outputs"]["image"].pooler_output)
     return Sequences(
-        tokens.gather(1, order), used.gather(1, order), policy.gather(1, order), features, episodes
+        tokens.gather(1, order),
+        used.gather(1, order),
+        policy.gather(1, order),
+        {name: values.gather(1, order) for name, values in marks.items()},
+        tuple(tuple(shown) for shown in images),
+        episodes,
     )

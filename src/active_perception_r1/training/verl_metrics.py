@@ -17,7 +17,7 @@ from active_perception_r1.rewards.active_vision_reward import FIELDS
 from active_perception_r1.training.metrics import StepMetrics
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerlStepMetrics(StepMetrics):
     """A step of verl."""
 

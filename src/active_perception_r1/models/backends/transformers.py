@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -24,10 +25,15 @@ from active_perception_r1.models.decoding import (
     output_penalties,
     set_aside,
 )
-from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES, ImageCache, Inputs
+from active_perception_r1.models.image_cache import (
+    TAKES_ENCODED_IMAGES,
+    ImageCache,
+    Inputs,
+    processed,
+)
 from active_perception_r1.models.prefix_cache import PrefixCache
 from active_perception_r1.models.weights import find_weights, image_options, require_family
-from active_perception_r1.runtime.memory import keep_freed_memory
+from active_perception_r1.runtime.memory import keep_freed_memory, out_of_memory
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
 
 
@@ -81,16 +87,19 @@ class TransformersBackend(BatchBackend):
         self._checkpoint: GenerationConfig = model.generation_config
         self.set_aside = set_aside(settings.decoding, self._checkpoint)
         model.generation_config = only_tokens(self._checkpoint, self.processor.tokenizer)
-        self._decoding = generation_config(
-            settings.decoding,
-            settings.max_new_tokens,
-            suppressed=self.processor.image_token_id,  # A model cannot write an image.
-        )
+        self._decoding = self._generation_config()
         self._batch_size = settings.batch_size
         self._images = ImageCache(self.processor, self.model, settings.batch_size)
         self._prefixes = PrefixCache(self.model, self.processor.image_token_id)
         if self.device.type == "cpu":
             keep_freed_memory()
+
+    def drawn_at(self, temperature: float) -> Self:
+        """The same model, not a copy of it, with replies drawn at another temperature."""
+        other = copy.copy(self)
+        other.settings = self.settings.drawn_at(temperature)
+        other._decoding = other._generation_config()
+        return other
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in the order of the requests, computed in batches of similar length."""
@@ -129,18 +138,24 @@ class TransformersBackend(BatchBackend):
     def encode(self, requests: Sequence[Request]) -> Inputs:
         """Model inputs of a batch: the chat template over the texts, the images in order."""
         if TAKES_ENCODED_IMAGES:
-            return self._images.encode(self._texts(requests), _images(requests))
+            return self._images.encode(self._texts(requests), images_of(requests))
         return self.encode_afresh(requests)
 
     def encode_afresh(self, requests: Sequence[Request]) -> Inputs:
         """The same by the plain processor, which remembers no image."""
         inputs = self.processor(
             text=self._texts(requests),
-            images=_images(requests),
+            images=images_of(requests),
             padding=True,
             return_tensors="pt",
         )
         return {name: value.to(self.device) for name, value in inputs.items()}
+
+    def show(self, images: Sequence[Sequence[Image.Image]]) -> Inputs:
+        """Of the inputs that `encode` gives for texts with these images, what is not of tokens."""
+        if TAKES_ENCODED_IMAGES:
+            return self._images.show(images)
+        return processed(self.processor, images, self.device)[0]
 
     def _texts(self, requests: Sequence[Request]) -> list[str]:
         return [
@@ -186,7 +201,7 @@ class TransformersBackend(BatchBackend):
         except Exception as error:  # One request must not take the others with it.
             if len(requests) == 1:
                 return [Reply("", FinishReason.ERROR, error=f"{type(error).__name__}: {error}")]
-            if _out_of_memory(error):
+            if out_of_memory(error):
                 self._prefixes.clear()
                 self._batch_size = max(1, len(requests) // 2)
         # Outside the handler, so that the failed batch's tensors are freed with its traceback.
@@ -195,11 +210,19 @@ class TransformersBackend(BatchBackend):
         half = len(requests) // 2
         return self._run(requests[:half]) + self._run(requests[half:])
 
+    def _generation_config(self) -> GenerationConfig:
+        return generation_config(
+            self.settings.decoding,
+            self.settings.max_new_tokens,
+            suppressed=self.processor.image_token_id,  # A model cannot write an image.
+        )
+
     def _end_tokens(self) -> frozenset[int]:
         return frozenset(self.model.generation_config.eos_token_id)
 
 
-def _images(requests: Sequence[Request]) -> list[list[Image.Image]]:
+def images_of(requests: Sequence[Request]) -> list[list[Image.Image]]:
+    """The images of each request, in order."""
     return [[image for message in request for image in message.images] for request in requests]
 
 
@@ -215,12 +238,6 @@ def _lengths(completions: torch.Tensor, ends: frozenset[int]) -> torch.Tensor:
     is_end = torch.isin(completions, torch.tensor(sorted(ends), device=completions.device))
     first = is_end.int().argmax(1) + 1
     return torch.where(is_end.any(1), first, completions.shape[1])
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )
 
 
 BACKEND = TransformersBackend
