@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick chaos test-browser test-crate test-vllm test-verl test-trainers browser check check-envs bench bench-quick clean
+.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-vllm test-verl test-trainers browser check check-envs bench bench-quick clean
 
 env: .venv/installed
 
@@ -62,6 +62,17 @@ test: env
 # While writing: without what is marked as slow, and with fewer cases of each property.
 test-quick: env
 	$(TESTS) -m "not slow" --hypothesis-profile=quick
+
+# What loads and trains models, with the lowest transformers that the package allows (and what that
+# needs) over the locked one.
+LOWEST := $(shell sed -n 's/^ *"transformers>=\([0-9.]*\)",$$/\1/p' pyproject.toml)
+
+test-lowest: .venv-lowest/$(LOWEST)
+	PYTHONPATH=$(CURDIR)/$< pytest tests/test_local_training.py tests/test_grpo.py \
+		tests/test_transformers_backend.py tests/test_decoding.py
+
+.venv-lowest/$(LOWEST): | env
+	$(BIN)/python -m pip install --quiet --target $@ transformers==$(LOWEST)
 
 # Kills a small study 50 times at random moments, and compares what it ends with.
 chaos: env

@@ -90,6 +90,25 @@ def test_a_resumed_run_counts_as_written_last(tmp_path: Path) -> None:
     assert (tmp_path / "resumed.svg").read_bytes() == (tmp_path / "straight.svg").read_bytes()
 
 
+def test_a_learning_curve_shows_validations_with_their_intervals(tmp_path: Path) -> None:
+    def text(*, validated: bool) -> str:
+        ends = {"validation_correct_low": 0.2, "validation_correct_high": 0.6}
+        found = {"validation_correct": 0.4, **ends} if validated else {}
+        steps = [
+            {"step": i, "correct": 0.5, "correct_low": 0.3, "correct_high": 0.7, **found}
+            for i in (1, 2)
+        ]
+        curves = read_curves(write_metrics(tmp_path / "metrics.jsonl", *steps))
+        learning_curve.draw(curves, tmp_path / "curve.svg")
+        return (tmp_path / "curve.svg").read_text(encoding="utf-8")
+
+    assert "validation, greedy" in text(validated=True)
+    assert "LineCollection" in text(validated=True)
+    assert "validation, greedy" not in text(validated=False)
+    assert "LineCollection" not in text(validated=False)
+    assert "FillBetweenPolyCollection" in text(validated=False)
+
+
 @pytest.mark.parametrize("content", ["", "{\n", '{"reward": 1}\n', "7\n", '{"step": 1}\n'])
 def test_metrics_without_a_training_step_are_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "metrics.jsonl"

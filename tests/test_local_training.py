@@ -315,6 +315,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch, run: Callable[[], None
     run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", [0, 4])
 def test_a_run_killed_at_any_step_ends_as_an_undisturbed_one(
     untrained_model: ModelConfig,

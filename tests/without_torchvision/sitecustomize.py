@@ -14,15 +14,19 @@ _PROCESSORS = "transformers.models.auto.processing_auto"
 
 def _replace_video_processors():
     import transformers
+    from transformers import video_processing_utils as videos
     from transformers.models.auto import video_processing_auto
-    from transformers.video_processing_utils import VideoProcessorMixin
 
-    class NoVideo(VideoProcessorMixin):
+    # Its name before transformers 5.23 is the second one.
+    names = ("VideoProcessorMixin", "BaseVideoProcessor")
+    name = next(name for name in names if hasattr(videos, name))
+
+    class NoVideo(getattr(videos, name)):
         @classmethod
         def from_pretrained(cls, *args, **kwargs):
             return cls()
 
-    transformers.VideoProcessorMixin = VideoProcessorMixin
+    setattr(transformers, name, getattr(videos, name))
     video_processing_auto.AutoVideoProcessor = NoVideo
 
 

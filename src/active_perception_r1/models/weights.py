@@ -33,11 +33,19 @@ def find_weights(settings: ModelConfig) -> Weights:
     Raises:
         BackendError: it is not a folder, and the hub does not give it.
     """
-    folder = Path(settings.id)
-    if folder.is_dir():
-        return Weights(settings.id, None, folder_fingerprint(folder))
-    commit = resolve_commit("model", settings.id, settings.revision)
-    return Weights(settings.id, commit, commit)
+    commit = find_commit(settings)
+    return Weights(settings.id, commit, commit or folder_fingerprint(Path(settings.id)))
+
+
+def find_commit(settings: ModelConfig) -> str | None:
+    """Which version is loaded from the hub; None for a folder.
+
+    Raises:
+        BackendError: it is not a folder, and the hub does not give it.
+    """
+    if Path(settings.id).is_dir():
+        return None
+    return resolve_commit("model", settings.id, settings.revision)
 
 
 def require_family(settings: ModelConfig, model_type: str) -> None:

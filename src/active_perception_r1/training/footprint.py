@@ -30,7 +30,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from active_perception_r1.config import ModelConfig, TrainingConfig
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.models.image_cache import processed
-from active_perception_r1.models.weights import find_weights, image_options
+from active_perception_r1.models.weights import find_commit, image_options
 from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.training.freezing import LORA_RANK, lora_layers, lora_rank, recomputes
 
@@ -105,8 +105,7 @@ def shape_of(run: TrainingConfig, base: ModelConfig) -> Shape:
     Raises:
         BackendError: the model is not there.
     """
-    weights = find_weights(base)
-    source: dict[str, Any] = {"revision": weights.commit}
+    source: dict[str, Any] = {"revision": find_commit(base)}
     config = AutoConfig.from_pretrained(base.id, **source)
     text = config.get_text_config()
     with torch.device("meta"):

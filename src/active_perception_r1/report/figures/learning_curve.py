@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from active_perception_r1.report.figures._curves import WINDOW, Curve, Curves, running_mean
 from active_perception_r1.report.figures._figure import TrainingFigure
-from active_perception_r1.report.figures._style import COLOURS, figure_in_style
+from active_perception_r1.report.figures._style import COLOURS, MARKERS, figure_in_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,10 +45,13 @@ def draw(curves: Curves, output: Path) -> None:
         grid = figure.subplots(lines, _COLUMNS, squeeze=False, sharex=True)
         for axes, (name, curve) in zip(grid.flat, known.items(), strict=False):
             _draw_metric(axes, _PANELS[name], curve)
+            _draw_interval(axes, name, curves)
+            _draw_validation(axes, name, curves)
         for axes in grid.flat[len(known) :]:
             axes.remove()
         figure.supxlabel(
-            f"GRPO step (thin: each step; thick: mean of {WINDOW} steps)", fontsize="medium"
+            f"GRPO step (thin: each step; thick: mean of {WINDOW} steps; shaded: 95 % interval)",
+            fontsize="medium",
         )
 
 
@@ -61,6 +64,33 @@ def _draw_metric(axes: Axes, panel: _Panel, curve: Curve) -> None:
     axes.tick_params(labelbottom=True)
     if panel.is_share:
         axes.set_ylim(-0.02, 1.02)
+
+
+def _draw_interval(axes: Axes, name: str, curves: Curves) -> None:
+    """Of the metric of every step, if the run has it."""
+    low, high = (curves.by_name.get(f"{name}_{end}") for end in ("low", "high"))
+    if low and high:
+        axes.fill_between(*low, high.values, color=COLOURS[0], alpha=0.12, linewidth=0)
+
+
+def _draw_validation(axes: Axes, name: str, curves: Curves) -> None:
+    """The metric in validations, if the run has any, with intervals where they are known."""
+    validation = f"validation_{name}"
+    if (curve := curves.by_name.get(validation)) is None:
+        return
+    low, high = (curves.by_name.get(f"{validation}_{end}") for end in ("low", "high"))
+    errors = [curve.values - low.values, high.values - curve.values] if low and high else None
+    axes.errorbar(
+        *curve,
+        yerr=errors,
+        color=COLOURS[1],
+        linewidth=1.2,
+        marker=MARKERS[1],
+        markersize=3,
+        capsize=2,
+        label="validation, greedy",
+    )
+    axes.legend(fontsize="small")
 
 
 FIGURE = TrainingFigure(title="learning curve", category="Training", draw=draw)
