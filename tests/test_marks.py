@@ -20,7 +20,7 @@ from active_perception_r1.models.backends.transformers import TransformersBacken
 from active_perception_r1.modes import ACTIVE
 from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.marks import data_as_text, reply_as_text
-from active_perception_r1.training.verl_data import write_verl_data
+from active_perception_r1.training.verl_data import PromptLimit, write_verl_data
 from tests.families import BUILDERS, build
 from tests.scripted import MODEL, ZOOM, make_sample, start, stop, text_of
 
@@ -72,7 +72,8 @@ def test_an_episode_says_no_mark_whoever_wrote_it() -> None:
 
 def test_verl_finds_one_image_in_a_prompt_and_nothing_else(tmp_path: Path) -> None:
     write_samples(tmp_path / "samples", [replace(make_sample(), question=ODD)])
-    write_verl_data(tmp_path / "samples", [0], "study", MODEL, tmp_path / "verl")
+    limit = PromptLimit(1, lambda request: 1)
+    write_verl_data(tmp_path / "samples", [0], "study", MODEL, limit, tmp_path / "verl")
     ((message,),) = pq.read_table(tmp_path / "verl")["prompt"].to_pylist()
     found = [mark for mark in MARKS for _ in range(message["content"].count(mark))]
     assert found == ["<image>"]

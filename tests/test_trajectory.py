@@ -13,7 +13,6 @@ from active_perception_r1.records import ToolStatus
 from active_perception_r1.rollout.trajectory import (
     Budget,
     Completion,
-    Tokens,
     Trajectory,
     run_dialogue,
 )
@@ -34,8 +33,8 @@ class ScriptedDialogue:
         self._replies = iter(replies)
         self.asked: list[tuple[list[int], tuple[Image.Image, ...], int]] = []
 
-    async def open(self, request: Request) -> Tokens:
-        return Tokens([t for message in request for t in rendered(message)] + [ASSISTANT])
+    async def open(self, request: Request) -> list[int]:
+        return [t for message in request for t in rendered(message)] + [ASSISTANT]
 
     async def generate(
         self, ids: list[int], images: Sequence[Image.Image], max_tokens: int
@@ -45,14 +44,10 @@ class ScriptedDialogue:
         steps = {"min_global_steps": len(self.asked), "max_global_steps": len(self.asked)}
         return Completion(written, [-0.5] * len(written), steps)
 
-    async def add_reply(self, tokens: Tokens, completion: Completion) -> Tokens:
-        return extended(tokens, completion.ids, 1, completion.log_probs or [])
-
-    async def add_observation(self, tokens: Tokens, before: Request, after: Request) -> Tokens:
+    async def observe(self, before: Request, after: Request, end: int) -> list[int]:
         reply, *shown = after[len(before) :]
         assert reply.role == "assistant"
-        added = [t for message in shown for t in rendered(message)] + [ASSISTANT]
-        return extended(tokens, added, 0, [0.0] * len(added))
+        return [t for message in shown for t in rendered(message)] + [ASSISTANT]
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(chr(token) for token in ids if token != END)
@@ -63,14 +58,6 @@ def rendered(message: Message) -> list[int]:
         list(map(ord, part)) if isinstance(part, str) else [IMAGE] * SPAN for part in message.parts
     ]
     return [USER, *(token for text in texts for token in text)]
-
-
-def extended(tokens: Tokens, added: Sequence[int], mark: int, log_probs: Sequence[float]) -> Tokens:
-    return Tokens(
-        [*tokens.ids, *added],
-        [*tokens.mask, *[mark] * len(added)],
-        [*tokens.log_probs, *log_probs],
-    )
 
 
 def run(dialogue: ScriptedDialogue, budget: Budget = AMPLE) -> Trajectory:

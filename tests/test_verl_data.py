@@ -14,23 +14,27 @@ from PIL import Image
 
 from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
-from active_perception_r1.errors import DataError
+from active_perception_r1.errors import DataError, PayloadError
 from active_perception_r1.rewards.active_vision_reward import episode_reward
+from active_perception_r1.rollout.episode_log import EpisodeLog
 from active_perception_r1.rollout.episode_reward import compute_score
+from active_perception_r1.sim.messages import Request
 from active_perception_r1.training.questions import divide_questions
-from active_perception_r1.training.verl_data import write_verl_data
-from active_perception_r1.training.verl_metrics import step_metrics
+from active_perception_r1.training.verl_data import PromptLimit, write_verl_data
+from active_perception_r1.training.verl_metrics import episodes_asked, step_metrics
 from tests.docvqa_files import png
 from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start
 
 RUN = LocalTraining(base="base", study="study", prompts_per_step=2)
+AMPLE = PromptLimit(tokens=100, count=lambda request: 100)
 SAMPLES = [make_sample(number) for number in range(3)]
 
 
 @pytest.fixture
 def rows(tmp_path: Path) -> list[dict[str, Any]]:
     write_samples(tmp_path / "data.parquet", SAMPLES)
-    write_verl_data(tmp_path / "data.parquet", range(3), "study", MODEL, tmp_path / "verl.parquet")
+    samples, output = tmp_path / "data.parquet", tmp_path / "verl.parquet"
+    write_verl_data(samples, range(3), "study", MODEL, AMPLE, output)
     found: list[dict[str, Any]] = pq.read_table(tmp_path / "verl.parquet").to_pylist()
     return found
 
@@ -45,11 +49,36 @@ def test_a_page_that_the_family_does_not_take_costs_its_row_and_is_named(
     usable = divide_questions("mine", RUN, model, data).training
     assert usable == {0, 2}
     assert "sample 'sample-1' left out: an image of 20 x 5900 pixels" in capsys.readouterr().err
-    write_verl_data(data, usable, "study", model, output)
+    write_verl_data(data, usable, "study", model, AMPLE, output)
     infos = pq.read_table(output).column("extra_info").to_pylist()
     assert [info["index"] for info in infos] == [0, 2]  # by which the agent loop finds the page
     with pytest.raises(DataError, match="2 samples, but a step of mine takes 3"):
         divide_questions("mine", RUN.model_copy(update={"prompts_per_step": 3}), model, data)
+
+
+def test_prompts_that_verl_would_lose_are_refused_before_it_starts(tmp_path: Path) -> None:
+    def count(request: Request) -> int:
+        return 90 + 6 * sum("again" in str(part) for part in request[0].parts)
+
+    data, output = tmp_path / "data.parquet", tmp_path / "verl.parquet"
+    long = replace(SAMPLES[1], question="What is the total, once again?")
+    write_samples(data, [SAMPLES[0], long, SAMPLES[2]])
+    message = r"data.parquet: 1 of 3 prompts exceed max_prompt_tokens \(95\); .*'sample-1', has 96"
+    with pytest.raises(DataError, match=message):
+        write_verl_data(data, range(3), "study", MODEL, PromptLimit(95, count), output)
+    assert not output.exists()
+    write_verl_data(data, range(3), "study", MODEL, PromptLimit(96, count), output)
+
+
+def test_where_functions_are_declared_a_row_has_all_messages(tmp_path: Path) -> None:
+    data, output = tmp_path / "data.parquet", tmp_path / "verl.parquet"
+    write_samples(data, SAMPLES)
+    declared = {"prompts": "native", "family": "qwen2_5_vl", "zoom_syntax": "qwen2_5_vl"}
+    write_verl_data(data, range(3), "study", MODEL.model_copy(update=declared), AMPLE, output)
+    for system, asked in pq.read_table(output).column("prompt").to_pylist():
+        assert system["role"] == "system"
+        assert "image_zoom_in_tool" in system["content"]
+        assert asked["content"].startswith("<image>")
 
 
 def test_a_row_shows_what_an_episode_shows_first(rows: list[dict[str, Any]]) -> None:
@@ -82,6 +111,7 @@ def test_verl_pays_what_the_local_engine_pays(
     info = rows[0]["extra_info"] | {
         "policy_turns": [turn.text for turn in episode.turns],
         "tool_trace": json.dumps([asdict(step) for step in episode.steps]),
+        "episode": episode.to_json(),
         "final_answer": episode.answer,
         "tool_status": str(episode.tool_status),
         "over_long": False,
@@ -92,8 +122,45 @@ def test_verl_pays_what_the_local_engine_pays(
     paid = compute_score("study", "<answer>no</answer>", truth, info, episodes=str(tmp_path))
     expected = episode_reward(episode, SAMPLES[0])
     assert paid["score"] == pytest.approx(expected.reward)
-    logged = step_metrics(1, {"actor/lr": 0.1}, tmp_path)
+    logged = step_metrics(1, {"actor/lr": 0.1}, EpisodeLog(tmp_path).read(1), asked=1)
     assert logged.means["reward"] == pytest.approx(expected.reward)
     assert logged.means["relevance"] == pytest.approx(expected.relevance)
     assert logged.zoom_rate == (expected.shown > 0)
     assert logged.learning_rate == 0.1
+    assert logged.failed == 0
+
+
+def test_an_episode_that_cannot_be_rewarded_is_counted_with_its_error(
+    rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    about = rows[0]["extra_info"] | {
+        "policy_turns": ["no JSON"],
+        "tool_trace": "{",
+        "global_step": 1,
+    }
+    with pytest.raises(PayloadError):
+        compute_score("study", "", "42", about, episodes=str(tmp_path))
+    found = EpisodeLog(tmp_path).read(1)
+    assert not found.rewarded
+    assert found.reason.startswith("PayloadError: extra_info: tool_trace: ")
+    assert found.reason.endswith(" (1 times)")
+
+
+@pytest.mark.parametrize(
+    ("logged", "asked"),
+    [
+        ({}, 32),
+        ({"training/filter_groups/evicted_samples": 3.0}, 56),
+        (
+            {
+                "training/filter_groups/evicted_samples": 3.0,
+                "training/filter_groups/discarded_surplus_samples": 1.0,
+            },
+            64,
+        ),
+    ],
+)
+def test_groups_that_verl_draws_again_are_asked_for_as_well(
+    logged: dict[str, float], asked: int
+) -> None:
+    assert episodes_asked(logged, prompts=4, samples=8) == asked

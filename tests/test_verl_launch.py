@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,22 @@ import pytest
 import yaml
 
 from active_perception_r1.cli import main
-from active_perception_r1.config import ModelConfig, load_config, parse_config
+from active_perception_r1.config import (
+    CropConfig,
+    FirstView,
+    ModelConfig,
+    load_config,
+    parse_config,
+    parse_section,
+)
 from active_perception_r1.config.engines.local import LocalTraining
-from active_perception_r1.config.engines.verl import PROFILES, AlarmConfig, VerlTraining
+from active_perception_r1.config.engines.verl import (
+    ADAPTER_RATE,
+    FULL_RATE,
+    PROFILES,
+    AlarmConfig,
+    VerlTraining,
+)
 from active_perception_r1.data.samples import SampleFile, write_samples
 from active_perception_r1.errors import ConfigError, TrainingError
 from active_perception_r1.rewards.active_vision_reward import FIELDS, RewardConfig
@@ -25,11 +39,16 @@ from active_perception_r1.training.verl_launch import (
 )
 from active_perception_r1.training.verl_metrics import Alarms, VerlStepMetrics
 from tests.configured import configure_training
+from tests.families import build
 from tests.scripted import MODEL, make_sample
 from tests.workflow import REPOSITORY
 
 KEYS = Path(__file__).parent / "verl" / "keys.txt"
 """Every key of verl 0.9.1's configuration; `make test-verl` proves that it still is."""
+VIEW = {"max_pixels": 112 * 112, "multiple": 28}
+BASE = MODEL.model_copy(
+    update={"family": "qwen2_5_vl", "first_view": FirstView(**VIEW), "crop": CropConfig(**VIEW)}
+)
 FILES = RunFiles(Path("/data.parquet"), Path("/state"), "001")
 
 
@@ -37,7 +56,7 @@ def run_of(**changes: Any) -> VerlTraining:
     return VerlTraining(engine="verl", base="base", study="study", **changes)
 
 
-def dry_overrides(base: ModelConfig = MODEL, **changes: Any) -> Overrides:
+def dry_overrides(base: ModelConfig = BASE, **changes: Any) -> Overrides:
     return overrides("run", run_of(**changes), base, FILES, questions=100)
 
 
@@ -69,11 +88,11 @@ def test_a_small_gpu_trains_an_adapter_and_a_large_one_the_model() -> None:
 def test_the_rule_takes_as_many_gpus_as_verl_is_told_to_use() -> None:
     for profile in PROFILES:
         run, found = run_of(profile=profile), dry_overrides(profile=profile)
-        assert run.gpus(MODEL) == found["trainer.nnodes"] * found["trainer.n_gpus_per_node"]
+        assert run.gpus(BASE) == found["trainer.nnodes"] * found["trainer.n_gpus_per_node"]
 
 
 def test_a_run_that_goes_on_at_the_end_of_an_epoch_has_another_one() -> None:
-    found = overrides("run", run_of(steps=10, prompts_per_step=16), MODEL, FILES, questions=80)
+    found = overrides("run", run_of(steps=10, prompts_per_step=16), BASE, FILES, questions=80)
     assert found["trainer.total_epochs"] == 3  # of 5 steps each
 
 
@@ -84,10 +103,10 @@ def test_an_entry_can_overrule_every_key() -> None:
 
 def test_environment_switches_stand_in_for_keys() -> None:
     run, base = switched(
-        run_of(), MODEL, {"MODEL_PATH": "/models/mine", "N_RESPONSES": "4", "LEARNING_RATE": "1e-5"}
+        run_of(), BASE, {"MODEL_PATH": "/models/mine", "N_RESPONSES": "4", "LEARNING_RATE": "1e-5"}
     )
     assert (base.id, run.samples_per_prompt, run.learning_rate) == ("/models/mine", 4, 1e-5)
-    assert switched(run_of(), MODEL, {}) == (run_of(), MODEL)
+    assert switched(run_of(), BASE, {}) == (run_of(), BASE)
 
 
 @pytest.mark.parametrize("name", SWITCHES)
@@ -99,7 +118,7 @@ def test_every_switch_names_a_key(name: str) -> None:
 
 def test_a_switch_that_is_no_number_is_named() -> None:
     with pytest.raises(ConfigError, match="TOTAL_STEPS: 'many' is not a number"):
-        switched(run_of(), MODEL, {"TOTAL_STEPS": "many"})
+        switched(run_of(), BASE, {"TOTAL_STEPS": "many"})
 
 
 def test_the_engine_decides_what_an_entry_may_say() -> None:
@@ -109,6 +128,66 @@ def test_the_engine_decides_what_an_entry_may_say() -> None:
     runs["tiny-zoom-vlm+grpo"]["profile"] = "2gpu"
     with pytest.raises(ConfigError, match=r"training.tiny-zoom-vlm\+grpo.profile: unknown key"):
         parse_config(config)
+
+
+def test_vllm_leaves_images_as_the_budgets_sized_them() -> None:
+    found = dry_overrides()
+    vllm = "actor_rollout_ref.rollout.engine_kwargs.vllm"
+    assert found[f"+{vllm}.mm_processor_kwargs.size.shortest_edge"] == 28 * 28
+    assert found[f"+{vllm}.mm_processor_kwargs.size.longest_edge"] == 112 * 112
+    assert found[f"+{vllm}.limit_mm_per_prompt.image"] == 1 + BASE.max_zooms
+
+
+@pytest.mark.parametrize("family", [None, "idefics3", "llava"])
+def test_a_family_whose_images_verl_cannot_show_is_refused(
+    tmp_path: Path, family: str | None
+) -> None:
+    base = MODEL.model_copy(update={"family": family})
+    config = configure_training(tmp_path, "r", run_of(), base)
+    with pytest.raises(ConfigError, match=r"training.r.base: engine verl cannot show images to"):
+        load_config(config)
+
+
+def test_an_adapter_learns_faster_than_a_model_unless_a_rate_is_said() -> None:
+    assert run_of().learning_rate == FULL_RATE
+    assert run_of(profile="1x24gb").learning_rate == ADAPTER_RATE
+    assert run_of(lora_rank=8).learning_rate == ADAPTER_RATE
+    assert run_of(profile="1x24gb", lora_rank=0).learning_rate == FULL_RATE
+    assert run_of(profile="1x24gb", learning_rate=1e-3).learning_rate == 1e-3
+
+
+def test_what_does_not_move_beside_an_adapter_is_kept_in_half_the_precision() -> None:
+    base = BASE.model_copy(update={"dtype": "bfloat16"})
+    key = "actor_rollout_ref.actor.fsdp_config.model_dtype"
+    assert dry_overrides(base, profile="1x24gb")[key] == "bf16"
+    assert dry_overrides(base, profile="1x80gb")[key] == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tensor_parallel": 4}, r"tensor_parallel \(4\) must divide .* \(1\)"),
+        ({"prompts_per_step": 3, "samples_per_prompt": 2}, r"\(6\) .* micro_batch \(4\)"),
+        ({"prompts_per_step": 3, "samples_per_prompt": 3, "profile": "2gpu"}, "multiple of the"),
+    ],
+)
+def test_what_verl_would_stumble_over_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_of(**changes)
+
+
+def test_validation_plays_other_questions_once_and_greedily() -> None:
+    found = dry_overrides(validate_every=5)
+    assert found["trainer.test_freq"] == 5
+    assert found["data.val_files"] == str(FILES.validation)
+    assert found["actor_rollout_ref.rollout.val_kwargs.temperature"] == 0
+    assert found["actor_rollout_ref.rollout.val_kwargs.n"] == 1
+    assert dry_overrides()["trainer.test_freq"] == -1
+
+
+@pytest.mark.parametrize("refill", [True, False])
+def test_groups_without_a_spread_are_drawn_again_where_it_is_asked_for(refill: bool) -> None:
+    assert dry_overrides(refill=refill)["algorithm.filter_groups.enable"] is refill
 
 
 def test_a_bonus_that_needs_the_whole_group_is_refused() -> None:
@@ -141,6 +220,7 @@ def test_samples_can_be_read_in_any_order(tmp_path: Path) -> None:
 def metrics(step: int = 1, **changes: Any) -> VerlStepMetrics:
     fine = dict.fromkeys(VerlStepMetrics.__dataclass_fields__, 0.5)
     agreeing = {"correlation": 0.999, "probability_gap": 0.01, "means": {"reward": 0.5}}
+    agreeing |= {"asked": 100, "failed": 0}
     return VerlStepMetrics(**{**fine, **agreeing, "step": step, **changes})
 
 
@@ -174,6 +254,16 @@ def test_a_policy_that_is_sure_of_every_token_is_not_taken_for_another_model(
 ) -> None:
     """Its probabilities hardly vary, so their correlation is that of rounding errors."""
     Alarms(AlarmConfig(patience=1)).check(metrics(correlation=correlation, probability_gap=2e-4))
+
+
+def test_a_step_whose_episodes_fail_stops_a_run_at_once_and_says_why() -> None:
+    alarms = Alarms(AlarmConfig(patience=3, max_failed=0.05))
+    alarms.check(metrics(1, failed=5), "DataError: one page (5 times)")
+    message = r"step 2: 6 of 100 episodes failed, .*max_failed .*\(0.05\): DataError: a page \(6 t"
+    with pytest.raises(TrainingError, match=message):
+        alarms.check(metrics(2, failed=6), "DataError: a page (6 times)")
+    with pytest.raises(TrainingError, match="none left an error"):
+        alarms.check(metrics(3, failed=6))
 
 
 @pytest.mark.parametrize("value", [float("nan"), None])
@@ -219,11 +309,21 @@ parts = [*REWARD_FIELDS, "over_long", "image_count"]
 for step in range(1, 2 if runs == "stops early" else 4):
     zooms = 0 if runs == "no zoom" else 1
     rows = [{**dict.fromkeys(parts, 0.5), "id": "q", "reward": s, "shown": zooms}
-            for s in (0.0, 1.0)]
+            for s in (0.0, 1.0) * 3]
+    if runs in ("a third fails", "all fail"):
+        rows[:2] = [{"id": "q", "error": "DataError: no page"}] * 2
+    if runs == "a third is lost":
+        del rows[:2]
+    if runs == "too many":
+        rows += rows
+    if runs == "all fail":
+        rows = rows[:1] * 6
     if runs != "no episodes":
         (episodes / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows))
     with log.open("a") as file:
         file.write(json.dumps({"step": step, "data": fine}) + "\\n")
+if runs == "all fail":
+    sys.exit("nothing left to train on")
 if runs == "crash":
     sys.exit("CUDA out of memory")
 if runs != "stops early":
@@ -243,9 +343,10 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("VERL_PID", str(tmp_path / "pid"))
     monkeypatch.setattr(verl, "POLL_SECONDS", 0.01)
     write_samples(tmp_path / "data.parquet", [make_sample(i) for i in range(4)])
-    (tmp_path / "weights").mkdir()
-    base = MODEL.model_copy(update={"id": str(tmp_path / "weights")})
-    run = run_of(steps=3, prompts_per_step=2, alarms=AlarmConfig(patience=2))
+    entry = build("qwen2_5_vl", tmp_path / "weights") | {"gpus": 0}
+    base = parse_section(ModelConfig, json.dumps(entry))
+    episodes = {"prompts_per_step": 3, "samples_per_prompt": 2, "micro_batch": 2}
+    run = run_of(steps=3, alarms=AlarmConfig(patience=2), **episodes)
     config = configure_training(tmp_path, "r", run, base)
     return [
         *["train", "--config", str(config), "--run=r"],
@@ -258,7 +359,11 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ("runs", "message"),
     [
         ("no zoom", "error: step 2: zooming has collapsed for 2 steps: "),
-        ("no episodes", "1.jsonl: the reward wrote no episode of step 1; "),
+        ("no episodes", "step 1: no episode was rewarded: none was written; on several nodes, "),
+        ("a third fails", "step 1: 2 of 6 episodes failed, more than alarms.max_failed allows"),
+        ("a third is lost", "step 1: 2 of 6 episodes failed, more than alarms.max_failed allows"),
+        ("too many", "step 1: 12 episodes were written where 6 were asked for; "),
+        ("all fail", "step 1: no episode was rewarded: DataError: no page (6 times)"),
         ("stops early", "metrics.jsonl: expected the steps 1 to 3 once each, found 1; delete "),
         ("crash", "error: verl ended with status 1; "),
     ],

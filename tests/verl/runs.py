@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from PIL import Image
@@ -13,10 +15,14 @@ from active_perception_r1.config.engines.verl import AlarmConfig, VerlTraining
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Evidence, Sample
+from tests.configured import configure_training
 
+REPOSITORY = Path(__file__).parents[2]
+SHIMS = REPOSITORY / "tests" / "verl" / "shims"
 QUESTION = "What is the total?"
 MODEL = ModelConfig(
     id="tiny",
+    family="qwen2_5_vl",
     dtype="float32",
     gpus=0,
     prompts="terse",
@@ -53,6 +59,8 @@ RUN = VerlTraining(
     steps=2,
     prompts_per_step=2,
     samples_per_prompt=4,
+    validate_every=2,
+    validation_samples=2,
     learning_rate=3e-4,
     warmup_steps=0,
     save_every=1,
@@ -64,7 +72,7 @@ RUN = VerlTraining(
 )
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": str(Path(__file__).parent / "shims"),
+    "PYTHONPATH": os.pathsep.join(map(str, (SHIMS, REPOSITORY, REPOSITORY / "src"))),
     "VERL_USE_EXTERNAL_MODULES": "verl_cpu",
     "VERL_PLATFORM": "cpu",
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -73,16 +81,33 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # not 15 more than this process has
     "HYDRA_FULL_ERROR": "1",
     "HF_HUB_OFFLINE": "1",
 }
+
+
+def command(folder: Path, run: VerlTraining, base: ModelConfig) -> list[str]:
+    """`active-perception train` for a run on the questions in `folder`, which keeps it all."""
+    config = configure_training(folder, "tiny+grpo", run, base)
+    return [
+        *[sys.executable, "-m", "active_perception_r1.cli", "train", "--run", "tiny+grpo"],
+        *["--config", str(config), "--data", str(folder / "data.parquet")],
+        *["--output", str(folder / "output"), "--checkpoints", str(folder / "checkpoints")],
+    ]
+
+
+def finish(arguments: list[str], log: Path) -> int:
+    """Its exit status; what it says is added to `log`."""
+    with log.open("ab") as file:
+        return subprocess.run(arguments, env=ENVIRONMENT, stdout=file, stderr=file).returncode
 
 
 def page(side: int) -> Image.Image:
     return Image.effect_noise((side, side), 80).convert("RGB")
 
 
-def write_questions(path: Path) -> None:
+def write_questions(path: Path, count: int) -> None:
     encoded = io.BytesIO()
     page(448).save(encoded, "PNG")
     write_samples(
@@ -99,6 +124,6 @@ def write_questions(path: Path) -> None:
                 evidence=(Evidence("answer", Box(0.55, 0.55, 0.7, 0.65)),),
                 requires_zoom=True,
             )
-            for number in range(4)
+            for number in range(count)
         ),
     )

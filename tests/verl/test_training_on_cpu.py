@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from active_perception_r1.storage.files import sha256_of
 from benchmarks.measuring import Figure, keep, spread
-from tests.configured import configure_training
-from tests.verl.runs import ENVIRONMENT, MODEL, RUN, write_questions
+from tests.verl.runs import ENVIRONMENT, MODEL, RUN, command, finish, write_questions
 from tests.verl.tiny_qwen import build
 
 PATIENCE = 1800  # seconds; far more than it takes
@@ -57,21 +55,16 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("verl")
     build(folder / "tiny")
-    write_questions(folder / "data.parquet")
+    write_questions(folder / "data.parquet", RUN.drawn)
     base = MODEL.model_copy(update={"id": str(folder / "tiny")})
-    command = [sys.executable, "-m", "active_perception_r1.cli", "train", "--run", "tiny+grpo"]
-    command += ["--config", str(configure_training(folder, "tiny+grpo", RUN, base))]
-    command += ["--data", str(folder / "data.parquet"), "--output", str(folder / "output")]
-    command += ["--checkpoints", str(folder / "checkpoints")]
+    arguments = command(folder, RUN, base)
     log, start = folder / "train.log", time.monotonic()
     with log.open("wb") as file:
-        first = subprocess.Popen(command, env=ENVIRONMENT, stdout=file, stderr=file)
+        first = subprocess.Popen(arguments, env=ENVIRONMENT, stdout=file, stderr=file)
         done = wait_for_a_step(folder / "checkpoints", first, log)
         first.send_signal(signal.SIGKILL)
         first.wait()
-    with log.open("ab") as file:
-        second = subprocess.run(command, env=ENVIRONMENT, stdout=file, stderr=file)
-    assert second.returncode == 0, log.read_text()
+    assert finish(arguments, log) == 0, log.read_text()
     finished = Run(folder, done, time.monotonic() - start)
     if "KEEP_FIGURES" in os.environ:
         keep("verl", figures(finished), "make test-verl KEEP_FIGURES=1")
@@ -110,8 +103,8 @@ def test_crops_were_put_in_front_of_the_policy(run: Run) -> None:
     assert zoomed
     for episode in zoomed:
         assert episode["image_count"] == 1 + episode["shown"]
-        assert len(episode["policy_turns"]) == 2
-        assert episode["tool_trace"][0]["shown"]
+        assert len(episode["episode"]["turns"]) == 2
+        assert episode["episode"]["steps"][0]["shown"]
 
 
 def test_rollout_engine_and_actor_run_the_same_model(run: Run) -> None:
@@ -123,11 +116,24 @@ def test_rollout_engine_and_actor_run_the_same_model(run: Run) -> None:
 def test_the_parts_of_the_reward_are_logged_under_the_names_of_the_local_engine(run: Run) -> None:
     assert len(run.episodes) == RUN.steps * RUN.prompts_per_step * RUN.samples_per_prompt
     for row in run.metrics:
+        assert (row["asked"], row["failed"]) == (8, 0)
         rows = run.lines(f"episodes/{row['step']}.jsonl")
         assert row["reward"] == pytest.approx(sum(r["reward"] for r in rows) / len(rows))
         assert row["correct"] == pytest.approx(sum(r["correct"] for r in rows) / len(rows))
         assert row["loss"] is not None
         assert row["grad_norm"] > 0
+
+
+def test_pages_of_its_own_were_validated_on_after_the_last_step(run: Run) -> None:
+    validated = run.lines("episodes/validation/2.jsonl")
+    trained = {episode["id"] for episode in run.episodes}
+    assert len(validated) == RUN.validation_samples
+    assert not trained.intersection(episode["id"] for episode in validated)
+    first, last = run.metrics
+    assert first.get("validation_correct") is None
+    assert last["validation_correct"] == sum(e["correct"] for e in validated) / len(validated)
+    low, high = last["validation_correct_low"], last["validation_correct_high"]
+    assert low <= last["validation_correct"] <= high
 
 
 def test_the_killed_run_went_on_after_its_last_checkpoint(run: Run) -> None:

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoProcessor,
@@ -15,7 +16,10 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
+from active_perception_r1.models.chat import template_message
 from active_perception_r1.modes import ACTIVE, episode_rules
+from active_perception_r1.sim.live_reinjection import LiveEpisode
+from active_perception_r1.sim.messages import FinishReason, Message, Reply
 from tests.verl.runs import MODEL, QUESTION, page
 
 SPECIAL = [
@@ -177,17 +181,11 @@ def _batch(processor: AutoProcessor) -> dict[str, torch.Tensor]:
     }
 
 
-def _conversation(processor: AutoProcessor) -> tuple[str, list]:
-    prompts = episode_rules(ACTIVE, MODEL).prompts
-    image, text = {"type": "image"}, lambda words: {"type": "text", "text": words}
-    answer = {"role": "assistant", "content": [text(random.choice(ANSWERS))]}
-    messages = [{"role": "user", "content": [image, text(prompts.opening(QUESTION))]}]
-    if zooms := random.random() < 0.8:
-        call = random.choice(ZOOMS)
-        words = text(prompts.observation(QUESTION, (), 0))
-        messages += [
-            {"role": "assistant", "content": [text(call)]},
-            {"role": "user", "content": [image, words]},
-        ]
-    views = [page(112)] * (1 + zooms)
-    return processor.apply_chat_template([*messages, answer]), views
+def _conversation(processor: AutoProcessor) -> tuple[str, list[Image.Image]]:
+    live = LiveEpisode("rote", QUESTION, page(448), [page(112)], episode_rules(ACTIVE, MODEL))
+    if random.random() < 0.8:
+        live.receive(Reply(random.choice(ZOOMS), FinishReason.STOP))
+    messages = (*live.request, Message("assistant", (random.choice(ANSWERS),)))
+    written = [template_message(message, processor.image_token) for message in messages]
+    images = [image for message in messages for image in message.images]
+    return processor.apply_chat_template(written), images

@@ -114,6 +114,8 @@ class Config(Section):
             _require(run.base, self.models, f"training.{name}.base")
             if self.models[run.base].backend == "openai":
                 raise ValueError(f"training.{name}.base: '{run.base}' is served; train its weights")
+            if fault := run.unfit(self.models[run.base]):
+                raise ValueError(f"training.{name}.base: {fault}")
             _require(run.study, self.studies, f"training.{name}.study")
             _require_split(run.split, self.studies[run.study], f"training.{name}.split")
         for name, study in self.studies.items():

@@ -45,23 +45,39 @@ def prompt_text(
     """
     replies = [i for i, message in enumerate(request) if message.role == "assistant"]
     calls_functions = any(message.tools or message.role == "tool" for message in request)
-
-    def write(messages: Sequence[Message]) -> str:
-        return apply_template(
-            [template_message(m, placeholder) for m in messages if m.parts],
-            add_generation_prompt=True,
-            **functions_of(messages),
-            **(options or {}),
-        )
-
     if not (replies and calls_functions):
-        return write(request)
+        return _written(apply_template, request, placeholder, options)
     last = replies[-1]
     before = prompt_text(apply_template, request[:last], placeholder, options)
     reply = "".join(map(str, request[last].parts))
-    marked = (*request[:last], Message("assistant", (_REPLY,)), *request[last + 1 :])
-    after = write(marked).rpartition(_REPLY)[2]
+    after = text_after_reply(apply_template, request, placeholder, options)
     return before + _defused(reply, placeholder) + after
+
+
+def text_after_reply(
+    apply_template: Callable[..., str],
+    request: Request,
+    placeholder: str,
+    options: dict[str, Any] | None = None,
+) -> str:
+    """What a template writes after the last reply: its end, the messages after it, an opening."""
+    last = max(i for i, message in enumerate(request) if message.role == "assistant")
+    marked = (*request[:last], Message("assistant", (_REPLY,)), *request[last + 1 :])
+    return _written(apply_template, marked, placeholder, options).rpartition(_REPLY)[2]
+
+
+def _written(
+    apply_template: Callable[..., str],
+    messages: Sequence[Message],
+    placeholder: str,
+    options: dict[str, Any] | None,
+) -> str:
+    return apply_template(
+        [template_message(message, placeholder) for message in messages if message.parts],
+        add_generation_prompt=True,
+        **functions_of(messages),
+        **(options or {}),
+    )
 
 
 def functions_of(request: Sequence[Message]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,17 @@ from verl.utils.profiler import simple_timer
 
 from active_perception_r1.config import ModelConfig, parse_section
 from active_perception_r1.data.samples import SampleFile
+from active_perception_r1.errors import DataError
+from active_perception_r1.families import FAMILIES
+from active_perception_r1.models.chat import reply_text
+from active_perception_r1.models.weights import image_options
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
+from active_perception_r1.records import Sample
+from active_perception_r1.rollout.chat_tokens import ChatTokens
+from active_perception_r1.rollout.episode_log import EpisodeLog
 from active_perception_r1.rollout.trajectory import (
     Budget,
     Completion,
-    Tokens,
     Trajectory,
     run_dialogue,
 )
@@ -32,60 +38,90 @@ from active_perception_r1.sim.live_reinjection import EpisodeRules
 from active_perception_r1.sim.messages import Request
 
 NEVER = -100.0  # vLLM's strongest bias against a token.
+# What the run's temperature leaves open, as vLLM calls it: nothing else bends the probabilities.
+NEUTRAL = {"min_p": 0.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 
 
 class ActivePerceptionZoomAgentLoop(AgentLoopBase):  # type: ignore[misc]  # verl has no types
     """Runs one episode: zooms are cut from the original page and put in front of the policy.
+
+    An episode that fails is noted in the log of `episodes`: verl goes on without it.
 
     Args:
         settings: JSON of the base model's entry in the configuration.
         samples: the training questions with their pages, from `grpo-data`. Pages are read from
             there when they are needed, so that they travel through no queue.
         task: of the study, by name.
+        episodes: folder in which every episode leaves its line.
     """
 
-    def __init__(self, *args: Any, settings: str, samples: str, task: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, settings: str, samples: str, task: str, episodes: str, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._settings, self._rules = _rules(settings, task)
+        self.settings, self._rules = _rules(settings, task)
         self._samples = _samples(samples)
+        self._episodes = Path(episodes)
+        self.image_options = image_options(self.settings, self.processor.image_processor)
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
         drop_images(kwargs["raw_prompt"])
-        sample = self._samples[int(kwargs["extra_info"]["index"])]
-        dialogue = _VerlDialogue(self, sampling_params)
-        budget = Budget(self._settings.max_new_tokens, self.rollout_config.response_length)
-        trajectory = await run_dialogue(
+        step, about = int(kwargs["global_steps"]), kwargs["extra_info"]
+        metrics: dict[str, float] = {}
+        try:
+            sample = self._samples[int(about["index"])]
+            trajectory = await self.play(sample, sampling_params, metrics)
+        except Exception as error:
+            log = EpisodeLog.of(self._episodes, bool(about["validation"]))
+            log.failed(step, str(about["id"]), error)
+            raise
+        return _output(trajectory, metrics, step, self.image_options)
+
+    async def play(
+        self, sample: Sample, sampling_params: dict[str, Any], metrics: dict[str, float]
+    ) -> Trajectory:
+        """One episode; the time that its replies took is added to `metrics`."""
+        return await run_dialogue(
             start_episode(sample, self._rules),
-            dialogue,
-            budget,
-            self._settings.id,
+            _VerlDialogue(self, sampling_params, metrics),
+            Budget(self.settings.max_new_tokens, self.rollout_config.response_length),
+            self.settings.id,
             "",
         )
-        return _output(trajectory, dialogue.metrics, int(kwargs.get("global_steps", -1)))
 
 
 class _VerlDialogue:
-    """`trajectory.Dialogue` by verl's continuous-token helpers and its rollout server."""
+    """`trajectory.Dialogue` by verl's rollout server; the tokens are those of `ChatTokens`."""
 
-    def __init__(self, loop: AgentLoopBase, sampling: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        loop: ActivePerceptionZoomAgentLoop,
+        sampling: dict[str, Any],
+        metrics: dict[str, float],
+    ) -> None:
         self._loop = loop
         vision = _vision_tokens(loop.tokenizer)
         # A span without an image would misalign every later one. Of no consequence for a trained
         # model's probabilities.
-        self._sampling = {**sampling, "logit_bias": dict.fromkeys(vision, NEVER)}
+        self._sampling = {**NEUTRAL, **sampling, "logit_bias": dict.fromkeys(vision, NEVER)}
         self._request_id = uuid4().hex  # one server for all turns: its prefix cache is warm
+        self._tokens = ChatTokens(loop.processor, loop.settings, loop.image_options)
+        family = loop.settings.family
+        self._marks = FAMILIES[family].marks if family else ()
+        self._metrics = metrics
         self.ends = _end_tokens(loop.tokenizer)
-        self.metrics: dict[str, float] = {}
 
-    async def open(self, request: Request) -> Tokens:
-        images = [image for message in request for image in message.images]
-        self._loop._assert_mm_supported(bool(images))
-        return Tokens(await self._loop.ct_build_initial_tokens(_chat(request), images=images))
+    async def open(self, request: Request) -> list[int]:
+        ids = await self._in_thread(self._tokens.opening, request)
+        limit = self._loop.rollout_config.prompt_length
+        if len(ids) > limit:
+            raise DataError(f"the prompt has {len(ids)} tokens, max_prompt_tokens is {limit}")
+        return ids
 
     async def generate(
         self, ids: list[int], images: Sequence[Image.Image], max_tokens: int
     ) -> Completion:
-        with simple_timer("generate_sequences", self.metrics):
+        with simple_timer("generate_sequences", self._metrics):
             output = await self._loop.server_manager.generate(
                 request_id=self._request_id,
                 prompt_ids=ids,
@@ -94,27 +130,16 @@ class _VerlDialogue:
             )
         return Completion(output.token_ids, output.log_probs, output.extra_fields)
 
-    async def add_reply(self, tokens: Tokens, completion: Completion) -> Tokens:
-        known = tokens.log_probs if completion.log_probs else None
-        merged, mask, log_probs = await self._loop.ct_merge_assistant_token(
-            tokens.ids, completion.ids, tokens.mask, known, assistant_logprobs=completion.log_probs
-        )
-        return Tokens(merged.token_ids, mask, log_probs or [])
-
-    async def add_observation(self, tokens: Tokens, before: Request, after: Request) -> Tokens:
-        reply = after[len(before)]  # the model's own message is in the sequence already
-        merged, mask, log_probs = await self._loop.ct_merge_context_msg(
-            _chat((*before, reply)),
-            _chat(after),
-            tokens.ids,
-            tokens.mask,
-            tokens.log_probs or None,
-        )
-        return Tokens(merged.token_ids, mask, log_probs or [])
+    async def observe(self, before: Request, after: Request, end: int) -> list[int]:
+        return await self._in_thread(self._tokens.following, before, after, end)
 
     def decode(self, ids: Sequence[int]) -> str:
-        text: str = self._loop.tokenizer.decode(list(ids), skip_special_tokens=True)
-        return text
+        return reply_text(self._loop.tokenizer, ids, self._marks)
+
+    async def _in_thread(self, function: Callable[..., list[int]], *args: Any) -> list[int]:
+        """The other episodes of the process go on while images are resized."""
+        ids: list[int] = await self._loop.loop.run_in_executor(None, function, *args)
+        return ids
 
 
 def drop_images(messages: Sequence[dict[str, Any]]) -> None:
@@ -127,23 +152,9 @@ def drop_images(messages: Sequence[dict[str, Any]]) -> None:
             ]
 
 
-def _chat(request: Request) -> list[dict[str, Any]]:
-    """A request as the chat template takes it."""
-    return [
-        {
-            "role": message.role,
-            "content": [
-                {"type": "text", "text": part}
-                if isinstance(part, str)
-                else {"type": "image", "image": part}
-                for part in message.parts
-            ],
-        }
-        for message in request
-    ]
-
-
-def _output(trajectory: Trajectory, metrics: dict[str, float], step: int) -> AgentLoopOutput:
+def _output(
+    trajectory: Trajectory, metrics: dict[str, float], step: int, image_options: dict[str, Any]
+) -> AgentLoopOutput:
     """verl's form of a trajectory; `extra_fields` reach the reward as part of `extra_info`."""
     episode = trajectory.episode
     return AgentLoopOutput(
@@ -152,12 +163,14 @@ def _output(trajectory: Trajectory, metrics: dict[str, float], step: int) -> Age
         response_mask=trajectory.mask,
         response_logprobs=trajectory.log_probs or None,
         multi_modal_data={"images": list(trajectory.images)},
+        mm_processor_kwargs=image_options,
         num_turns=2 * len(episode.turns),
         metrics=metrics,
         extra_fields={
             **trajectory.extra,
             "policy_turns": [turn.text for turn in episode.turns],
             "tool_trace": json.dumps([asdict(zoom) for zoom in episode.steps]),
+            "episode": episode.to_json(),
             "final_answer": episode.answer,
             "tool_status": str(episode.tool_status),
             "over_long": trajectory.over_long,

@@ -6,7 +6,6 @@ verl 0.9.1 logs the score of a training step and drops what it is made of; these
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,9 @@ from typing import Any
 from active_perception_r1.rewards import active_vision_reward
 from active_perception_r1.rewards.active_vision_reward import own_names
 from active_perception_r1.rewards.values import plain
+from active_perception_r1.rollout.episode_log import EpisodeLog
+
+TOLD = ("id", "doc_id", "over_long", "image_count")
 
 
 def compute_score(
@@ -25,18 +27,19 @@ def compute_score(
     episodes: str,
     **constants: Any,
 ) -> dict[str, float | str]:
-    """`active_vision_reward.compute_score`, appended to `episodes`/{step}.jsonl.
+    """`active_vision_reward.compute_score`, noted in the log of `episodes`.
 
-    The line has the names of `Reward`, as everywhere. It is one write to a file opened for
-    appending, so that several processes may do this.
+    The line has the names of `Reward`, as everywhere.
     """
-    result = active_vision_reward.compute_score(
-        data_source, solution_str, ground_truth, extra_info, **constants
-    )
-    said = ("id", "policy_turns", "tool_status", "over_long", "image_count")
-    line = own_names(result) | {key: plain(extra_info.get(key)) for key in said}
-    line["tool_trace"] = json.loads(extra_info["tool_trace"])
-    path = Path(episodes) / f"{int(extra_info['global_step'])}.jsonl"
-    with path.open("ab", buffering=0) as file:
-        file.write(json.dumps(line, ensure_ascii=False).encode() + os.linesep.encode())
+    log = EpisodeLog.of(Path(episodes), bool(extra_info["validation"]))
+    step = int(extra_info["global_step"])
+    try:
+        result = active_vision_reward.compute_score(
+            data_source, solution_str, ground_truth, extra_info, **constants
+        )
+    except Exception as error:
+        log.failed(step, str(extra_info["id"]), error)
+        raise
+    line = own_names(result) | {key: plain(extra_info[key]) for key in TOLD}
+    log.append(step, line | {"episode": json.loads(extra_info["episode"])})
     return result

@@ -35,6 +35,19 @@ class Tokens:
     mask: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
 
+    def with_reply(self, completion: Completion) -> Tokens:
+        """The sequence with what the policy wrote at its end."""
+        return self._with(completion.ids, 1, completion.log_probs or [])
+
+    def with_observation(self, ids: Sequence[int]) -> Tokens:
+        """The sequence with what the policy is shown at its end."""
+        return self._with(ids, 0, [0.0] * len(ids) if self.log_probs else [])
+
+    def _with(self, ids: Sequence[int], mark: int, log_probs: Sequence[float]) -> Tokens:
+        return Tokens(
+            [*self.ids, *ids], [*self.mask, *[mark] * len(ids)], [*self.log_probs, *log_probs]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -54,7 +67,7 @@ class Dialogue(Protocol):
 
     ends: frozenset[int]
 
-    async def open(self, request: Request) -> Tokens:
+    async def open(self, request: Request) -> list[int]:
         """The prompt, with the opening of the policy's first reply."""
 
     async def generate(
@@ -62,11 +75,8 @@ class Dialogue(Protocol):
     ) -> Completion:
         """The policy's reply to `ids`, whose image spans are `images`, in order."""
 
-    async def add_reply(self, tokens: Tokens, completion: Completion) -> Tokens:
-        """The sequence with a reply at its end."""
-
-    async def add_observation(self, tokens: Tokens, before: Request, after: Request) -> Tokens:
-        """The sequence with the messages that `after` has and `before` has not."""
+    async def observe(self, before: Request, after: Request, end: int) -> list[int]:
+        """What `after` has beyond `before` and the reply to it, whose last token was `end`."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without control tokens."""
@@ -110,7 +120,7 @@ async def run_dialogue(
     ever cut, and its crops do not count: the policy has not seen them.
     """
     request = episode.request
-    tokens = await dialogue.open(request)
+    tokens = Tokens(await dialogue.open(request))
     prompt = len(tokens.ids)
     extra: dict[str, Any] = {}
     over_long = False
@@ -119,7 +129,7 @@ async def run_dialogue(
         completion = await dialogue.generate(tokens.ids, _images(request), min(budget.reply, room))
         extra = {**completion.extra, **_first_steps(extra)}
         asked_with = len(tokens.ids)
-        tokens = await dialogue.add_reply(tokens, completion)
+        tokens = tokens.with_reply(completion)
         ended = bool(completion.ids) and completion.ids[-1] in dialogue.ends
         over_long = not ended and room < budget.reply
         episode.receive(
@@ -132,12 +142,12 @@ async def run_dialogue(
         )
         if episode.finished:
             break
-        shown = await dialogue.add_observation(tokens, request, episode.request)
-        if len(shown.mask) >= budget.response:
+        shown = await dialogue.observe(request, episode.request, tokens.ids[-1])
+        if len(tokens.mask) + len(shown) >= budget.response:
             over_long = True
             episode.abandon(ToolStatus.TRUNCATED)
             break
-        tokens, request = shown, episode.request
+        tokens, request = tokens.with_observation(shown), episode.request
     return Trajectory(
         episode=episode.record(model, revision, seed=0),
         prompt=tokens.ids[:prompt],

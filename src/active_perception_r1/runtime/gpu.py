@@ -58,6 +58,13 @@ def busy_devices(devices: Iterable[Device], policy: GpuConfig) -> dict[Device, s
     return {device: use for device, use in found.items() if use}
 
 
+def smallest_memory(devices: Iterable[Device]) -> int | None:
+    """Bytes of the smallest of these GPUs; None where there is none, or no driver to ask."""
+    with _driver() as present:
+        sizes = [size for device in devices if present and (size := _memory(device))]
+    return min(sizes, default=None)
+
+
 @contextmanager
 def _driver() -> Iterator[bool]:
     """Whether there is a driver to ask, inside the block."""
@@ -135,6 +142,15 @@ def _use(device: Device, policy: GpuConfig) -> str:
         f"{used / 2**30:.1f} of {memory.total / 2**30:.1f} GiB and {utilisation:.0%} in use"
         f" by {'processes ' + ', '.join(pids) if pids else 'others'}"
     )
+
+
+def _memory(device: Device) -> int:
+    """Bytes; 0 where the driver does not know it."""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(device.key)
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except pynvml.NVMLError:
+        return 0
 
 
 def _utilisation(handle: Any) -> float:

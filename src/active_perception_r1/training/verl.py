@@ -15,28 +15,49 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psutil
 from huggingface_hub import snapshot_download
 from tqdm import tqdm
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.config.engines.verl import VerlTraining
 from active_perception_r1.errors import TrainingError
-from active_perception_r1.models.weights import find_weights
+from active_perception_r1.models.weights import find_weights, image_options
+from active_perception_r1.rollout.chat_tokens import ChatTokens
+from active_perception_r1.rollout.episode_log import EpisodeLog
+from active_perception_r1.runtime.gpu import smallest_memory, usable_devices
 from active_perception_r1.storage.files import atomic, write_json
 from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.checkpoints import MetricsLog, Trained, publish
 from active_perception_r1.training.questions import divide_questions
-from active_perception_r1.training.verl_data import write_verl_data
-from active_perception_r1.training.verl_launch import RunFiles, agent_loops, command, overrides
-from active_perception_r1.training.verl_metrics import Alarms, VerlStepMetrics, step_metrics
+from active_perception_r1.training.verl_data import PromptLimit, write_verl_data
+from active_perception_r1.training.verl_footprint import Room, require_room, shape_of
+from active_perception_r1.training.verl_launch import (
+    RunFiles,
+    agent_loops,
+    assumed_image_options,
+    command,
+    has_flash_attention,
+    overrides,
+)
+from active_perception_r1.training.verl_metrics import (
+    Alarms,
+    VerlStepMetrics,
+    episodes_asked,
+    step_metrics,
+    validation_metrics,
+)
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 20.0
 TAIL_LINES = 30
+MOST_REFILLS = 10
+"""Times the questions of a step that may be drawn for it."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -54,46 +75,76 @@ def train(
     Writes what the local engine writes: `output`/checkpoint and `output`/metrics.jsonl.
 
     Raises:
-        DataError: fewer samples than one step takes.
-        TrainingError: verl failed, an alarm stopped it, or it did not do all its steps.
+        DataError: fewer samples than one step takes, or prompts that are too long.
+        TrainingError: there is too little memory, verl failed, an alarm stopped it, or it did not
+            do all its steps.
         BackendError: the base model cannot be had.
     """
-    usable = divide_questions(name, run, base, data).training
-    state = checkpoints.resolve()
-    state.mkdir(parents=True, exist_ok=True)
-    progress = Progress(state, run)
-    done = progress.resume()
-    weights, revision = _weights(base)
-    local = base.model_copy(update={"id": weights})
-    files = progress.files(data.resolve())
-    if done < run.steps:
-        if not files.data.exists():
-            write_verl_data(data, usable, run.study, local, files.data, task)
-        with atomic(files.agents) as part:
-            part.write_text(agent_loops(local, files, task), encoding="utf-8")
-        settings = overrides(name, run, local, files, len(usable))
-        output_of_verl = files.verl_log.with_suffix(".log")
-        print(f"verl writes to {output_of_verl}", file=sys.stderr)
-        with _started(command(settings), output_of_verl) as process:
-            progress.follow(name, process, files.verl_log)
-        _require_success(process, output_of_verl)
+    folder, revision = _weights(base)
+    local = base.model_copy(update={"id": folder})
+    progress = take_steps(name, run, local, data, checkpoints.resolve(), task)
     trained = Trained(name, run, base.id, revision, data)
     publish(lambda folder: export(progress.chosen(), folder), trained, progress.metrics, output)
 
 
-class Progress:
-    """What a run has done so far, as its folder tells it."""
+def take_steps(
+    name: str, run: VerlTraining, base: ModelConfig, data: Path, state: Path, task: str
+) -> Progress:
+    """Have verl take the steps that are left.
 
-    def __init__(self, state: Path, run: VerlTraining) -> None:
+    Args:
+        base: whose `id` is a folder.
+        state: folder of this run.
+
+    Raises:
+        DataError, TrainingError: as `train`.
+    """
+    questions = divide_questions(name, run, base, data)
+    state.mkdir(parents=True, exist_ok=True)
+    progress = Progress(state, run, len(questions.validation))
+    done = progress.resume()
+    files = progress.files(data.resolve())
+    if done >= run.steps:
+        return progress
+    if base.gpus:
+        print(_computed_memory(name, run, base), file=sys.stderr)
+    limit = _prompt_limit(run, base)
+    if run.validate_every and not files.validation.exists():
+        chosen, output = questions.validation, files.validation
+        write_verl_data(data, chosen, run.study, base, limit, output, task, validation=True)
+    if not files.data.exists():
+        write_verl_data(data, questions.training, run.study, base, limit, files.data, task)
+    with atomic(files.agents) as part:
+        part.write_text(agent_loops(base, files, task), encoding="utf-8")
+    settings = overrides(name, run, base, files, len(questions.training))
+    output_of_verl = files.verl_log.with_suffix(".log")
+    print(f"verl writes to {output_of_verl}", file=sys.stderr)
+    with _started(command(settings), output_of_verl) as process:
+        progress.follow(name, process, files.verl_log)
+    _require_success(process, output_of_verl, progress.failures())
+    return progress
+
+
+class Progress:
+    """What a run has done so far, as its folder tells it.
+
+    Args:
+        validated: questions of a validation.
+    """
+
+    def __init__(self, state: Path, run: VerlTraining, validated: int = 0) -> None:
         self._state = state
         self._run = run
+        self._validated = validated
         self.metrics = MetricsLog(state / "metrics.jsonl")
+        self._episodes = EpisodeLog.of(state / "episodes", validation=False)
+        self._validations = EpisodeLog.of(state / "episodes", validation=True)
 
     def files(self, samples: Path) -> RunFiles:
         """Those of the next start."""
         attempt = 1 + len(list(self._state.glob("verl.*.jsonl")))
         files = RunFiles(samples, self._state, f"{attempt:03d}")
-        files.episodes.mkdir(exist_ok=True)
+        self._validations.folder.mkdir(parents=True, exist_ok=True)
         files.verl_log.touch()
         return files
 
@@ -111,9 +162,8 @@ class Progress:
         for step in self._saved():
             if step > done:
                 shutil.rmtree(self._folder(step))
-        for path in (self._state / "episodes").glob("*.jsonl"):
-            if int(path.stem) > done:
-                path.unlink()
+        self._episodes.rewind(done)
+        self._validations.rewind(done)
         tracker = self._state / "checkpoints" / "latest_checkpointed_iteration.txt"
         tracker.unlink(missing_ok=True)
         if done:
@@ -130,7 +180,7 @@ class Progress:
         with tqdm(
             total=self._run.steps, initial=self.metrics.steps(), desc=name, unit="step"
         ) as bar:
-            for line in _lines(log, process):
+            for line in _lines(log, process, self._watch_refills):
                 row = self._note(line)
                 if row is None:
                     continue
@@ -138,7 +188,29 @@ class Progress:
                 bar.set_postfix(reward=f"{means['reward']:.2f}", correct=f"{means['correct']:.2f}")
                 bar.update()
                 self._keep_best(row.step)
-                alarms.check(row)
+                alarms.check(row, self._episodes.read(row.step).reason)
+
+    def _watch_refills(self) -> None:
+        """verl draws without end for groups whose episodes all have one reward.
+
+        Raises:
+            TrainingError: it has drawn very often.
+        """
+        if self._run.refill:
+            step = self.metrics.steps() + 1
+            groups = len(self._episodes.read(step).rewarded) // self._run.samples_per_prompt
+            if groups > MOST_REFILLS * self._run.prompts_per_step:
+                raise TrainingError(
+                    f"step {step}: all rewards are equal in most of {groups} groups, so that refill"
+                    " finds nothing to learn from; the questions are too hard or too easy"
+                )
+
+    def failures(self) -> str:
+        """Why episodes failed in the step that was not finished; empty if none did."""
+        step = self.metrics.steps() + 1
+        found = self._episodes.read(step)
+        count = f"{len(found.errors)} episodes of step {step} failed"
+        return f"{count}: {found.reason}; " if found.errors else ""
 
     def chosen(self) -> Path:
         """The checkpoint to export."""
@@ -159,18 +231,27 @@ class Progress:
         step: int = logged["step"]
         if "actor/lr" not in logged["data"] or step != self.metrics.steps() + 1:
             return None
-        row = step_metrics(step, logged["data"], self._state / "episodes")
-        self.metrics.append(row.line())
+        run, data = self._run, logged["data"]
+        asked = episodes_asked(data, run.prompts_per_step, run.samples_per_prompt)
+        row = step_metrics(step, data, self._episodes.read(step), asked)
+        validated = {}
+        if run.validate_every and (step % run.validate_every == 0 or step == run.steps):
+            validated = validation_metrics(step, self._validations.read(step), self._validated)
+        self.metrics.append({**row.line(), **validated})
         return row
 
     def _keep_best(self, step: int) -> None:
-        """If the checkpoint of `step` has the highest mean reward since the one before it."""
+        """If it is the most often right in validation or, without one, the checkpoint of `step`
+        has the highest mean reward since the one before it.
+        """
         if not self._folder(step).is_dir():
             return
         rows = [json.loads(line) for line in self.metrics.path.read_text("utf-8").splitlines()]
-        reward = statistics.fmean(row["reward"] for row in rows[-self._run.save_every :])
+        score = rows[-1].get("validation_correct")
+        if score is None:
+            score = statistics.fmean(row["reward"] for row in rows[-self._run.save_every :])
         best, note = self._state / "best", self._state / "best.json"
-        if note.exists() and json.loads(note.read_text("utf-8"))["reward"] >= reward:
+        if note.exists() and json.loads(note.read_text("utf-8"))["score"] >= score:
             return
         shutil.rmtree(best, ignore_errors=True)
         # Hard links: verl may delete its own, and the optimiser is needed to go on only.
@@ -180,7 +261,7 @@ class Progress:
             copy_function=os.link,
             ignore=shutil.ignore_patterns("optim_*", "extra_state_*"),
         )
-        write_json(note, {"step": step, "reward": reward})
+        write_json(note, {"step": step, "score": score})
 
     def _saved(self) -> list[int]:
         found = (self._state / "checkpoints").glob("global_step_*")
@@ -210,12 +291,55 @@ def export(checkpoint: Path, folder: Path) -> None:
 
 
 def _merge_adapter(adapter: Path, folder: Path) -> None:
-    from peft import PeftModel
+    """Into the model in `folder`.
+
+    Raises:
+        TrainingError: its weights are not all of them ones of the model's.
+    """
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors.torch import load_file
     from transformers import AutoModelForImageTextToText
 
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto")
-    PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().save_pretrained(folder)
+    adapted = PeftModel.from_pretrained(model, str(adapter))
+    written = load_file(adapter / "adapter_model.safetensors")
+    if odd := written.keys() ^ get_peft_model_state_dict(adapted).keys():  # peft only warns
+        raise TrainingError(f"{adapter}: {len(odd)} weights have no place, such as {min(odd)}")
+    adapted.merge_and_unload().save_pretrained(folder)
     shutil.rmtree(adapter)
+
+
+def _computed_memory(name: str, run: VerlTraining, base: ModelConfig) -> str:
+    """What the run will take, in one line.
+
+    Raises:
+        TrainingError: it is more than there is.
+    """
+    on_this_machine = "RAY_ADDRESS" not in os.environ
+    room = Room(
+        smallest_memory(usable_devices()) if on_this_machine else None,
+        psutil.virtual_memory().available if on_this_machine else None,
+    )
+    return require_room(name, run, base, shape_of(Path(base.id)), room, has_flash_attention())
+
+
+def _prompt_limit(run: VerlTraining, base: ModelConfig) -> PromptLimit:
+    """How long the run's prompts may be, counted by the base's own processor.
+
+    Raises:
+        TrainingError: its images would not be shown as the launch assumes.
+    """
+    from transformers import AutoProcessor
+
+    processor: Any = AutoProcessor.from_pretrained(base.id)  # type: ignore[no-untyped-call]
+    options = assumed_image_options(base)
+    if (own := image_options(base, processor.image_processor)) != options:
+        raise TrainingError(
+            f"{base.id}: its image processor needs {own}, which verl is not told: {options}; its"
+            f" patches are not those of family {base.family}"
+        )
+    tokens = ChatTokens(processor, base, options)
+    return PromptLimit(run.max_prompt_tokens, lambda request: len(tokens.opening(request)))
 
 
 def _weights(base: ModelConfig) -> tuple[str, str]:
@@ -255,7 +379,9 @@ def _started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes
                 process.wait()
 
 
-def _lines(path: Path, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+def _lines(
+    path: Path, process: subprocess.Popen[bytes], meanwhile: Callable[[], None]
+) -> Iterator[bytes]:
     """Whole lines of a growing file, until the process that writes it has ended."""
     with path.open("rb") as file:
         waiting = b""
@@ -268,13 +394,15 @@ def _lines(path: Path, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
                     waiting = b""
             if ended:
                 return
+            meanwhile()
             time.sleep(POLL_SECONDS)
 
 
-def _require_success(process: subprocess.Popen[bytes], log: Path) -> None:
+def _require_success(process: subprocess.Popen[bytes], log: Path, failures: str) -> None:
     if process.returncode:
         said = _tail(log.read_text(encoding="utf-8", errors="replace"))
-        raise TrainingError(f"verl ended with status {process.returncode}; {log} ends:\n{said}")
+        ended = f"verl ended with status {process.returncode}"
+        raise TrainingError(f"{failures}{ended}; {log} ends:\n{said}")
 
 
 def _tail(text: str) -> str:

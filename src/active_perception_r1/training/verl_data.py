@@ -3,7 +3,7 @@
 One row for each sample of the `grpo-data` file, in its order:
 
     data_source   string                 the study's name
-    prompt        list<role, content>    the first user message; `<image>` stands for the first view
+    prompt        list<role, content>    the messages; `<image>` stands for the first view
     images        list<bytes>            the first view, PNG
     reward_model  style, ground_truth    "rule", and the first accepted answer
     extra_info    index                  place of the sample in the `grpo-data` file, from 0
@@ -14,6 +14,7 @@ One row for each sample of the `grpo-data` file, in its order:
                   evidence               JSON: [{label, box: [x0, y0, x1, y1] of the page, weight}]
                   requires_zoom          whether the first view cannot hold the answer
                   page_size              [width, height] of the page in pixels
+                  validation             whether it is validated on, and not trained on
 
 The page itself stays in the `grpo-data` file, from which the agent loop reads it.
 """
@@ -22,8 +23,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection, Iterator
-from dataclasses import astuple
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ import pyarrow.parquet as pq
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import read_slice
+from active_perception_r1.errors import DataError
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.records import Sample
+from active_perception_r1.sim.messages import Request
 from active_perception_r1.storage.files import atomic
 from active_perception_r1.tasks import DEFAULT_TASK
 
@@ -56,6 +59,7 @@ SCHEMA = pa.schema(
                     ("evidence", pa.string()),
                     ("requires_zoom", pa.bool_()),
                     ("page_size", pa.list_(pa.int32())),
+                    ("validation", pa.bool_()),
                 ]
             ),
         ),
@@ -63,49 +67,83 @@ SCHEMA = pa.schema(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class PromptLimit:
+    """How long prompts may be: verl loses the episodes of one that is longer.
+
+    Attributes:
+        tokens: in a prompt, its image among them.
+        count: of the prompt of a request.
+    """
+
+    tokens: int
+    count: Callable[[Request], int]
+
+
 def write_verl_data(
     samples: Path,
     usable: Collection[int],
     study: str,
     model: ModelConfig,
+    limit: PromptLimit,
     output: Path,
     task: str = DEFAULT_TASK,
+    validation: bool = False,
 ) -> None:
     """Write `output` from a `grpo-data` file, one row in memory at a time.
 
     Args:
         usable: positions in `samples` of those to write.
+        validation: they are validated on.
 
     Raises:
-        DataError: the file cannot be read, or a page in it.
+        DataError: the file cannot be read, or a page in it; or prompts are too long.
     """
-    with atomic(output) as part, pq.ParquetWriter(part, SCHEMA) as writer:
-        for row in _rows(samples, usable, study, model, task):
-            writer.write_table(pa.Table.from_pylist([row], SCHEMA))
-
-
-def _rows(
-    samples: Path, usable: Collection[int], study: str, model: ModelConfig, task: str
-) -> Iterator[dict[str, Any]]:
     rules = episode_rules(ACTIVE, model, task)
-    for index, sample in enumerate(read_slice(samples)):
-        if index not in usable:
-            continue
-        (opening,) = start_episode(sample, rules).request
-        (view,) = opening.images
-        encoded = io.BytesIO()
-        view.save(encoded, "PNG")
-        text = "".join(part if isinstance(part, str) else "<image>" for part in opening.parts)
-        yield {
-            "data_source": study,
-            "prompt": [{"role": opening.role, "content": text}],
-            "images": [{"bytes": encoded.getvalue()}],
-            "reward_model": {"style": "rule", "ground_truth": sample.answers[0]},
-            "extra_info": _extra_info(index, sample, task),
-        }
+    lengths: dict[str, int] = {}
+    with atomic(output) as part, pq.ParquetWriter(part, SCHEMA) as writer:
+        for index, sample in enumerate(read_slice(samples)):
+            if index in usable:
+                request = start_episode(sample, rules).request
+                lengths[sample.id] = limit.count(request)
+                row = _row(sample, study, request)
+                row["extra_info"] = _extra_info(index, sample, task, validation)
+                writer.write_table(pa.Table.from_pylist([row], SCHEMA))
+        _require_lengths(lengths, limit.tokens, samples)
 
 
-def _extra_info(index: int, sample: Sample, task: str) -> dict[str, Any]:
+def _require_lengths(lengths: Mapping[str, int], limit: int, samples: Path) -> None:
+    longer = [id for id, tokens in lengths.items() if tokens > limit]
+    if longer:
+        longest = max(longer, key=lengths.__getitem__)
+        raise DataError(
+            f"{samples}: {len(longer)} of {len(lengths)} prompts exceed max_prompt_tokens"
+            f" ({limit}); the longest, of sample '{longest}', has {lengths[longest]} tokens: raise"
+            " max_prompt_tokens to that, or lower first_view.max_pixels of the base model"
+        )
+
+
+def _row(sample: Sample, study: str, request: Request) -> dict[str, Any]:
+    (view,) = (image for message in request for image in message.images)
+    encoded = io.BytesIO()
+    view.save(encoded, "PNG")
+    return {
+        "data_source": study,
+        "prompt": [
+            {
+                "role": message.role,
+                "content": "".join(
+                    part if isinstance(part, str) else "<image>" for part in message.parts
+                ),
+            }
+            for message in request
+        ],
+        "images": [{"bytes": encoded.getvalue()}],
+        "reward_model": {"style": "rule", "ground_truth": sample.answers[0]},
+    }
+
+
+def _extra_info(index: int, sample: Sample, task: str, validation: bool) -> dict[str, Any]:
     evidence = [
         {"label": region.label, "box": astuple(region.box), "weight": region.weight}
         for region in sample.evidence
@@ -120,4 +158,5 @@ def _extra_info(index: int, sample: Sample, task: str) -> dict[str, Any]:
         "evidence": json.dumps(evidence),
         "requires_zoom": sample.requires_zoom,
         "page_size": [sample.width, sample.height],
+        "validation": validation,
     }

@@ -1,9 +1,9 @@
 """From one typed entry of the configuration to verl 0.9.1's own: every override, and nothing else.
 
 The settings that do not come from the entry are what Qwen2-VL and Qwen2.5-VL train reliably with:
-no fused kernels, no torch.compile for actor, FSDP and reference, scaled-dot-product attention
-without removed padding (flash-attn is not among the pins), and vLLM loading the real weights
-(`load_format: auto`): with `dummy`, what the weight sync does not send stays noise.
+no fused kernels, no torch.compile for actor, FSDP and reference, and vLLM loading the real weights
+(`load_format: auto`): with `dummy`, what the weight sync does not send stays noise. Attention is
+flash-attn's, without padding, where that is installed; torch's, with it, where it is not.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.config.engines.verl import VerlTraining
 from active_perception_r1.errors import ConfigError
+from active_perception_r1.families import FAMILIES
+from active_perception_r1.models.weights import image_options
 from active_perception_r1.tasks import DEFAULT_TASK
 
 AGENT = "active_perception_zoom"
@@ -50,6 +54,11 @@ class RunFiles:
     @property
     def data(self) -> Path:
         return self.state / "verl.parquet"
+
+    @property
+    def validation(self) -> Path:
+        """What is validated on, if anything is."""
+        return self.state / "verl.validation.parquet"
 
     @property
     def agents(self) -> Path:
@@ -127,7 +136,8 @@ def overrides(
     """
     return {
         **_data(run, files),
-        **_policy(run, base),
+        **_images(base),
+        **_policy(run, base, has_flash_attention()),
         **_update(run),
         **_rollout(run, base, files),
         **_reward(run, files),
@@ -150,6 +160,7 @@ def agent_loops(base: ModelConfig, files: RunFiles, task: str = DEFAULT_TASK) ->
         "settings": base.model_dump_json(),
         "samples": str(files.samples),
         "task": task,
+        "episodes": str(files.episodes),
     }
     return yaml.safe_dump([loop], sort_keys=False)
 
@@ -184,7 +195,7 @@ def _quoted(text: str) -> str:
 def _data(run: VerlTraining, files: RunFiles) -> Overrides:
     return {
         "data.train_files": str(files.data),
-        "data.val_files": str(files.data),
+        "data.val_files": str(files.validation if run.validate_every else files.data),
         "data.train_batch_size": run.prompts_per_step,
         "data.val_batch_size": run.validation_batch,
         "data.max_prompt_length": run.max_prompt_tokens,
@@ -199,7 +210,50 @@ def _data(run: VerlTraining, files: RunFiles) -> Overrides:
     }
 
 
-def _policy(run: VerlTraining, base: ModelConfig) -> Overrides:
+@dataclass(frozen=True, slots=True)
+class _Patches:
+    """What the families of `VERL_FAMILIES` ask an image processor: the sides of a merged patch.
+
+    No processor is loaded before the launch; `training.verl` compares the options with its own.
+    """
+
+    patch_size: int
+    merge_size: int = 1
+    temporal_patch_size: int = 2
+
+
+def assumed_image_options(base: ModelConfig) -> dict[str, Any]:
+    """Options under which images are shown to the base as in evaluation."""
+    side = FAMILIES[base.family].multiple if base.family else 1
+    return image_options(base, _Patches(side))
+
+
+def _images(base: ModelConfig) -> Overrides:
+    """The same options for vLLM's processor; verl's gets them from the agent loop."""
+    vllm = "actor_rollout_ref.rollout.engine_kwargs.vllm"
+    options = _leaves(assumed_image_options(base))
+    return {
+        **{f"+{vllm}.mm_processor_kwargs.{key}": value for key, value in options.items()},
+        # Not verl's `limit_images`: that leaves vLLM room for videos, larger than all images.
+        f"+{vllm}.limit_mm_per_prompt.image": 1 + base.max_zooms,
+        f"+{vllm}.limit_mm_per_prompt.video": 0,
+    }
+
+
+def _leaves(options: Mapping[str, Any]) -> dict[str, Value]:
+    """Values by their dotted names.
+
+    >>> _leaves({"size": {"shortest_edge": 784}, "do_pad": True})
+    {'size.shortest_edge': 784, 'do_pad': True}
+    """
+    return {
+        f"{name}{f'.{below}' if below else ''}": value
+        for name, found in options.items()
+        for below, value in (_leaves(found) if isinstance(found, Mapping) else {"": found}).items()
+    }
+
+
+def _policy(run: VerlTraining, base: ModelConfig, flash: bool) -> Overrides:
     model = "actor_rollout_ref.model"
     lora: Overrides = {
         f"{model}.lora_rank": run.hardware.lora_rank,
@@ -212,21 +266,29 @@ def _policy(run: VerlTraining, base: ModelConfig) -> Overrides:
         f"{model}.path": base.id,
         # What is trained is where to look and what to say, not how to see.
         f"{model}.external_lib": WORKERS,
-        f"{model}.use_remove_padding": False,
+        f"{model}.use_remove_padding": flash,
         f"{model}.use_fused_kernels": False,
-        f"{model}.enable_gradient_checkpointing": True,
-        f"+{model}.override_config.attn_implementation": "sdpa",
+        f"{model}.enable_gradient_checkpointing": run.gradient_checkpointing is not False,
+        f"+{model}.override_config.attn_implementation": "flash_attention_2" if flash else "sdpa",
         **(lora if run.hardware.lora_rank else {}),
-        **_precision(base),
+        **_precision(run, base),
     }
 
 
-def _precision(base: ModelConfig) -> Overrides:
-    """bfloat16 as verl has it, or float32 throughout where the base's entry says so."""
+def has_flash_attention() -> bool:
+    """Whether flash-attn is installed: then no padding is computed, and no copy of the logits."""
+    return find_spec("flash_attn") is not None
+
+
+def _precision(run: VerlTraining, base: ModelConfig) -> Overrides:
+    """bfloat16 products of float32 weights; beside an adapter, weights that do not move are
+    bfloat16; float32 throughout where the base's entry says so.
+    """
     rollout = "actor_rollout_ref.rollout.dtype"
-    if base.dtype != "float32":
-        return {rollout: "bfloat16"}
     fsdp = "actor_rollout_ref.actor.fsdp_config"
+    if base.dtype != "float32":
+        kept = "bf16" if run.hardware.lora_rank else "fp32"
+        return {rollout: "bfloat16", f"{fsdp}.model_dtype": kept}
     parts = ("param_dtype", "reduce_dtype", "buffer_dtype")
     return {
         rollout: "float32",
@@ -241,6 +303,8 @@ def _update(run: VerlTraining) -> Overrides:
         "algorithm.adv_estimator": "grpo",
         "algorithm.norm_adv_by_std_in_grpo": True,
         "algorithm.use_kl_in_reward": False,
+        "algorithm.filter_groups.enable": run.refill,
+        "algorithm.filter_groups.metric": "reward",
         f"{actor}.strategy": "fsdp2",
         f"{actor}.fsdp_config.strategy": "fsdp2",
         f"{actor}.ppo_mini_batch_size": run.prompts_per_step,
@@ -280,10 +344,14 @@ def _rollout(run: VerlTraining, base: ModelConfig, files: RunFiles) -> Overrides
         f"{rollout}.temperature": run.temperature,
         f"{rollout}.top_p": 1.0,
         f"{rollout}.top_k": -1,
+        # Validation is greedy.
+        f"{rollout}.val_kwargs.n": 1,
+        f"{rollout}.val_kwargs.temperature": 0.0,
+        f"{rollout}.val_kwargs.top_p": 1.0,
+        f"{rollout}.val_kwargs.top_k": -1,
         f"{rollout}.tensor_model_parallel_size": run.tensor_parallel,
         f"{rollout}.gpu_memory_utilization": run.rollout_memory,
-        f"{rollout}.max_model_len": run.max_prompt_tokens + run.max_response_tokens,
-        f"+{rollout}.limit_images": 1 + base.max_zooms,
+        f"{rollout}.max_model_len": run.tokens,
         f"{rollout}.load_format": "auto",
         f"{rollout}.calculate_log_probs": True,
         f"{rollout}.log_prob_micro_batch_size_per_gpu": run.hardware.micro_batch,
@@ -321,7 +389,7 @@ def _trainer(name: str, run: VerlTraining, files: RunFiles, questions: int) -> O
         "trainer.default_local_dir": str(files.checkpoints),
         "trainer.resume_mode": "auto",
         "trainer.val_before_train": False,
-        "trainer.test_freq": -1,
+        "trainer.test_freq": run.validate_every or -1,
         "trainer.logger": ["console", "file", *(["tensorboard"] if run.tensorboard else [])],
         f"{variables}.VERL_FILE_LOGGER_PATH": str(files.verl_log),
         f"{variables}.TENSORBOARD_DIR": str(files.state / "tensorboard"),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from active_perception_r1.columns import Column
 from active_perception_r1.config.engines.verl import AlarmConfig
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.rewards.active_vision_reward import FIELDS
+from active_perception_r1.rollout.episode_log import StepEpisodes
+from active_perception_r1.scoring.intervals import share_interval
 from active_perception_r1.training.metrics import StepMetrics
 
 
@@ -36,21 +36,53 @@ class VerlStepMetrics(StepMetrics):
         float, Column("episodes that the response budget ended, which are masked", "share")
     ]
     images: Annotated[float, Column("shown in an episode, the first view among them", "images")]
+    asked: Annotated[
+        int,
+        Column("episodes of the step, those of groups that were drawn again included", "episodes"),
+    ]
+    failed: Annotated[
+        int, Column("of them, ended by an error or lost; the others are learned from", "episodes")
+    ]
 
 
-def step_metrics(step: int, logged: Mapping[str, Any], episodes: Path) -> VerlStepMetrics:
-    """From verl's log line of a step and the folder where the reward writes its episodes.
+def episodes_asked(logged: Mapping[str, Any], prompts: int, samples: int) -> int:
+    """Episodes that verl began in a step, as it logs them.
+
+    Args:
+        prompts: questions of a step.
+        samples: episodes for each.
+    """
+    groups = "training/filter_groups"
+    again = (f"{groups}/evicted_samples", f"{groups}/discarded_surplus_samples")
+    return (prompts + sum(int(logged.get(key, 0)) for key in again)) * samples
+
+
+def step_metrics(
+    step: int, logged: Mapping[str, Any], episodes: StepEpisodes, asked: int
+) -> VerlStepMetrics:
+    """From verl's log line of a step and the lines of its episodes.
+
+    Args:
+        asked: episodes that there should be.
 
     Raises:
-        TrainingError: no episode of the step was written.
+        TrainingError: there is none, or there are more.
     """
-    path = episodes / f"{step}.jsonl"
-    if not path.exists():
+    rows = episodes.rewarded
+    if not rows:
         raise TrainingError(
-            f"{path}: the reward wrote no episode of step {step}; on several nodes, results/ must"
-            " be on a file system that all of them share"
+            f"step {step}: no episode was rewarded: "
+            + (
+                episodes.reason
+                or "none was written; on several nodes, results/ must be on a file system that all"
+                " of them share"
+            )
         )
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if len(rows) + len(episodes.errors) > asked:
+        raise TrainingError(
+            f"step {step}: {len(rows) + len(episodes.errors)} episodes were written where {asked}"
+            " were asked for; is another run writing to the same folder?"
+        )
 
     def mean(key: str) -> float:
         return statistics.fmean(float(row[key]) for row in rows)
@@ -72,7 +104,34 @@ def step_metrics(step: int, logged: Mapping[str, Any], episodes: Path) -> VerlSt
         probability_gap=logged.get("training/rollout_probs_diff_mean"),
         over_long=mean("over_long"),
         images=mean("image_count"),
+        asked=asked,
+        failed=asked - len(rows),
     )
+
+
+def validation_metrics(step: int, episodes: StepEpisodes, asked: int) -> dict[str, float]:
+    """Of a validation after a step, under the names that the local engine uses.
+
+    Args:
+        asked: questions of the validation, each of which is played once.
+
+    Raises:
+        TrainingError: it has more or fewer episodes, so that it would be of other questions.
+    """
+    rows = episodes.rewarded
+    if len(rows) != asked:
+        raise TrainingError(
+            f"step {step}: {len(rows)} of {asked} episodes of the validation were rewarded:"
+            f" {episodes.reason or 'the others left no error; see the log of verl'}"
+        )
+    correct = [float(row["correct"]) for row in rows]
+    low, high = share_interval(correct, [row["doc_id"] for row in rows])
+    return {
+        "validation_reward": statistics.fmean(row["reward"] for row in rows),
+        "validation_correct": statistics.fmean(correct),
+        "validation_correct_low": low,
+        "validation_correct_high": high,
+    }
 
 
 def _frac_reward_zero_std(rows: Sequence[Mapping[str, Any]]) -> float:
@@ -89,13 +148,22 @@ class Alarms:
         self._limits = limits
         self._broken: dict[str, int] = {}
 
-    def check(self, row: VerlStepMetrics) -> None:
+    def check(self, row: VerlStepMetrics, reason: str = "") -> None:
         """Take notice of a step.
+
+        Args:
+            reason: why episodes failed, if any did.
 
         Raises:
             TrainingError: what is wrong, since when, and what to look at.
         """
         limits = self._limits
+        if row.failed > limits.max_failed * row.asked:
+            raise TrainingError(
+                f"step {row.step}: {row.failed} of {row.asked} episodes failed, more than"
+                f" alarms.max_failed allows ({limits.max_failed}):"
+                f" {reason or 'none left an error; see the log of verl'}"
+            )
         for name in ("reward", "loss", "grad_norm"):
             value = row.line()[name]
             if value is None or not math.isfinite(value):

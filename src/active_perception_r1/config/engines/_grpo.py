@@ -136,6 +136,10 @@ class GrpoConfig(Section, ABC):
     def gpus(self, base: ModelConfig) -> int:
         """GPUs that the run takes, over all machines."""
 
+    def unfit(self, base: ModelConfig) -> str:
+        """Why the engine cannot train the base; empty if it can."""
+        return ""
+
     @model_validator(mode="after")
     def _validates(self) -> Self:
         if self.validate_every > self.steps:

@@ -22,10 +22,12 @@ class Hardware:
         lora_rank: of the adapter that is trained; 0 trains all of the language model.
         offload: weights and optimiser wait in host memory while the rollouts are made.
         micro_batch: episodes on a GPU at once in the update.
+        gpu_memory: GiB of a GPU, where that cannot be asked.
     """
 
     nodes: int
     gpus_per_node: int
+    gpu_memory: int
     lora_rank: int
     offload: bool
     micro_batch: int
@@ -37,20 +39,32 @@ class Hardware:
 
 
 PROFILES: Mapping[str, Hardware] = {
-    "1x24gb": Hardware(nodes=1, gpus_per_node=1, lora_rank=32, offload=True, micro_batch=1),
-    "1x80gb": Hardware(nodes=1, gpus_per_node=1, lora_rank=0, offload=True, micro_batch=4),
-    "2gpu": Hardware(nodes=1, gpus_per_node=2, lora_rank=0, offload=True, micro_batch=4),
-    "multi_node": Hardware(nodes=2, gpus_per_node=8, lora_rank=0, offload=False, micro_batch=4),
+    "1x24gb": Hardware(1, 1, gpu_memory=23, lora_rank=32, offload=True, micro_batch=1),
+    "1x80gb": Hardware(1, 1, gpu_memory=79, lora_rank=0, offload=True, micro_batch=4),
+    "2gpu": Hardware(1, 2, gpu_memory=79, lora_rank=0, offload=True, micro_batch=4),
+    "multi_node": Hardware(2, 8, gpu_memory=79, lora_rank=0, offload=False, micro_batch=4),
 }
+FULL_RATE, ADAPTER_RATE = 1e-6, 2e-5
+"""Learning rates at which the whole language model, or an adapter, is trained if none is said."""
+
+# Whose images verl 0.9.1 can show: of other processors its `hf_processor` makes None.
+VERL_FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "glm4v")
 
 
 class AlarmConfig(Section):
     """When a run is stopped: a value was out of bounds in `patience` steps on end.
 
-    Rollout engine and actor disagree where both of their bounds are passed.
+    Rollout engine and actor disagree where both of their bounds are passed. Episodes that fail stop
+    it at once: the others would be trained on as if nothing had happened.
     """
 
     patience: int = Field(default=5, gt=0, description="steps on end that stop the run")
+    max_failed: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="share of a step's episodes that may end in an error; one more stops the run",
+    )
     min_correlation: float = Field(
         default=0.99,
         ge=0,
@@ -90,6 +104,12 @@ class VerlTraining(GrpoConfig):
     )
 
     engine: Literal["verl"] = Field(description="what runs the training")
+    learning_rate: float = Field(
+        default=FULL_RATE,
+        gt=0,
+        description="of AdamW, after the warm-up; it falls by a cosine. Where an adapter is"
+        f" trained, {ADAPTER_RATE} if none is said",
+    )
     profile: Annotated[str, Known(PROFILES)] = Field(
         default="1x80gb", description="the hardware, and how the model is made to fit"
     )
@@ -121,24 +141,55 @@ class VerlTraining(GrpoConfig):
         return Hardware(
             self.nodes or profile.nodes,
             self.gpus_per_node or profile.gpus_per_node,
+            profile.gpu_memory,
             profile.lora_rank if self.lora_rank is None else self.lora_rank,
             profile.offload,
             profile.micro_batch if self.micro_batch is None else self.micro_batch,
         )
 
+    @property
+    def tokens(self) -> int:
+        """Of the longest episode."""
+        return self.max_prompt_tokens + self.max_response_tokens
+
     def gpus(self, base: ModelConfig) -> int:
         return self.hardware.gpus
+
+    def unfit(self, base: ModelConfig) -> str:
+        if base.family not in VERL_FAMILIES:
+            return (
+                f"engine verl cannot show images to family {base.family}, only to"
+                f" {', '.join(VERL_FAMILIES)}; use engine local"
+            )
+        return ""
 
     def deciding(self, without: Collection[str] = ()) -> dict[str, Any]:
         return {**super().deciding(without), "hardware": asdict(self.hardware)}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_of_adapter(cls, entry: Any) -> Any:
+        if not isinstance(entry, Mapping) or "learning_rate" in entry:
+            return entry
+        profile = PROFILES.get(str(entry.get("profile", "1x80gb")))
+        rank = entry.get("lora_rank")
+        if (profile and profile.lora_rank) if rank is None else rank:
+            return {**entry, "learning_rate": ADAPTER_RATE}
+        return entry
+
     @model_validator(mode="after")
     def _can_run(self) -> Self:
+        hardware = self.hardware
         episodes = self.prompts_per_step * self.samples_per_prompt
-        if episodes % self.hardware.gpus:
+        if episodes % (hardware.gpus * hardware.micro_batch):
             raise ValueError(
                 f"prompts_per_step * samples_per_prompt ({episodes}) must be a multiple of the"
-                f" GPUs ({self.hardware.gpus})"
+                f" GPUs ({hardware.gpus}) times micro_batch ({hardware.micro_batch})"
+            )
+        if hardware.gpus_per_node % self.tensor_parallel:
+            raise ValueError(
+                f"tensor_parallel ({self.tensor_parallel}) must divide the GPUs of a machine"
+                f" ({hardware.gpus_per_node})"
             )
         if self.reward.curiosity:
             raise ValueError(
