@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from transformers import AutoProcessor
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer, chat_template_utils
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import read_slice
@@ -31,6 +32,8 @@ from active_perception_r1.modes import ORACLE, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample
 from active_perception_r1.rewards import active_vision_reward
 from active_perception_r1.rewards.active_vision_reward import trl_reward
+from active_perception_r1.sim.function_calls import FunctionCall
+from tests.families import _tokenizer
 from tests.trainers import REPOSITORY
 
 GENERATIONS = 2  # The least that TRL takes; greedily, both are the same.
@@ -201,6 +204,29 @@ def test_trl_calls_trl_reward_with_the_columns_of_a_plain_dataset(
     assert log["rewards/by_hand/mean"] > 0.5
     assert log["rewards/trl_reward/mean"] == pytest.approx(log["rewards/by_hand/mean"], abs=1e-6)
     assert log["rewards/trl_reward/std"] == pytest.approx(log["rewards/by_hand/std"], abs=1e-6)
+
+
+def test_a_call_in_qwens_words_reaches_the_episode(settings: ModelConfig, slice_path: Path) -> None:
+    """As TRL reads it by its own template for Qwen3-VL, with the function as it declares it."""
+    native = {"family": "qwen3_vl", "zoom_syntax": "qwen3_vl", "prompts": "native"}
+    environment = environment_factory(Questions(slice_path, settings.model_copy(update=native)))()
+    environment.reset(index=0)
+    tokenizer = _tokenizer("<|im_end|>", ["<|im_start|>"])
+    tokenizer.chat_template = chat_template_utils.qwen3_vl_chat_template
+    chat_template_utils.add_response_schema(tokenizer)
+    asked = [{"role": "user", "content": "?"}]
+    tools = [environment.image_zoom_in_tool]
+    options = {"add_generation_prompt": True, "tools": tools, "return_dict": False}
+    prompt = tokenizer.apply_chat_template(asked, **options)
+    assert '"image_zoom_in_tool"' in tokenizer.decode(prompt)
+    call = {"bbox_2d": [400, 400, 700, 600], "label": "total", "img_idx": 0}
+    written = FunctionCall("image_zoom_in_tool", json.dumps(call)).text()
+    ids = tokenizer(written + "<|im_end|>")["input_ids"]
+    parsed = chat_template_utils.parse_response(tokenizer, ids, prefix=prompt, tools=tools)
+    (function,) = [call["function"] for call in parsed["tool_calls"]]
+    shown = getattr(environment, function["name"])(**function["arguments"])
+    assert "image" in shown[0]
+    assert environment._live.request[-1].role == "tool"
 
 
 def test_the_example_makes_two_steps(slice_path: Path) -> None:
