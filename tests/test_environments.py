@@ -119,6 +119,16 @@ def test_a_crop_that_trl_took_back_was_not_seen(path: Path) -> None:
     assert unseen == pytest.approx(blind)
 
 
+def test_no_crop_of_a_reply_that_trl_took_back_was_seen(path: Path) -> None:
+    environment = begin(path)
+    environment.zoom_roi(AWAY)
+    environment.zoom_roi(ZOOM)
+    environment.zoom_roi(AWAY)
+    end(environment, said("", AWAY), SHOWN, said("", ZOOM, AWAY))
+    steps = environment._live.record("", "", 0).steps
+    assert [(step.raw, step.shown) for step in steps] == [(AWAY, True), (ZOOM, False)]
+
+
 def test_a_crop_after_which_the_model_wrote_nothing_was_not_seen(path: Path) -> None:
     environment = begin(path)
     environment.zoom_roi(ZOOM)

@@ -17,7 +17,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from active_perception_r1.environments.questions import Questions
 from active_perception_r1.errors import ConfigError
@@ -65,17 +65,19 @@ class ZoomEnvironment(ABC):
         questions: that are asked.
     """
 
+    _tool: ClassVar[str]
+
     def __init__(self, questions: Questions) -> None:
         self._questions = questions
         self._sample: Sample
         self._live: LiveEpisode
-        self._calls = 0
+        self._played: list[str] = []
 
     def reset(self, index: int, **columns: Any) -> list[Part]:
         """Begin with the question at `index`; what is added to the row's last message."""
         self._sample = self._questions[index]
         self._live = self._questions.start(self._sample)
-        self._calls = 0
+        self._played = []
         return list(_parts(self._live.request[-1:]))
 
     @staticmethod
@@ -87,12 +89,15 @@ class ZoomEnvironment(ABC):
         """Play a call; what is shown for it."""
         if self._live.finished:
             return [{"type": "text", "text": _OVER}]
-        self._calls += 1
         asked_with = len(self._live.request)
-        self._live.receive(Reply(self._written(**arguments), FinishReason.STOP))
+        self._play(self._written(**arguments))
         if self._live.finished:
             return [{"type": "text", "text": _OVER}]
         return list(_parts(self._live.request[asked_with + 1 :]))  # after the reply itself
+
+    def _play(self, call: str) -> None:
+        self._played.append(call)
+        self._live.receive(Reply(call, FinishReason.STOP))
 
     def _end(self, completion: Sequence[Mapping[str, Any]], complete: bool) -> Reward:
         """Hand over the last reply; what the episode is paid.
@@ -101,27 +106,38 @@ class ZoomEnvironment(ABC):
             completion: all messages since the first prompt.
             complete: the last reply has its end token.
         """
-        if not self._live.finished:
-            shown = sum(message["role"] == "tool" for message in completion)
-            last = completion[-1]
-            if last["role"] == "tool" or shown < self._calls:
-                # No token was left to answer with: TRL then takes back what a call returned.
-                self._live.abandon(ToolStatus.TRUNCATED)
-            else:
-                reason = FinishReason.STOP if complete else FinishReason.LENGTH
-                self._live.receive(Reply(self._said(last), reason))
-        if not self._live.finished:  # It ended with a call that TRL did not make any more.
+        last = completion[-1]
+        written = [call for message in completion for call in self._calls(message)]
+        if self._calls(last) and len(written) == len(self._played):
+            self._take_back(len(self._calls(last)))
+        elif last["role"] == "assistant" and not self._live.finished:
+            said = last["content"] + "".join(self._calls(last))
+            reason = FinishReason.STOP if complete else FinishReason.LENGTH
+            self._live.receive(Reply(said, reason))
+        if not self._live.finished:  # No token was left, or no more calls than TRL was to make.
             self._live.abandon(ToolStatus.TRUNCATED)
         return self._questions.pay(self._live, self._sample)
 
-    def _said(self, message: Mapping[str, Any]) -> str:
-        calls = [call["function"]["arguments"] for call in message.get("tool_calls") or ()]
-        words: str = message["content"]
-        return words + "".join(self._written(**arguments) for arguments in calls)
+    def _take_back(self, calls: int) -> None:
+        """Play the episode again but for its last calls, which showed nothing after all.
+
+        TRL takes back what the calls of a reply returned where no token is left to answer with.
+        The first of them stays on record, since it was made.
+        """
+        kept = self._played[: len(self._played) - calls + 1]
+        self._live, self._played = self._questions.start(self._sample), []
+        for call in kept:
+            self._play(call)
+
+    def _calls(self, message: Mapping[str, Any]) -> list[str]:
+        calls = [call["function"] for call in message.get("tool_calls") or ()]
+        return [self._written(**call["arguments"]) for call in calls if call["name"] == self._tool]
 
 
 class ZoomRoi(ZoomEnvironment):
     """With calls in our own syntax, which `trl_processor.offer_zoom_roi` makes functions of."""
+
+    _tool = "zoom_roi"
 
     @staticmethod
     def _written(**arguments: Any) -> str:
@@ -139,9 +155,11 @@ class ZoomRoi(ZoomEnvironment):
 class ImageZoomInTool(ZoomEnvironment):
     """With the function that Qwen's models know."""
 
+    _tool = "image_zoom_in_tool"
+
     @staticmethod
     def _written(**arguments: Any) -> str:
-        return FunctionCall("image_zoom_in_tool", json.dumps(arguments)).text()
+        return FunctionCall(ImageZoomInTool._tool, json.dumps(arguments)).text()
 
     def image_zoom_in_tool(
         self, bbox_2d: list[float], label: str = "", img_idx: int = 0
