@@ -282,30 +282,33 @@ def test_the_report_shows_the_headroom_of_a_study_with_several_first_views(
 # Environments.
 
 EPISODES = entries_of("families", "modes", "prompts", "tasks", "utils.syntaxes")
+# A study asks its dataset's format for the task, and the task whether it shows options.
+CONFIG = ["config", *entries_of("data.formats", "tasks")]
 STAGES_OF_ENV = {
     "data": [
         "data.download",
         "data.slices",
-        "config",
-        *entries_of("data.formats", "data.sources", "config.sources"),
+        *CONFIG,
+        *entries_of("data.sources", "config.sources"),
     ],
     "models": [
         *("models.infer", "models.backends.transformers", "models.backends.openai"),
-        *("runtime.lease", "training.grpo", "config", *EPISODES),
+        *("runtime.lease", "training.grpo", *CONFIG, *EPISODES),
     ],
-    "vllm": ["models.infer", "models.backends.vllm", "runtime.lease", "config", *EPISODES],
+    "vllm": ["models.infer", "models.backends.vllm", "runtime.lease", *CONFIG, *EPISODES],
     "scoring": [
         "scoring.score",
         "scoring.leaderboard",
-        "config",
-        *entries_of("scoring.metrics", "tasks"),
+        "models.join",
+        *CONFIG,
+        *entries_of("scoring.metrics"),
     ],
-    "report": ["report.provenance.pin", "config", *entries_of("report.figures")],
+    "report": ["report.provenance.pin", *CONFIG, *entries_of("report.figures")],
     "train": [
         "training.verl",
         "rollout.active_perception_agent",
         "rollout.episode_reward",
-        "config",
+        *CONFIG,
         *EPISODES,
     ],
 }

@@ -15,6 +15,7 @@ def count_whole_images() -> None:
     counted = Idefics3ProcessingInfo.get_num_patches
 
     def at_least_one(info: Idefics3ProcessingInfo, **about: object) -> int:
-        return max(1, counted(info, **about))
+        pieces: int = counted(info, **about)
+        return max(1, pieces)
 
     Idefics3ProcessingInfo.get_num_patches = at_least_one
