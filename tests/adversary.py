@@ -61,6 +61,7 @@ def parsed(calls: Calls, correct: bool, situation: Situation) -> float:
     info = {
         "evidence": [asdict(region) for region in situation.evidence],
         "requires_zoom": situation.needs,
+        "crop_tokens": len(calls),
     }
     text = f"{' '.join(calls)} <answer>{'right' if correct else 'wrong'}</answer>"
     constants = asdict(situation.config)
@@ -81,7 +82,8 @@ def _episode(replies: Sequence[str], correct: bool, situation: Situation) -> flo
     sample = replace(_SAMPLE, evidence=situation.evidence, requires_zoom=situation.needs)
     live = start_episode(sample, _RULES)
     for text in [*replies, f"<answer>{'right' if correct else 'wrong'}</answer>"]:
-        live.receive(Reply(text, FinishReason.STOP))
+        images = sum(len(message.images) for message in live.request)
+        live.receive(Reply(text, FinishReason.STOP, visual_tokens=images))
     return episode_reward(live.record("", "", 0), sample, situation.config).reward
 
 

@@ -392,6 +392,15 @@ def test_the_bonus_is_paid_and_named() -> None:
     assert paid["score"] == pytest.approx(1.35 + 0.1)
 
 
+def test_crops_are_priced_by_the_tokens_that_are_told() -> None:
+    said, info = ZOOM + ANSWER, INFO | {"crop_tokens": 0.5}
+    priced = compute_score("demo", said, "42", info, visual_token_cost=0.1)
+    assert priced["score"] == pytest.approx(1.35 - 0.05)
+    assert priced["visual_token_cost"] == pytest.approx(0.05)
+    with pytest.raises(PayloadError, match="extra_info: crop_tokens: crops have a visual_token_co"):
+        compute_score("demo", said, "42", INFO, visual_token_cost=0.1)
+
+
 class TestTrl:
     """As TRL calls it: `f(prompts=, completions=, completion_ids=, trainer_state=, **columns)`."""
 

@@ -138,7 +138,10 @@ def test_a_planted_answer_is_found(seed: int) -> None:
 
 
 @pytest.mark.parametrize("pay", [parsed, executed_at_once, executed_one_by_one])
-@pytest.mark.parametrize("config", [RewardConfig(), RewardConfig(correct_weight=0.6)])
+@pytest.mark.parametrize(
+    "config",
+    [RewardConfig(), RewardConfig(correct_weight=0.6), RewardConfig(visual_token_cost=0.17)],
+)
 def test_no_adversary_finds_a_wrong_trace_above_a_correct_one_or_padding_that_pays(
     pay: Pay, config: RewardConfig
 ) -> None:
@@ -166,10 +169,10 @@ def test_the_adversary_finds_padding_where_it_pays() -> None:
 
 def test_no_adversary_gains_by_zooms_that_are_not_needed() -> None:
     rng = random.Random(31)
-    config = RewardConfig()
-    situations = [replace(any_situation(rng, config), needs=False) for _ in range(50)]
-    for pay in (parsed, executed_at_once):
-        assert gain_where(pay, rng, 1_000, situations) <= 1e-12
+    for config in (RewardConfig(), RewardConfig(visual_token_cost=0.17)):
+        situations = [replace(any_situation(rng, config), needs=False) for _ in range(50)]
+        for pay in (parsed, executed_at_once):
+            assert gain_where(pay, rng, 1_000, situations) <= 1e-12
 
 
 def test_no_adversary_gains_by_looking_elsewhere_once_it_has_looked() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from active_perception_r1.errors import DataError
 from active_perception_r1.geometry import Box
 from active_perception_r1.modes import STRICT_ZOOM
 from active_perception_r1.records import Evidence, Step, ToolStatus
@@ -26,7 +27,7 @@ from active_perception_r1.rewards.active_vision_reward import (
     with_curiosity,
 )
 from active_perception_r1.tasks import TASKS, Judgement, Task
-from tests.scripted import AWAY, ZOOM, make_sample, run
+from tests.scripted import AWAY, ZOOM, make_sample, run, stop
 from tests.strategies import boxes, evidence_sets, refusals, traces, zoom_step
 
 TARGET = (Evidence("answer", Box(0.4, 0.4, 0.5, 0.45)),)
@@ -204,6 +205,68 @@ def test_curiosity_pays_for_looking_only_while_too_few_do_and_fades() -> None:
     assert paid.curiosity_bonus == pytest.approx(0.1)
 
 
+PRICED = RewardConfig(visual_token_cost=0.1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "correct", "needs", "crop_tokens", "expected"),
+    [
+        ([zoom_step(TIGHT)], True, False, 1.0, 0.9),
+        ([zoom_step(TIGHT)], True, False, 0.25, 0.975),
+        ([zoom_step(TIGHT)] * 3, True, False, 3.0, 0.9),
+        ([], True, False, 0.0, 1.0),
+        ([zoom_step(TIGHT)], True, True, 1.0, 1.25),
+        ([zoom_step(TIGHT)], False, True, 1.0, 0.1),
+        ([zoom_step(ELSEWHERE)], False, True, 1.0, -0.05),
+    ],
+)
+def test_crops_cost_a_right_answer_by_their_tokens_and_a_wrong_one_nothing(
+    steps: list[Step], correct: bool, needs: bool, crop_tokens: float, expected: float
+) -> None:
+    reward = trace_reward(steps, correct, TARGET, needs, PRICED, crop_tokens)
+    assert reward.reward == pytest.approx(expected)
+    assert reward.visual_token_cost == (0.1 * min(1, crop_tokens) if correct else 0)
+
+
+@given(traces(), traces(), evidence_sets(), st.booleans(), st.floats(0, 9), st.floats(0.001, 0.17))
+def test_every_wrong_trace_is_below_every_correct_one_at_any_price(
+    wrong: tuple[Step, ...],
+    right: tuple[Step, ...],
+    evidence: tuple[Evidence, ...],
+    needs: bool,
+    crop_tokens: float,
+    price: float,
+) -> None:
+    config = RewardConfig(visual_token_cost=price)
+    low = trace_reward(wrong, False, evidence, needs, config, 0.0).reward
+    high = trace_reward(right, True, evidence, needs, config, crop_tokens).reward
+    assert low <= 0.10 < 0.65 - price <= high
+
+
+@given(boxes(), st.floats(0, 9), st.floats(0.001, 0.17))
+def test_a_needed_look_pays_at_any_price(box: Box, crop_tokens: float, price: float) -> None:
+    config = RewardConfig(visual_token_cost=price)
+    looked = trace_reward([zoom_step(box)], True, TARGET, True, config, crop_tokens)
+    if looked.relevance > 0:
+        assert looked.reward > trace_reward([], True, TARGET, True, config).reward
+
+
+def test_the_tokens_of_crops_are_those_that_the_engine_counted() -> None:
+    sample = make_sample(requires_zoom=False)
+    first = replace(stop(ZOOM), visual_tokens=64)
+    last = replace(stop("<answer>42</answer>"), visual_tokens=96)
+    assert episode_reward(run([first, last]), sample, PRICED).reward == pytest.approx(0.95)
+    assert episode_reward(run([replace(last, visual_tokens=64)]), sample, PRICED).reward == 1
+
+
+def test_without_a_count_there_is_no_price() -> None:
+    uncounted = run([ZOOM, "<answer>42</answer>"])
+    with pytest.raises(DataError, match="sample-0: reward.visual_token_cost needs the tokens"):
+        episode_reward(uncounted, make_sample(), PRICED)
+    assert episode_reward(uncounted, make_sample()).visual_token_cost == 0
+    assert episode_reward(run(["<answer>42</answer>"]), make_sample(), PRICED).reward == NO_LOOK
+
+
 def test_means_are_of_every_field_under_its_own_name() -> None:
     hit = trace_reward([zoom_step(TIGHT)], True, TARGET, True)
     idle = trace_reward([], False, TARGET, True)
@@ -232,6 +295,8 @@ def test_the_process_is_what_its_terms_say() -> None:
         ("max_faults", float("inf"), "max_faults must be a number of at least 0, not inf"),
         ("correct_weight", float("nan"), "correct_weight must be"),
         ("redundant", "0.1", "redundant must be a number"),
+        ("visual_token_cost", 0.6, "or a lie can pay"),
+        ("visual_token_cost", 0.175, "or a look that is needed may not pay"),
         ("curiosity_steps", 0, "curiosity_steps must be a number of at least 1"),
         ("tight_area", 0.7, r"tight_area \(0.7\) must be below max_area \(0.65\)"),
         ("max_area", 1.2, "max_area must be a number from 0 to 1, not 1.2"),

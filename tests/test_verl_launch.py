@@ -190,9 +190,11 @@ def test_groups_without_a_spread_are_drawn_again_where_it_is_asked_for(refill: b
     assert dry_overrides(refill=refill)["algorithm.filter_groups.enable"] is refill
 
 
-def test_a_bonus_that_needs_the_whole_group_is_refused() -> None:
+def test_terms_that_need_the_whole_group_or_the_tokens_of_images_are_refused() -> None:
     with pytest.raises(ValueError, match="reward.curiosity"):
         run_of(reward=RewardConfig(curiosity=0.1))
+    with pytest.raises(ValueError, match="reward.visual_token_cost"):
+        run_of(reward=RewardConfig(visual_token_cost=0.1))
 
 
 def test_a_dry_run_shows_the_launch(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,14 +12,18 @@ crops that were executed and shown to the model:
     no_zoom   = no_zoom_penalty       if the task needs a zoom and look is 0 (E unknown: and no crop
                                       was shown), else 0
     process   = relevance - faults - no_zoom, clipped to [-1, 1]
-    reward    = 1 + correct_weight * process   if the answer is correct
-                wrong_weight * process         if it is wrong
+    cost      = visual_token_cost * min(1, tokens of the shown crops / tokens of the first view)
+    reward    = 1 + correct_weight * process - cost   if the answer is correct
+                wrong_weight * process                if it is wrong
 
 n_invalid counts boxes that are invalid, out of bounds or too small; n_redundant counts repeats of
 an earlier crop. The maximum, never a sum, makes repeats worthless, and so is a crop that shows
 nothing of the evidence. Whatever the process is made of, the clip and the weights keep every wrong
 trace below every correct one: with the defaults a wrong one scores at most 0.10 and a correct one
 at least 0.65. The formula is ours.
+
+`visual_token_cost` is off by default. It prices looking where both answers are right, and is less
+than a look that is needed gains; a wrong answer is not made better by having looked at less.
 
 `curiosity_bonus` is a separate term against collapsed tool use, off by default.
 
@@ -36,6 +40,7 @@ from statistics import fmean
 from typing import Annotated, Any
 
 from active_perception_r1.columns import Column
+from active_perception_r1.errors import DataError, PayloadError
 from active_perception_r1.geometry import iou
 from active_perception_r1.records import (
     Episode,
@@ -47,6 +52,7 @@ from active_perception_r1.records import (
 )
 from active_perception_r1.rewards.constants import RewardConfig
 from active_perception_r1.rewards.payload import (
+    ExtraInfo,
     Payload,
     read_constants,
     read_payload,
@@ -107,6 +113,9 @@ class Reward:
     out_of_bounds: Annotated[int, Column("for a box that reaches outside the page", "zoom calls")]
     over_limit: Annotated[int, Column("refused, since no zoom was left", "zoom calls")]
     redundant: Annotated[int, Column("for what an earlier crop had shown", "zoom calls")]
+    visual_token_cost: Annotated[
+        float, Column("what the visual tokens of its crops cost a right answer", "reward")
+    ] = field(default=0.0, metadata={"term": "visual tokens of the crops"})
     curiosity_bonus: Annotated[
         float, Column("paid in training for a look that few of a group took", "reward")
     ] = field(default=0.0, metadata={"term": "curiosity bonus"})
@@ -130,9 +139,29 @@ def episode_reward(
     config: RewardConfig = RewardConfig(),
     task: str = DEFAULT_TASK,
 ) -> Reward:
-    """The reward of an episode on its sample; the task says whether the answer is right."""
+    """The reward of an episode on its sample; the task says whether the answer is right.
+
+    Raises:
+        DataError: crops cost something, and the engine has not told their tokens.
+    """
     correct = TASKS[task].judge(episode.answer, sample.answers, sample.options).correct
-    return trace_reward(episode.steps, correct, sample.evidence, sample.requires_zoom, config)
+    crop_tokens = _crop_tokens(episode) if config.visual_token_cost else 0.0
+    return trace_reward(
+        episode.steps, correct, sample.evidence, sample.requires_zoom, config, crop_tokens
+    )
+
+
+def _crop_tokens(episode: Episode) -> float:
+    """Visual tokens of the crops that were shown, over those of the first view."""
+    if not episode.crop_sizes:
+        return 0.0
+    first, last = episode.turns[0].visual_tokens, episode.turns[-1].visual_tokens
+    if not first or last is None:
+        raise DataError(
+            f"sample {episode.sample_id}: reward.visual_token_cost needs the tokens of images, and"
+            " the engine has not told them; set it to 0"
+        )
+    return (last - first) / first
 
 
 def trace_reward(
@@ -141,8 +170,12 @@ def trace_reward(
     evidence: Sequence[Evidence],
     requires_zoom: bool,
     config: RewardConfig = RewardConfig(),
+    crop_tokens: float = 0.0,
 ) -> Reward:
     """The reward of a list of zoom calls together with the correctness of the answer.
+
+    Args:
+        crop_tokens: visual tokens of the shown crops, over those of the first view.
 
     >>> trace_reward([], correct=True, evidence=[], requires_zoom=False).reward
     1.0
@@ -170,10 +203,13 @@ def trace_reward(
         + config.invalid * (invalid + out_of_bounds)
         + config.redundant * (redundant + over_limit),
     )
+    cost = config.visual_token_cost * min(1.0, crop_tokens) if correct else 0.0
     no_zoom = config.no_zoom_penalty if requires_zoom and not looked else 0.0
     process = max(-1.0, min(1.0, relevance - faults - no_zoom))
     return Reward(
-        reward=1 + config.correct_weight * process if correct else config.wrong_weight * process,
+        reward=1 + config.correct_weight * process - cost
+        if correct
+        else config.wrong_weight * process,
         correct=correct,
         process=process,
         relevance=relevance,
@@ -188,6 +224,7 @@ def trace_reward(
         invalid=invalid,
         out_of_bounds=out_of_bounds,
         over_limit=over_limit,
+        visual_token_cost=cost,
         redundant=redundant,
     )
 
@@ -327,9 +364,19 @@ def _paid(said: Payload, config: RewardConfig) -> tuple[Reward, str | None, str]
     if steps is None:
         steps = parsed_steps(turns, info.syntax, info.frame, info.max_zooms, info.min_area)
     correct = info.asked.judge(answer, said.answers, info.options).correct
-    reward = trace_reward(steps, correct, info.evidence, info.needs_zoom, config)
+    crop_tokens = _told_crop_tokens(info, steps, config)
+    reward = trace_reward(steps, correct, info.evidence, info.needs_zoom, config, crop_tokens)
     reward = with_curiosity(reward, info.needs_zoom, info.zoom_rate, info.step, config)
     return reward, answer, "executed" if executed else "parsed"
+
+
+def _told_crop_tokens(info: ExtraInfo, steps: Sequence[Step], config: RewardConfig) -> float:
+    if info.crop_tokens is None and config.visual_token_cost and any(s.shown for s in steps):
+        raise PayloadError(
+            "extra_info: crop_tokens: crops have a visual_token_cost; give the visual tokens of"
+            " those that were shown, over those of the first view"
+        )
+    return info.crop_tokens or 0.0
 
 
 _REFUSED = (

@@ -47,6 +47,11 @@ class RewardConfig:
     no_zoom_penalty: float = _constant(
         0.5, "taken from the process where a look was needed and not taken"
     )
+    visual_token_cost: float = _constant(
+        0.0,
+        "taken from a right answer in full if its crops have as many visual tokens as the first"
+        " view, in proportion if they have fewer; 0 is none",
+    )
     curiosity: float = _constant(
         0.0, "weight of a bonus for episodes that zoom while few of their group do; 0 is none"
     )
@@ -68,10 +73,18 @@ class RewardConfig:
                 f"tight_area ({self.tight_area}) must be below max_area ({self.max_area})"
             )
         most_for_wrong = self.wrong_weight + self.curiosity * self.curiosity_target
-        if 1 - self.correct_weight <= most_for_wrong:
+        least_for_correct = 1 - self.correct_weight - self.visual_token_cost
+        if least_for_correct <= most_for_wrong:
             raise ValueError(
-                f"1 - correct_weight ({1 - self.correct_weight:g}) must exceed wrong_weight +"
-                f" curiosity * curiosity_target ({most_for_wrong:g}), or a lie can pay: lower them"
+                f"1 - correct_weight - visual_token_cost ({least_for_correct:g}) must exceed"
+                f" wrong_weight + curiosity * curiosity_target ({most_for_wrong:g}), or a lie can"
+                " pay: lower them"
+            )
+        look = self.correct_weight * self.no_zoom_penalty
+        if self.visual_token_cost and self.visual_token_cost >= look:
+            raise ValueError(
+                f"visual_token_cost ({self.visual_token_cost:g}) must be below correct_weight *"
+                f" no_zoom_penalty ({look:g}), or a look that is needed may not pay: lower it"
             )
 
 

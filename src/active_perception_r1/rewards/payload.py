@@ -40,6 +40,8 @@ class ExtraInfo:
             calls are written; (width, height) in pixels of the page and of the first view, for
             syntaxes in pixels; the zooms that count, and the least area of one, as a share of the
             page. The defaults are those of a model's entry in the configuration.
+        crop_tokens: visual tokens of the crops that were shown, over those of the first view; for
+            the constant `visual_token_cost`.
         zoom_rate, step: for the curiosity bonus, see `curiosity_bonus`.
     """
 
@@ -56,6 +58,7 @@ class ExtraInfo:
     view_size: tuple[int, int] | None = _read(values.size)
     max_zooms: int = _read(values.count, 3)
     min_area: float = _read(values.number(0, 1), 0.0005)
+    crop_tokens: float | None = _read(values.number(0))
     zoom_rate: float = _read(values.number(0, 1), 1.0)
     step: float = _read(values.number(0), 0)
     has_final_answer: bool = False

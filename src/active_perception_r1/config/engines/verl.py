@@ -196,6 +196,11 @@ class VerlTraining(GrpoConfig):
                 "reward.curiosity: verl rewards an episode before its group is known;"
                 " use engine local or leave it 0"
             )
+        if self.reward.visual_token_cost:
+            raise ValueError(
+                "reward.visual_token_cost: verl does not tell the tokens of images; use engine"
+                " local or leave it 0"
+            )
         return self
 
 
