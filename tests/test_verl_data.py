@@ -14,16 +14,22 @@ from PIL import Image
 
 from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
-from active_perception_r1.errors import DataError, PayloadError
+from active_perception_r1.errors import DataError, PayloadError, TrainingError
 from active_perception_r1.rewards.active_vision_reward import episode_reward
-from active_perception_r1.rollout.episode_log import EpisodeLog
 from active_perception_r1.rollout.episode_reward import compute_score
+from active_perception_r1.rollout.episode_tally import EpisodeTally
 from active_perception_r1.sim.messages import Request
 from active_perception_r1.training.questions import divide_questions
 from active_perception_r1.training.verl_data import PromptLimit, write_verl_data
-from active_perception_r1.training.verl_metrics import episodes_asked, step_metrics
+from active_perception_r1.training.verl_metrics import (
+    episodes_asked,
+    rollouts,
+    step_metrics,
+    validated,
+)
 from tests.docvqa_files import png
 from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start
+from tests.test_verl_launch import metrics
 
 RUN = LocalTraining(base="base", study="study", prompts_per_step=2)
 AMPLE = PromptLimit(tokens=100, count=lambda request: 100)
@@ -122,12 +128,17 @@ def test_verl_pays_what_the_local_engine_pays(
     paid = compute_score("study", "<answer>no</answer>", truth, info, episodes=str(tmp_path))
     expected = episode_reward(episode, SAMPLES[0])
     assert paid["score"] == pytest.approx(expected.reward)
-    logged = step_metrics(1, {"actor/lr": 0.1}, EpisodeLog(tmp_path).read(1), asked=1)
+    logged = step_metrics(1, {"actor/lr": 0.1}, EpisodeTally(tmp_path).read(1), asked=1)
     assert logged.means["reward"] == pytest.approx(expected.reward)
     assert logged.means["relevance"] == pytest.approx(expected.relevance)
     assert logged.zoom_rate == (expected.shown > 0)
     assert logged.learning_rate == 0.1
     assert logged.failed == 0
+    (kept,) = rollouts(1, EpisodeTally(tmp_path).read(1))
+    assert kept["episode"] == json.loads(episode.to_json())
+    of_local = {name: float(value) for name, value in asdict(expected).items()}
+    assert kept["reward"] == pytest.approx(of_local)
+    assert (kept["step"], kept["group"], kept["advantage"]) == (1, 0, 0)
 
 
 def test_an_episode_that_cannot_be_rewarded_is_counted_with_its_error(
@@ -140,7 +151,7 @@ def test_an_episode_that_cannot_be_rewarded_is_counted_with_its_error(
     }
     with pytest.raises(PayloadError):
         compute_score("study", "", "42", about, episodes=str(tmp_path))
-    found = EpisodeLog(tmp_path).read(1)
+    found = EpisodeTally(tmp_path).read(1)
     assert not found.rewarded
     assert found.reason.startswith("PayloadError: extra_info: tool_trace: ")
     assert found.reason.endswith(" (1 times)")
@@ -164,3 +175,16 @@ def test_groups_that_verl_draws_again_are_asked_for_as_well(
     logged: dict[str, float], asked: int
 ) -> None:
     assert episodes_asked(logged, prompts=4, samples=8) == asked
+
+
+def test_a_validation_is_of_all_its_questions_or_of_none(tmp_path: Path) -> None:
+    tally = EpisodeTally(tmp_path)
+    for number, correct in enumerate([0.0, 1.0, 1.0, 1.0]):
+        row = {"id": f"q{number}", "doc_id": f"d{number}", "reward": correct, "correct": correct}
+        tally.append(4, row)
+    found = validated(metrics(4), tally.read(4), asked=4)
+    assert found.validation_correct == 0.75
+    assert found.validation_correct_low < 0.75 < found.validation_correct_high
+    tally.failed(4, "q4", RuntimeError("no page"))
+    with pytest.raises(TrainingError, match="step 4: 4 of 5 .*: RuntimeError: no page"):
+        validated(metrics(4), tally.read(4), asked=5)

@@ -310,8 +310,8 @@ fine = {"actor/lr": 1e-6, "actor/loss": 0.1, "actor/grad_norm": 0.1,
 parts = [*REWARD_FIELDS, "over_long", "image_count"]
 for step in range(1, 2 if runs == "stops early" else 4):
     zooms = 0 if runs == "no zoom" else 1
-    rows = [{**dict.fromkeys(parts, 0.5), "id": "q", "reward": s, "shown": zooms}
-            for s in (0.0, 1.0) * 3]
+    rows = [{**dict.fromkeys(parts, 0.5), "id": "q", "doc_id": "d", "episode": {}, "reward": s,
+             "shown": zooms} for s in (0.0, 1.0) * 3]
     if runs in ("a third fails", "all fail"):
         rows[:2] = [{"id": "q", "error": "DataError: no page"}] * 2
     if runs == "a third is lost":

@@ -5,6 +5,7 @@ One run of two GRPO steps, killed after the first and taken up again.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from active_perception_r1.modes import ACTIVE
+from active_perception_r1.records import Episode
 from active_perception_r1.storage.files import sha256_of
 from benchmarks.measuring import Figure, keep, spread
 from tests.verl.runs import ENVIRONMENT, MODEL, RUN, command, finish, write_questions
@@ -122,6 +125,14 @@ def test_the_parts_of_the_reward_are_logged_under_the_names_of_the_local_engine(
         assert row["correct"] == pytest.approx(sum(r["correct"] for r in rows) / len(rows))
         assert row["loss"] is not None
         assert row["grad_norm"] > 0
+
+
+def test_every_episode_is_kept_by_group_and_step(run: Run) -> None:
+    with gzip.open(run.folder / "output/rollouts.jsonl.gz", "rt") as file:
+        kept = [json.loads(line) for line in file]
+    assert [row["step"] for row in kept] == [1] * 8 + [2] * 8
+    assert {(row["step"], row["group"]) for row in kept} == {(1, 0), (1, 1), (2, 0), (2, 1)}
+    assert all(Episode.from_json(json.dumps(row["episode"])).mode == ACTIVE for row in kept)
 
 
 def test_pages_of_its_own_were_validated_on_after_the_last_step(run: Run) -> None:

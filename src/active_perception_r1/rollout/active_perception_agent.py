@@ -27,7 +27,7 @@ from active_perception_r1.models.weights import image_options
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.records import Sample
 from active_perception_r1.rollout.chat_tokens import ChatTokens
-from active_perception_r1.rollout.episode_log import EpisodeLog
+from active_perception_r1.rollout.episode_tally import EpisodeTally
 from active_perception_r1.rollout.trajectory import (
     Budget,
     Completion,
@@ -72,7 +72,7 @@ class ActivePerceptionZoomAgentLoop(AgentLoopBase):  # type: ignore[misc]  # ver
             sample = self._samples[int(about["index"])]
             trajectory = await self.play(sample, sampling_params, metrics)
         except Exception as error:
-            log = EpisodeLog.of(self._episodes, bool(about["validation"]))
+            log = EpisodeTally.of(self._episodes, bool(about["validation"]))
             log.failed(step, str(about["id"]), error)
             raise
         return _output(trajectory, metrics, step, self.image_options)

@@ -13,7 +13,7 @@ from typing import Any
 from active_perception_r1.rewards import active_vision_reward
 from active_perception_r1.rewards.active_vision_reward import own_names
 from active_perception_r1.rewards.values import plain
-from active_perception_r1.rollout.episode_log import EpisodeLog
+from active_perception_r1.rollout.episode_tally import EpisodeTally
 
 TOLD = ("id", "doc_id", "over_long", "image_count")
 
@@ -31,7 +31,7 @@ def compute_score(
 
     The line has the names of `Reward`, as everywhere.
     """
-    log = EpisodeLog.of(Path(episodes), bool(extra_info["validation"]))
+    log = EpisodeTally.of(Path(episodes), bool(extra_info["validation"]))
     step = int(extra_info["global_step"])
     try:
         result = active_vision_reward.compute_score(

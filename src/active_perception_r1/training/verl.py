@@ -29,11 +29,11 @@ from active_perception_r1.config.engines.verl import VerlTraining
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.models.weights import find_weights, image_options
 from active_perception_r1.rollout.chat_tokens import ChatTokens
-from active_perception_r1.rollout.episode_log import EpisodeLog
+from active_perception_r1.rollout.episode_tally import EpisodeTally
 from active_perception_r1.runtime.gpu import smallest_memory, usable_devices
 from active_perception_r1.storage.files import atomic, write_json
 from active_perception_r1.tasks import DEFAULT_TASK
-from active_perception_r1.training.checkpoints import MetricsLog, Trained, publish
+from active_perception_r1.training.checkpoints import EpisodeLog, MetricsLog, Trained, publish
 from active_perception_r1.training.questions import divide_questions
 from active_perception_r1.training.verl_data import PromptLimit, write_verl_data
 from active_perception_r1.training.verl_footprint import Room, require_room, shape_of
@@ -49,8 +49,9 @@ from active_perception_r1.training.verl_metrics import (
     Alarms,
     VerlStepMetrics,
     episodes_asked,
+    rollouts,
     step_metrics,
-    validation_metrics,
+    validated,
 )
 
 POLL_SECONDS = 1.0
@@ -72,7 +73,8 @@ def train(
 ) -> None:
     """Train `base` on the samples of `data`; resume from `checkpoints` when a run was cut off.
 
-    Writes what the local engine writes: `output`/checkpoint and `output`/metrics.jsonl.
+    Writes what the local engine writes: `output`/checkpoint, `output`/metrics.jsonl and
+    `output`/rollouts.jsonl.gz.
 
     Raises:
         DataError: fewer samples than one step takes, or prompts that are too long.
@@ -85,6 +87,7 @@ def train(
     progress = take_steps(name, run, local, data, checkpoints.resolve(), task)
     trained = Trained(name, run, base.id, revision, data)
     publish(lambda folder: export(progress.chosen(), folder), trained, progress.metrics, output)
+    progress.rollouts.publish(output / "rollouts.jsonl.gz")
 
 
 def take_steps(
@@ -137,8 +140,9 @@ class Progress:
         self._run = run
         self._validated = validated
         self.metrics = MetricsLog(state / "metrics.jsonl")
-        self._episodes = EpisodeLog.of(state / "episodes", validation=False)
-        self._validations = EpisodeLog.of(state / "episodes", validation=True)
+        self._episodes = EpisodeTally.of(state / "episodes", validation=False)
+        self._validations = EpisodeTally.of(state / "episodes", validation=True)
+        self.rollouts = EpisodeLog(state / "rollouts")
 
     def files(self, samples: Path) -> RunFiles:
         """Those of the next start."""
@@ -164,6 +168,7 @@ class Progress:
                 shutil.rmtree(self._folder(step))
         self._episodes.rewind(done)
         self._validations.rewind(done)
+        self.rollouts.rewind(done)
         tracker = self._state / "checkpoints" / "latest_checkpointed_iteration.txt"
         tracker.unlink(missing_ok=True)
         if done:
@@ -233,11 +238,12 @@ class Progress:
             return None
         run, data = self._run, logged["data"]
         asked = episodes_asked(data, run.prompts_per_step, run.samples_per_prompt)
-        row = step_metrics(step, data, self._episodes.read(step), asked)
-        validated = {}
+        episodes = self._episodes.read(step)
+        row = step_metrics(step, data, episodes, asked)
         if run.validate_every and (step % run.validate_every == 0 or step == run.steps):
-            validated = validation_metrics(step, self._validations.read(step), self._validated)
-        self.metrics.append({**row.line(), **validated})
+            row = validated(row, self._validations.read(step), self._validated)
+        self.rollouts.write(step, rollouts(step, episodes))
+        self.metrics.append(row.line())
         return row
 
     def _keep_best(self, step: int) -> None:

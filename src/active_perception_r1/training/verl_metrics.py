@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from active_perception_r1.columns import Column
 from active_perception_r1.config.engines.verl import AlarmConfig
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.rewards.active_vision_reward import FIELDS
-from active_perception_r1.rollout.episode_log import StepEpisodes
-from active_perception_r1.scoring.intervals import share_interval
+from active_perception_r1.rollout.episode_tally import StepEpisodes
+from active_perception_r1.scoring.intervals import Interval, share_interval
 from active_perception_r1.training.metrics import StepMetrics
 
 
@@ -84,12 +84,16 @@ def step_metrics(
             " were asked for; is another run writing to the same folder?"
         )
 
+    low, high = _correct_interval(rows)
+
     def mean(key: str) -> float:
         return statistics.fmean(float(row[key]) for row in rows)
 
     return VerlStepMetrics(
         step=step,
         means={name: mean(name) for name in FIELDS},
+        correct_low=low,
+        correct_high=high,
         reward_std=statistics.pstdev(row["reward"] for row in rows),
         zoom_rate=statistics.fmean(row["shown"] > 0 for row in rows),
         frac_reward_zero_std=_frac_reward_zero_std(rows),
@@ -109,8 +113,8 @@ def step_metrics(
     )
 
 
-def validation_metrics(step: int, episodes: StepEpisodes, asked: int) -> dict[str, float]:
-    """Of a validation after a step, under the names that the local engine uses.
+def validated(row: VerlStepMetrics, episodes: StepEpisodes, asked: int) -> VerlStepMetrics:
+    """A step with the validation after it.
 
     Args:
         asked: questions of the validation, each of which is played once.
@@ -121,17 +125,40 @@ def validation_metrics(step: int, episodes: StepEpisodes, asked: int) -> dict[st
     rows = episodes.rewarded
     if len(rows) != asked:
         raise TrainingError(
-            f"step {step}: {len(rows)} of {asked} episodes of the validation were rewarded:"
+            f"step {row.step}: {len(rows)} of {asked} episodes of the validation were rewarded:"
             f" {episodes.reason or 'the others left no error; see the log of verl'}"
         )
-    correct = [float(row["correct"]) for row in rows]
-    low, high = share_interval(correct, [row["doc_id"] for row in rows])
-    return {
-        "validation_reward": statistics.fmean(row["reward"] for row in rows),
-        "validation_correct": statistics.fmean(correct),
-        "validation_correct_low": low,
-        "validation_correct_high": high,
-    }
+    low, high = _correct_interval(rows)
+    return replace(
+        row,
+        validation_reward=statistics.fmean(row["reward"] for row in rows),
+        validation_correct=statistics.fmean(row["correct"] for row in rows),
+        validation_correct_low=low,
+        validation_correct_high=high,
+    )
+
+
+def rollouts(step: int, episodes: StepEpisodes) -> Iterator[dict[str, Any]]:
+    """What is kept of each episode of a step, as the local engine keeps it."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in episodes.rewarded:
+        groups.setdefault(row["id"], []).append(row)
+    for number, group in enumerate(groups.values()):
+        rewards = [row["reward"] for row in group]
+        mean = statistics.fmean(rewards)
+        spread = statistics.stdev(rewards) if len(rewards) > 1 else 0.0
+        for row in group:
+            yield {
+                "step": step,
+                "group": number,
+                "advantage": (row["reward"] - mean) / (spread + 1e-6),  # as verl divides
+                "reward": {name: row[name] for name in FIELDS},
+                "episode": row["episode"],
+            }
+
+
+def _correct_interval(rows: Sequence[Mapping[str, Any]]) -> Interval:
+    return share_interval([row["correct"] for row in rows], [row["doc_id"] for row in rows])
 
 
 def _frac_reward_zero_std(rows: Sequence[Mapping[str, Any]]) -> float:

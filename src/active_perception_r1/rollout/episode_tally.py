@@ -38,13 +38,13 @@ class StepEpisodes:
 
 
 @dataclass(frozen=True, slots=True)
-class EpisodeLog:
+class EpisodeTally:
     """`folder`/{step}.jsonl, which several processes may write to at once."""
 
     folder: Path
 
     @classmethod
-    def of(cls, folder: Path, validation: bool) -> EpisodeLog:
+    def of(cls, folder: Path, validation: bool) -> EpisodeTally:
         """That of the training episodes of a run, or of those that it is validated by."""
         return cls(folder / "validation" if validation else folder)
 
