@@ -80,10 +80,11 @@ def benchmark(settings: BenchmarkSettings, output: Path) -> None:
     Raises:
         UserError: the model is unknown, its GPU is busy, or a stage cannot go on.
     """
-    model, dataset = resolve_model(settings), resolve_dataset(settings)
+    model, wanted = resolve_model(settings), _slice(settings)
+    dataset = resolve_dataset(settings)
     task = settings.task or dataset.task
     stages = output / "stages"
-    slice_path = _draw(settings, dataset, task, stages)
+    slice_path = _draw(dataset, wanted, task, stages)
     with lease(model.gpus, _policy(settings), f"benchmark {settings.model_id}"):
         scores = _play(settings, model, task, slice_path, stages)
     rows = leaderboard(scores, stages, settings.model_id, started_from={})
@@ -164,9 +165,12 @@ def resolve_dataset(settings: BenchmarkSettings) -> Dataset:
     return dataset_meant_by(settings.dataset, settings.split, settings.samples, settings.table)
 
 
-def _draw(settings: BenchmarkSettings, dataset: Dataset, task: str, stages: Path) -> Path:
+def _slice(settings: BenchmarkSettings) -> SliceConfig:
     entry = {"split": settings.split, "samples": settings.samples, "seed": settings.seed}
-    wanted = parse_section(SliceConfig, json.dumps(entry))
+    return parse_section(SliceConfig, json.dumps(entry))
+
+
+def _draw(dataset: Dataset, wanted: SliceConfig, task: str, stages: Path) -> Path:
     rows = stages / "dataset" / f"{wanted.split}.parquet"
     slice_path = stages / "slice" / f"{wanted.split}.parquet"
     download(dataset, wanted.split, rows)
