@@ -219,6 +219,29 @@ class TestFiles:
         assert table["correct"].tolist() == [True, False]
         assert table["tool_status"].tolist() == ["answered", "no_answer"]
 
+    def test_the_orders_of_a_question_count_together_wherever_they_stand(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("active_perception_r1.scoring.score.ROWS_IN_MEMORY", 2)
+        asked = [("s1", "how much?"), ("s2", "what?"), ("s3", "which?"), ("s4", "how much?")]
+        samples = [
+            replace(a_sample(name), question=question, answers=("A",), options=("red", "blue"))
+            for name, question in asked
+        ]
+        write_samples(tmp_path / "slice.parquet", samples)
+        episodes = [an_episode(name=sample.id, answer="A") for sample in samples]
+        predictions = write_predictions(tmp_path / "active.jsonl", *episodes)
+        output = tmp_path / "scores.parquet"
+        score(
+            predictions,
+            tmp_path / "slice.parquet",
+            RewardConfig(),
+            output,
+            task="multiple_choice",
+        )
+        table = pd.read_parquet(output).set_index("sample_id")
+        assert table["circular"].dropna().to_dict() == {"s1": 1.0}
+
     def test_column_types_do_not_depend_on_the_data(self, tmp_path: Path, slice_file: Path) -> None:
         outputs = []
         for answer in ("12.50", None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow.parquet as pq
 
@@ -19,6 +20,8 @@ from active_perception_r1.storage.files import atomic
 from active_perception_r1.tasks import DEFAULT_TASK, TASKS
 
 ROWS_IN_MEMORY = 2000
+
+Pair: TypeAlias = tuple[Sample, Episode]
 
 
 def score(
@@ -36,16 +39,14 @@ def score(
         DataError: the slice is empty, or a prediction is unreadable, missing, given twice, or for
             no sample of the slice.
     """
-    pairs = _pairs(predictions, slice_file)
-    rows = score_rows(islice(pairs, ROWS_IN_MEMORY), settings, task)
     total, failed = 0, list[ScoreRow]()
     with atomic(output) as part:
         with pq.ParquetWriter(part, as_table([]).schema) as writer:
-            while rows:
+            for pairs in _parts(_pairs(predictions, slice_file)):
+                rows = score_rows(pairs, settings, task)
                 writer.write_table(as_table(rows))
                 total += len(rows)
                 failed += (row for row in rows if row.error)
-                rows = score_rows(islice(pairs, ROWS_IN_MEMORY), settings, task)
         _require_few_errors(failed, total, max_error_share, predictions)
 
 
@@ -61,7 +62,7 @@ def _require_few_errors(
 
 
 def score_rows(
-    pairs: Iterable[tuple[Sample, Episode]], settings: RewardConfig, task: str = DEFAULT_TASK
+    pairs: Iterable[Pair], settings: RewardConfig, task: str = DEFAULT_TASK
 ) -> list[ScoreRow]:
     """How each episode did, in the order of the pairs."""
     judged = [_judged(sample, episode, settings, task) for sample, episode in pairs]
@@ -72,7 +73,18 @@ def score_rows(
     ]
 
 
-def _pairs(predictions: Path, slice_file: Path) -> Iterator[tuple[Sample, Episode]]:
+def _parts(pairs: Iterator[Pair]) -> Iterator[list[Pair]]:
+    """A part at a time; all at once where a question may be asked with its options in other orders.
+
+    These rows are measured together, and may stand anywhere in the slice.
+    """
+    while part := list(islice(pairs, ROWS_IN_MEMORY)):
+        if any(sample.options for sample, _ in part):
+            part += pairs
+        yield part
+
+
+def _pairs(predictions: Path, slice_file: Path) -> Iterator[Pair]:
     """Each sample of the slice, without its image, with its one episode.
 
     Predictions are in slice order as `infer` writes them, and are read as the slice is. In another
