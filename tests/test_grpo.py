@@ -16,6 +16,7 @@ from active_perception_r1.errors import DataError
 from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.modes import ACTIVE, BASELINE, episode_rules, start_episode
 from active_perception_r1.records import Sample
+from active_perception_r1.rewards.active_vision_reward import episode_reward
 from active_perception_r1.storage.files import sha256_of
 from active_perception_r1.training.grpo import (
     GrpoTrainer,
@@ -23,10 +24,11 @@ from active_perception_r1.training.grpo import (
     group_advantages,
 )
 from active_perception_r1.training.local import train
+from active_perception_r1.training.metrics import zoom_rate
 from active_perception_r1.training.policy import Policy
 from active_perception_r1.training.rollout import Sequences, merge_turns, roll_out
 from active_perception_r1.training.token_probabilities import policy_log_probs
-from tests.scripted import make_sample
+from tests.scripted import ZOOM, make_sample, run
 
 RUN = LocalTraining(
     base="tiny",
@@ -61,6 +63,17 @@ def test_advantages_have_mean_zero_in_each_group_and_vanish_in_flat_ones() -> No
     assert advantages.mean(1).abs().max() < 1e-6
     assert advantages[0].std() == pytest.approx(1, abs=1e-2)
     assert (advantages[1] == 0).all()
+
+
+def test_the_zoom_rate_is_told_by_whether_a_zoom_is_needed() -> None:
+    needs = [True, True, True, False, False]
+    asked = [make_sample(i, requires_zoom=need) for i, need in enumerate(needs)]
+    zoomed = [run([ZOOM, "<answer>42</answer>"]), run(["<answer>42</answer>"])]
+    episodes = [zoomed[0], zoomed[0], zoomed[1], zoomed[1], zoomed[0]]
+    rewards = [episode_reward(e, s) for e, s in zip(episodes, asked, strict=True)]
+    assert zoom_rate(rewards, asked, needed=True) == pytest.approx(2 / 3)
+    assert zoom_rate(rewards, asked, needed=False) == 0.5
+    assert zoom_rate(rewards[:3], asked[:3], needed=False) is None
 
 
 def test_a_turn_that_a_later_prompt_repeats_is_trained_in_its_row() -> None:

@@ -39,7 +39,7 @@ from active_perception_r1.rewards.active_vision_reward import (
 )
 from active_perception_r1.runtime.memory import out_of_memory
 from active_perception_r1.tasks import DEFAULT_TASK
-from active_perception_r1.training.metrics import StepMetrics, correct_interval
+from active_perception_r1.training.metrics import StepMetrics, correct_interval, zoom_rate
 from active_perception_r1.training.policy import Policy
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
 
@@ -155,6 +155,8 @@ class GrpoTrainer:
             seconds=time.perf_counter() - start,
             correct_low=low,
             correct_high=high,
+            zoom_rate_needed=zoom_rate(rewards, played.samples, needed=True),
+            zoom_rate_not_needed=zoom_rate(rewards, played.samples, needed=False),
         )
         return Step(metrics, played)
 

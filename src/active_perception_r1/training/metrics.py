@@ -55,6 +55,13 @@ class StepMetrics:
     correct_high: Annotated[
         float | None, Column("upper end of the 95 % interval of `correct`", "share")
     ] = None
+    zoom_rate_needed: Annotated[
+        float | None,
+        Column("the zoom rate on questions that need a zoom, as their data say", "share"),
+    ] = None
+    zoom_rate_not_needed: Annotated[
+        float | None, Column("the zoom rate on the others", "share")
+    ] = None
     validation_reward: Annotated[
         float | None, Column("mean of the greedy episodes of a validation after the step", "reward")
     ] = None
@@ -72,6 +79,20 @@ class StepMetrics:
         """The metrics by name; `means` stand among the others, after the step."""
         own = asdict(self)
         return {"step": own.pop("step"), **own.pop("means"), **own}
+
+
+def zoom_rate(rewards: Sequence[Reward], samples: Sequence[Sample], needed: bool) -> float | None:
+    """Of the episodes on questions that need a zoom, or on the others; None where there are none.
+
+    Args:
+        rewards, samples: of each episode.
+    """
+    zoomed = [
+        reward.shown > 0
+        for reward, sample in zip(rewards, samples, strict=True)
+        if sample.requires_zoom == needed
+    ]
+    return fmean(zoomed) if zoomed else None
 
 
 def correct_interval(rewards: Sequence[Reward], samples: Sequence[Sample]) -> Interval:

@@ -28,6 +28,8 @@ _PANELS = {
     "correct": _Panel("Answer correct", "share of episodes", is_share=True),
     "coverage": _Panel("Coverage", "share of the evidence seen", is_share=True),
     "zoom_rate": _Panel("Zoom rate", "share of episodes", is_share=True),
+    "zoom_rate_needed": _Panel("Zoom rate, zoom needed", "share of episodes", is_share=True),
+    "zoom_rate_not_needed": _Panel("Zoom rate, none needed", "share of episodes", is_share=True),
     "entropy": _Panel("Entropy", "nats per token"),
     "kl": _Panel("KL divergence", "nats per token"),
 }
