@@ -135,7 +135,7 @@ test-verl: .venv-verl/installed
 	.venv-verl/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-# TRL and verifiers play the shipped model's episodes, in an environment of their own (1.6 GB).
+# TRL and verifiers play the shipped model's episodes, in an environment of their own (1.9 GB).
 test-trainers: .venv-trainers/installed
 	OMP_NUM_THREADS=1 .venv-trainers/bin/python -m pytest tests/trainers
 
