@@ -10,6 +10,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/results.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/infer.smk"
