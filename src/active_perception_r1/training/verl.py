@@ -293,10 +293,10 @@ def export(checkpoint: Path, folder: Path) -> None:
         raise TrainingError(f"{actor}: cannot be exported: {_tail(done.stdout + done.stderr)}")
     adapter = folder / "lora_adapter"
     if adapter.is_dir():
-        _merge_adapter(adapter, folder)
+        merge_adapter(adapter, folder)
 
 
-def _merge_adapter(adapter: Path, folder: Path) -> None:
+def merge_adapter(adapter: Path, folder: Path) -> None:
     """Into the model in `folder`.
 
     Raises:
