@@ -68,9 +68,9 @@ class TestTiles:
         (only,) = tile_views(page, 1, rules)
         assert only.tobytes() == first_view(page, rules).tobytes()
 
-    def test_the_shorter_side_of_a_tile_is_that_of_a_square_of_the_budget(self) -> None:
+    def test_each_is_squeezed_into_a_square_of_the_budget(self) -> None:
         page = Image.new("RGB", (672, 672))
-        assert [tile.size for tile in tile_views(page, 2, ViewRules(112**2))] == [(224, 112)] * 2
+        assert [tile.size for tile in tile_views(page, 2, ViewRules(112**2))] == [(112, 112)] * 2
 
     def test_they_come_in_reading_order_and_show_the_pages_pixels(self) -> None:
         page = Image.new("RGB", (40, 40), "white")

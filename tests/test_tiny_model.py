@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from active_perception_r1.cli import main
 from active_perception_r1.data.synthetic import LAYOUTS, render_page
+from active_perception_r1.envs.zoom_simulator import ViewRules, tile_views
 from active_perception_r1.geometry import Box, coverage
 from recipes.tiny_zoom_vlm import train as training
 from recipes.tiny_zoom_vlm.architecture import build_model, packed_states, token_logits
@@ -104,6 +105,15 @@ def test_training_sees_the_tokens_and_pixels_of_the_stock_processor() -> None:
         states = packed_states(model, *map(torch.from_numpy, _inputs(batch)))
         logits = token_logits(model, states)
         torch.testing.assert_close(logits, model(**stock).logits, rtol=1e-3, atol=1e-4)
+
+
+def test_the_stock_processor_leaves_tiles_as_they_are() -> None:
+    """A flat one it would shrink to the resolution of the whole page, and then stretch."""
+    processor, page = build_processor(build_tokenizer()), render_page(random.Random(3), "table")
+    shown = tile_views(page.image, 2, ViewRules(112**2))
+    stock = processor.image_processor(list(shown), return_tensors="np")["pixel_values"][0]
+    pixels = np.stack([np.asarray(tile) for tile in shown]).transpose(0, 3, 1, 2) / 127.5 - 1
+    np.testing.assert_allclose(stock, pixels, atol=1e-5)
 
 
 def test_packed_conversations_do_not_see_each_other() -> None:

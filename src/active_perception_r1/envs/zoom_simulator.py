@@ -112,11 +112,11 @@ def tile_views(page: Image.Image, count: int, rules: ViewRules) -> tuple[Image.I
     """The page in `count` equal tiles (`geometry.equal_tiles`), an image each; one is `first_view`.
 
     They are for models that bring every image to one resolution, and so can be shown more of a page
-    only in parts. Of a tile that is no square, the shorter side is as long as that of a square of
-    the budget: what is too long, the model's processor shrinks as it must.
+    only in parts. Each is squeezed into a square of the budget: of one that is not, the processors
+    of such models keep less, since they shrink its longer side first or cut it off.
 
     Raises:
-        DataError: as `first_view`, of a tile.
+        DataError: as `first_view`, of the only one.
     """
     if count == 1:
         return (first_view(page, rules),)
@@ -126,10 +126,9 @@ def tile_views(page: Image.Image, count: int, rules: ViewRules) -> tuple[Image.I
 def _tile_view(page: Image.Image, tile: Box, rules: ViewRules) -> Image.Image:
     x0, x1 = _whole(tile.x0 * page.width, tile.x1 * page.width, page.width)
     y0, y1 = _whole(tile.y0 * page.height, tile.y1 * page.height, page.height)
-    shorter, longer = sorted((x1 - x0, y1 - y0))
-    budget = replace(rules, max_pixels=math.ceil(rules.max_pixels * longer / shorter))
-    scale = min(1.0, math.sqrt(rules.max_pixels) / shorter)
-    return _resized(page, (x0, y0, x1, y1), scale, budget)
+    side = _side(math.sqrt(rules.max_pixels), rules.multiple)
+    alone = page.crop((x0, y0, x1, y1))  # so that nothing of its neighbours comes in
+    return alone.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 @lru_cache(maxsize=4)  # consecutive episodes share a page, as in `open_page`
