@@ -68,7 +68,8 @@ test-quick: env
 LOWEST := $(shell sed -n 's/^ *"transformers>=\([0-9.]*\)",$$/\1/p' pyproject.toml)
 
 test-lowest: .venv-lowest/$(LOWEST)
-	PYTHONPATH=$(CURDIR)/$< pytest tests/test_local_training.py tests/test_grpo.py \
+	PYTHONPATH=$(CURDIR)/$<:$(CURDIR)/tests/without_torchvision \
+		pytest tests/test_local_training.py tests/test_grpo.py \
 		tests/test_transformers_backend.py tests/test_decoding.py
 
 .venv-lowest/$(LOWEST): | env

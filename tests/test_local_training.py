@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from active_perception_r1.config import ModelConfig, parse_section
 from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
-from active_perception_r1.errors import TrainingError
+from active_perception_r1.errors import BackendError, TrainingError
 from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.modes import ACTIVE, BASELINE, episode_rules, start_episode
 from active_perception_r1.records import Sample
@@ -295,6 +296,14 @@ def test_a_checkpoint_has_the_precision_of_its_base(
         assert {weight.dtype for weight in saved.model.parameters()} == {torch.bfloat16}
 
 
+def test_a_package_for_adapters_that_is_not_there_is_named(
+    untrained_model: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(BackendError, match="pip install peft, or set lora_rank: 0"):
+        Policy(run_with(lora_rank=4), untrained_model)
+
+
 # A killed run.
 
 
@@ -477,7 +486,7 @@ def test_validation_is_greedy_and_changes_nothing_of_the_training(
 def test_tensorboard_that_is_not_there_is_named(
     untrained_model: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     data = tmp_path / "data.parquet"
     write_samples(data, SAMPLES)
     keys = run_with(tensorboard=True)

@@ -28,6 +28,27 @@ def _replace_video_processors():
 
     setattr(transformers, name, getattr(videos, name))
     video_processing_auto.AutoVideoProcessor = NoVideo
+    if not _is_there(lambda: transformers.Idefics3ImageProcessorPil.from_dict):
+        _show_the_hidden(transformers)
+
+
+def _show_the_hidden(transformers):
+    """transformers 5.16 and 5.17 take Idefics3's processor for one that needs torchvision."""
+    from transformers.models import idefics3
+    from transformers.models.idefics3.image_processing_pil_idefics3 import (
+        Idefics3ImageProcessorPil,
+    )
+
+    for module in (transformers, idefics3):
+        module.Idefics3ImageProcessorPil = Idefics3ImageProcessorPil
+
+
+def _is_there(find):
+    try:
+        find()
+    except ImportError:
+        return False
+    return True
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):

@@ -17,6 +17,7 @@ import torch
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
+from active_perception_r1.errors import BackendError
 from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.training.freezing import (
@@ -127,9 +128,17 @@ class Policy:
 
 
 def _with_adapter(model: torch.nn.Module, rank: int, seed: int) -> Any:
-    """A `PeftModel` around `model`, whose language model's linear layers it gives an adapter."""
-    from peft import LoraConfig, get_peft_model
+    """A `PeftModel` around `model`, whose language model's linear layers it gives an adapter.
 
+    Raises:
+        BackendError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise BackendError(
+            f"an adapter needs a package ({error}); pip install peft, or set lora_rank: 0"
+        ) from None
     torch.manual_seed(seed)
     layers = list(lora_layers(model))
     settings = LoraConfig(r=rank, lora_alpha=ADAPTER_SCALE * rank, target_modules=layers)
