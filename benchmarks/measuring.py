@@ -25,7 +25,9 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number; `low` and `high` are the extremes of `repeats` measurements, `value` the median.
+    """One number; `low` and `high` are the extremes of `repeats` measurements.
+
+    Of several measurements, `value` is the median, or what the benchmark says at its beginning.
 
     Attributes:
         what: what was measured, and its unit.
