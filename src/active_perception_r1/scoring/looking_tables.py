@@ -62,7 +62,7 @@ def cost_table(rows: Sequence[LeaderboardRow]) -> Table:
             **({"Price": _amount(row, "price", ".3g")} if priced else {}),
             "Tokens a gain": MISSING
             if row.tokens_per_gain is None
-            else f"{row.tokens_per_gain:,.0f}",
+            else f"{round(row.tokens_per_gain):,}",
         }
         for row in rows
     ]
