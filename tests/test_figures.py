@@ -20,7 +20,12 @@ from active_perception_r1.errors import DataError
 from active_perception_r1.modes import MODES
 from active_perception_r1.report.figures import FIGURES, accuracy, cost, headroom, learning_curve
 from active_perception_r1.report.figures._curves import read_curves
-from active_perception_r1.report.figures._style import figure_in_style, legend_above, look
+from active_perception_r1.report.figures._style import (
+    MARKERS,
+    figure_in_style,
+    legend_above,
+    look,
+)
 from active_perception_r1.scoring.leaderboard_row import (
     Estimate,
     LeaderboardRow,
@@ -130,6 +135,10 @@ def test_a_legend_stays_inside_its_figure(tmp_path: Path, models: int) -> None:
 
 def test_as_many_models_as_there_may_be_look_different() -> None:
     assert len({look(number) for number in range(32)}) == 32
+
+
+def test_every_mode_has_a_marker_of_its_own() -> None:
+    assert len(set(MARKERS)) == len(MARKERS) >= len(MODES)
 
 
 def test_missing_inputs_are_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, distinguishable with any colour vision; grey stands in for its black, on
 # which no interval could be seen.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "p", "<", "h", ">")
 _HATCHES = ("", "///", "...", "xxx")
 _STYLE: Any = {  # Matplotlib's own type for this is a union of all its keys.
     "axes.axisbelow": True,
