@@ -97,12 +97,8 @@ def test_a_resumed_run_counts_as_written_last(tmp_path: Path) -> None:
 
 def test_a_learning_curve_shows_validations_with_their_intervals(tmp_path: Path) -> None:
     def text(*, validated: bool) -> str:
-        ends = {"validation_correct_low": 0.2, "validation_correct_high": 0.6}
-        found = {"validation_correct": 0.4, **ends} if validated else {}
-        steps = [
-            {"step": i, "correct": 0.5, "correct_low": 0.3, "correct_high": 0.7, **found}
-            for i in (1, 2)
-        ]
+        found = {"validation_correct": 0.4, "validation_documents": 10} if validated else {}
+        steps = [{"step": i, "correct": 0.5, "documents": 20, **found} for i in (1, 2)]
         curves = read_curves(write_metrics(tmp_path / "metrics.jsonl", *steps))
         learning_curve.draw(curves, tmp_path / "curve.svg")
         return (tmp_path / "curve.svg").read_text(encoding="utf-8")

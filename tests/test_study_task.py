@@ -36,7 +36,7 @@ from active_perception_r1.training.engines import Job
 from active_perception_r1.training.engines.local import LocalEngine
 from active_perception_r1.training.grpo import GrpoTrainer
 from active_perception_r1.training.rollout import Rollouts, roll_out
-from active_perception_r1.training.verl_data import write_verl_data
+from active_perception_r1.training.verl_data import PromptLimit, write_verl_data
 from active_perception_r1.training.verl_launch import RunFiles, agent_loops
 from tests.docvqa_files import png
 from tests.scripted import MODEL, ZOOM, make_sample, stop, text_of
@@ -154,8 +154,8 @@ class TestRewards:
     def test_verl_is_told_of_task_and_options(self, tmp_path: Path) -> None:
         write_samples(tmp_path / "data.parquet", [PHOTO])
         write_verl_data(
-            *(tmp_path / "data.parquet", [0], "study", MODEL, tmp_path / "verl.parquet"),
-            "multiple_choice",
+            *(tmp_path / "data.parquet", [0], "study", MODEL),
+            *(PromptLimit(1, lambda request: 1), tmp_path / "verl.parquet", "multiple_choice"),
         )
         (row,) = pq.read_table(tmp_path / "verl.parquet").to_pylist()
         assert "A. red\nB. blue" in row["prompt"][-1]["content"]
@@ -185,7 +185,7 @@ class TestTraining:
 
         monkeypatch.setattr(grpo, "roll_out", answered)
         samples = [make_sample(number, answers=("1000",)) for number in range(2)]
-        metrics = GrpoTrainer(self.RUN, untrained_model, samples, task).step(1)
+        metrics = GrpoTrainer(self.RUN, untrained_model, samples, task).step(1).metrics
         assert metrics.means["correct"] == accuracy
 
     def test_a_run_has_the_task_of_its_study(

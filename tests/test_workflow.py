@@ -185,6 +185,7 @@ def test_a_study_from_one_file_runs_through_to_a_leaderboard(
     assert len(steps) == 3
     assert {path.name for path in (results / "report").iterdir()} == {
         "accuracy.svg",
+        "cost.svg",
         "endings.svg",
         "gallery.html",
         "leaderboard.html",
@@ -229,10 +230,8 @@ def test_a_mode_that_goes_by_another_runs_after_it_and_again_when_that_has_run(
     done = workflow.run(target)
     assert done.returncode == 0, done.stdout
     assert workflow.planned(target) == {}
-    (predictions / "active.jsonl").unlink()
-    assert workflow.planned(target) == {"infer": 2, "score": 1}
-    done = workflow.run("results/small/scores/tiny/active.parquet")
-    assert done.returncode == 0, done.stdout
+    shown = predictions / "active.jsonl"
+    shown.write_text(shown.read_text(encoding="utf-8").replace(",", ", ", 1), encoding="utf-8")
     assert workflow.planned(target) == {"infer": 1, "score": 1}
 
 

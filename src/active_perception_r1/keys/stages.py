@@ -157,7 +157,10 @@ def _is_helper(module: str, of: str) -> bool:
 
 
 _RECORDS = ("columns", "data.*", "geometry", "records")
-_EPISODES = (*_RECORDS, "envs.*", "modes", "modes._*", "sim.*", "utils.trace_parser")
+_EPISODES = (
+    *(*_RECORDS, "envs.*", "families._family", "modes", "modes._*", "sim.*"),
+    "utils.trace_parser",
+)
 _SCORES = (
     *(*_RECORDS, "modes", "modes._mode", "rewards.*", "scoring.*", "tasks.*"),
     "utils.trace_parser",
@@ -179,7 +182,7 @@ TRAIN = Stage(
     begins=(),
     takes_in=(
         *(*_EPISODES, "models.*", "rewards.*", "rollout.*", "training.*"),
-        *("runtime.precision", "scoring.intervals"),
+        "runtime.precision",
     ),
     entries=(*_OF_EPISODES, "training.engines"),
 )

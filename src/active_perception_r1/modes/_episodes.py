@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules
-from active_perception_r1.families import FAMILIES, Family
+from active_perception_r1.families import FAMILIES
+from active_perception_r1.families._family import Family  # itself: it counts for every episode
 from active_perception_r1.modes._mode import MODES, CropSizes
 from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
 from active_perception_r1.records import Sample, ToolStatus

@@ -36,7 +36,7 @@ def wilson_interval(successes: int, n: int) -> Interval:
     Wilson 1927. Unlike mean ± 1.96 standard errors it stays inside [0, 1] and keeps a width at 0 %
     and 100 %.
     """
-    return _wilson(successes / n, n) if n else Interval(0.0, 1.0)
+    return wilson(successes / n, n) if n else Interval(0.0, 1.0)
 
 
 def share_interval(outcomes: npt.ArrayLike, documents: npt.ArrayLike) -> Interval:
@@ -53,7 +53,7 @@ def share_interval(outcomes: npt.ArrayLike, documents: npt.ArrayLike) -> Interva
     if not len(right):
         return Interval(0.0, 1.0)
     worth = effective_questions(right, documents)
-    return _wilson(float(right.mean()), worth) if worth else Interval(0.0, 1.0)
+    return wilson(float(right.mean()), worth) if worth else Interval(0.0, 1.0)
 
 
 def effective_questions(outcomes: npt.ArrayLike, documents: npt.ArrayLike) -> float:
@@ -84,7 +84,8 @@ def effective_questions(outcomes: npt.ArrayLike, documents: npt.ArrayLike) -> fl
     return min(float(n), effective * quantiles**2)
 
 
-def _wilson(share: float, n: float) -> Interval:
+def wilson(share: float, n: float) -> Interval:
+    """Wilson's score interval for a share of as many observations, which may be no whole number."""
     z2 = float(stats.norm.ppf(_UPPER)) ** 2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)

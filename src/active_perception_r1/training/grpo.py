@@ -39,7 +39,7 @@ from active_perception_r1.rewards.active_vision_reward import (
 )
 from active_perception_r1.runtime.memory import out_of_memory
 from active_perception_r1.tasks import DEFAULT_TASK
-from active_perception_r1.training.metrics import StepMetrics, correct_interval, zoom_rate
+from active_perception_r1.training.metrics import StepMetrics, documents, zoom_rate
 from active_perception_r1.training.policy import Policy
 from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
 
@@ -143,7 +143,6 @@ class GrpoTrainer:
             group["lr"] = learning_rate(run, step)
         update = self._update(rollouts, played.advantages.flatten())
         rewards = played.rewards
-        low, high = correct_interval(rewards, played.samples)
         metrics = StepMetrics(
             step=step,
             means=reward_means(rewards),
@@ -153,8 +152,7 @@ class GrpoTrainer:
             **update,
             learning_rate=learning_rate(run, step),
             seconds=time.perf_counter() - start,
-            correct_low=low,
-            correct_high=high,
+            documents=documents(played.samples),
             zoom_rate_needed=zoom_rate(rewards, played.samples, needed=True),
             zoom_rate_not_needed=zoom_rate(rewards, played.samples, needed=False),
         )

@@ -10,7 +10,6 @@ from typing import Annotated
 from active_perception_r1.columns import Column
 from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import Reward
-from active_perception_r1.scoring.intervals import Interval, share_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +48,8 @@ class StepMetrics:
     grad_norm: Annotated[float | None, Column("norm of the gradient before it is clipped", "norm")]
     learning_rate: Annotated[float | None, Column("learning rate of the step", "learning rate")]
     seconds: Annotated[float | None, Column("time that the step took", "seconds")]
-    correct_low: Annotated[
-        float | None, Column("lower end of the 95 % interval of `correct`", "share")
-    ] = None
-    correct_high: Annotated[
-        float | None, Column("upper end of the 95 % interval of `correct`", "share")
+    documents: Annotated[
+        float | None, Column("documents that the step's questions are about", "documents")
     ] = None
     zoom_rate_needed: Annotated[
         float | None,
@@ -68,11 +64,8 @@ class StepMetrics:
     validation_correct: Annotated[
         float | None, Column("questions of a validation after the step answered right", "share")
     ] = None
-    validation_correct_low: Annotated[
-        float | None, Column("lower end of the 95 % interval of `validation_correct`", "share")
-    ] = None
-    validation_correct_high: Annotated[
-        float | None, Column("upper end of the 95 % interval of `validation_correct`", "share")
+    validation_documents: Annotated[
+        float | None, Column("documents that the validation's questions are about", "documents")
     ] = None
 
     def line(self) -> dict[str, float | None]:
@@ -95,15 +88,9 @@ def zoom_rate(rewards: Sequence[Reward], samples: Sequence[Sample], needed: bool
     return fmean(zoomed) if zoomed else None
 
 
-def correct_interval(rewards: Sequence[Reward], samples: Sequence[Sample]) -> Interval:
-    """Of the share of right answers, for other pages like these.
-
-    Args:
-        rewards, samples: of each episode.
-    """
-    return share_interval(
-        [reward.correct for reward in rewards], [sample.doc_id for sample in samples]
-    )
+def documents(samples: Sequence[Sample]) -> int:
+    """How many documents the samples are about."""
+    return len({sample.doc_id for sample in samples})
 
 
 def with_validation(
@@ -114,11 +101,9 @@ def with_validation(
     Args:
         rewards, samples: of each of its episodes.
     """
-    low, high = correct_interval(rewards, samples)
     return replace(
         metrics,
         validation_reward=fmean(reward.reward for reward in rewards),
         validation_correct=fmean(reward.correct for reward in rewards),
-        validation_correct_low=low,
-        validation_correct_high=high,
+        validation_documents=documents(samples),
     )

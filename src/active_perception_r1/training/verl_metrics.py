@@ -13,7 +13,6 @@ from active_perception_r1.config.engines.verl import AlarmConfig
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.rewards.active_vision_reward import FIELDS
 from active_perception_r1.rollout.episode_tally import StepEpisodes
-from active_perception_r1.scoring.intervals import Interval, share_interval
 from active_perception_r1.training.metrics import StepMetrics
 
 
@@ -84,16 +83,13 @@ def step_metrics(
             " were asked for; is another run writing to the same folder?"
         )
 
-    low, high = _correct_interval(rows)
-
     def mean(key: str) -> float:
         return statistics.fmean(float(row[key]) for row in rows)
 
     return VerlStepMetrics(
         step=step,
         means={name: mean(name) for name in FIELDS},
-        correct_low=low,
-        correct_high=high,
+        documents=_documents(rows),
         reward_std=statistics.pstdev(row["reward"] for row in rows),
         zoom_rate=statistics.fmean(row["shown"] > 0 for row in rows),
         frac_reward_zero_std=_frac_reward_zero_std(rows),
@@ -128,13 +124,11 @@ def validated(row: VerlStepMetrics, episodes: StepEpisodes, asked: int) -> VerlS
             f"step {row.step}: {len(rows)} of {asked} episodes of the validation were rewarded:"
             f" {episodes.reason or 'the others left no error; see the log of verl'}"
         )
-    low, high = _correct_interval(rows)
     return replace(
         row,
         validation_reward=statistics.fmean(row["reward"] for row in rows),
         validation_correct=statistics.fmean(row["correct"] for row in rows),
-        validation_correct_low=low,
-        validation_correct_high=high,
+        validation_documents=_documents(rows),
     )
 
 
@@ -157,8 +151,8 @@ def rollouts(step: int, episodes: StepEpisodes) -> Iterator[dict[str, Any]]:
             }
 
 
-def _correct_interval(rows: Sequence[Mapping[str, Any]]) -> Interval:
-    return share_interval([row["correct"] for row in rows], [row["doc_id"] for row in rows])
+def _documents(rows: Sequence[Mapping[str, Any]]) -> int:
+    return len({row["doc_id"] for row in rows})
 
 
 def _frac_reward_zero_std(rows: Sequence[Mapping[str, Any]]) -> float:

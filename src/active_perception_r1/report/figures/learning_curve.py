@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from active_perception_r1.report.figures._curves import WINDOW, Curve, Curves, running_mean
+import numpy as np
+
+from active_perception_r1.report.figures._curves import (
+    WINDOW,
+    Curve,
+    Curves,
+    Values,
+    running_mean,
+)
 from active_perception_r1.report.figures._figure import TrainingFigure
 from active_perception_r1.report.figures._style import COLOURS, MARKERS, figure_in_style
 
@@ -69,10 +77,27 @@ def _draw_metric(axes: Axes, panel: _Panel, curve: Curve) -> None:
 
 
 def _draw_interval(axes: Axes, name: str, curves: Curves) -> None:
-    """Of the metric of every step, if the run has it."""
-    low, high = (curves.by_name.get(f"{name}_{end}") for end in ("low", "high"))
-    if low and high:
-        axes.fill_between(*low, high.values, color=COLOURS[0], alpha=0.12, linewidth=0)
+    """Of the share of right answers in every step."""
+    if found := _interval(name, "", curves):
+        steps, low, high = found
+        axes.fill_between(steps, low, high, color=COLOURS[0], alpha=0.12, linewidth=0)
+
+
+def _interval(name: str, of: str, curves: Curves) -> tuple[Values, list[float], list[float]] | None:
+    """Steps, and the ends of Wilson's interval of a share of answers; None if it is none.
+
+    It is that of as many answers as there are documents: those about one page may share their fate.
+
+    Args:
+        of: what the names of the metrics begin with.
+    """
+    from active_perception_r1.scoring.intervals import wilson  # scipy: not for declarations
+
+    share, documents = (curves.by_name.get(f"{of}{part}") for part in (name, "documents"))
+    if name != "correct" or share is None or documents is None:
+        return None
+    ends = [wilson(mean, count) for mean, count in zip(share.values, documents.values, strict=True)]
+    return share.steps, [end.low for end in ends], [end.high for end in ends]
 
 
 def _draw_validation(axes: Axes, name: str, curves: Curves) -> None:
@@ -80,8 +105,10 @@ def _draw_validation(axes: Axes, name: str, curves: Curves) -> None:
     validation = f"validation_{name}"
     if (curve := curves.by_name.get(validation)) is None:
         return
-    low, high = (curves.by_name.get(f"{validation}_{end}") for end in ("low", "high"))
-    errors = [curve.values - low.values, high.values - curve.values] if low and high else None
+    errors = None
+    if found := _interval(name, "validation_", curves):
+        _, low, high = found
+        errors = [curve.values - np.array(low), np.array(high) - curve.values]
     axes.errorbar(
         *curve,
         yerr=errors,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,15 @@ def _edited(document: Mapping[str, Any], name: str) -> Iterator[str]:
         yield f"edited: {name}"
 
 
+# Snakemake's time stamp in a folder that is an output; and what is kept to be looked at, or was put
+# together already.
+_UNLISTED = ("*.snakemake_timestamp", "training/*/rollouts.jsonl.gz", "shards/*")
+
+
 def _files(folder: Path, expected: Mapping[str, str], besides: set[str]) -> Iterator[str]:
     yield from _hashes(folder, expected)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    # Snakemake leaves its time stamp in a folder that is an output.
-    there = {name for name in there if not name.endswith(".snakemake_timestamp")}
+    there = {name for name in there if not any(fnmatchcase(name, pattern) for pattern in _UNLISTED)}
     for name in sorted(there - expected.keys() - besides):
         yield f"extra: {name}"
 
