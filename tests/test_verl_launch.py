@@ -365,7 +365,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("a third fails", "step 1: 2 of 6 episodes failed, more than alarms.max_failed allows"),
         ("a third is lost", "step 1: 2 of 6 episodes failed, more than alarms.max_failed allows"),
         ("too many", "step 1: 12 episodes were written where 6 were asked for; "),
-        ("all fail", "step 1: no episode was rewarded: DataError: no page (6 times)"),
+        ("all fail", ": DataError: no page (6 times)"),
         ("stops early", "metrics.jsonl: expected the steps 1 to 3 once each, found 1; delete "),
         ("crash", "error: verl ended with status 1; "),
     ],

@@ -57,8 +57,6 @@ def test_a_run_in_which_a_third_of_the_episodes_fail_stops_and_says_why(
         "error: step 1: 4 of 12 episodes failed, more than alarms.max_failed allows (0.02):"
         f" RuntimeError: {failing_agent.FAULT} (4 times)"
     )
-    (row,) = metrics(tmp_path)
-    assert (row["asked"], row["failed"]) == (12, 4)
     assert len((files.episodes / "1.jsonl").read_text().splitlines()) == 12
     assert not (tmp_path / "output/checkpoint").exists()
 

@@ -185,7 +185,7 @@ class Progress:
         with tqdm(
             total=self._run.steps, initial=self.metrics.steps(), desc=name, unit="step"
         ) as bar:
-            for line in _lines(log, process, self._watch_refills):
+            for line in _lines(log, process, lambda: self._watch(alarms)):
                 row = self._note(line)
                 if row is None:
                     continue
@@ -195,15 +195,23 @@ class Progress:
                 self._keep_best(row.step)
                 alarms.check(row, self._episodes.read(row.step).reason)
 
-    def _watch_refills(self) -> None:
-        """verl draws without end for groups whose episodes all have one reward.
+    def _watch(self, alarms: Alarms) -> None:
+        """Look at the step that is under way.
+
+        verl may not live to log it: its update of Qwen2.5-VL fails on the rows without an image
+        that it puts in the place of lost episodes. And it draws without end for groups whose
+        episodes all have one reward.
 
         Raises:
-            TrainingError: it has drawn very often.
+            TrainingError: too many of its episodes failed, or it has drawn very often.
         """
-        if self._run.refill:
-            step = self.metrics.steps() + 1
-            groups = len(self._episodes.read(step).rewarded) // self._run.samples_per_prompt
+        run, step = self._run, self.metrics.steps() + 1
+        found = self._episodes.read(step)
+        ended = len(found.rewarded) + len(found.errors)
+        if ended >= run.prompts_per_step * run.samples_per_prompt:
+            alarms.check_failures(step, len(found.errors), ended, found.reason)
+        if run.refill:
+            groups = len(found.rewarded) // run.samples_per_prompt
             if groups > MOST_REFILLS * self._run.prompts_per_step:
                 raise TrainingError(
                     f"step {step}: all rewards are equal in most of {groups} groups, so that refill"

@@ -179,12 +179,7 @@ class Alarms:
             TrainingError: what is wrong, since when, and what to look at.
         """
         limits = self._limits
-        if row.failed > limits.max_failed * row.asked:
-            raise TrainingError(
-                f"step {row.step}: {row.failed} of {row.asked} episodes failed, more than"
-                f" alarms.max_failed allows ({limits.max_failed}):"
-                f" {reason or 'none left an error; see the log of verl'}"
-            )
+        self.check_failures(row.step, row.failed, row.asked, reason)
         for name in ("reward", "loss", "grad_norm"):
             value = row.line()[name]
             if value is None or not math.isfinite(value):
@@ -215,6 +210,19 @@ class Alarms:
             row.reward_std == 0,
             "reward_std 0: nothing can be learned; the questions are too hard or too easy",
         )
+
+    def check_failures(self, step: int, failed: int, asked: int, reason: str) -> None:
+        """Take notice of how many episodes of a step failed.
+
+        Raises:
+            TrainingError: they are too many.
+        """
+        if failed > self._limits.max_failed * asked:
+            raise TrainingError(
+                f"step {step}: {failed} of {asked} episodes failed, more than alarms.max_failed"
+                f" allows ({self._limits.max_failed}):"
+                f" {reason or 'none left an error; see the log of verl'}"
+            )
 
     def _watch(self, step: int, name: str, broken: bool, why: str) -> None:
         self._broken[name] = self._broken.get(name, 0) + 1 if broken else 0
