@@ -11,8 +11,8 @@ Of P weights of which T are trained, in bytes each d as loaded and w as multipli
     rollout     keys and values of the conversations in a batch, and one layer's values
 
 What a layer keeps inside was counted in the source of Qwen2.5-VL's: about 24 values of width h and
-4 of width i for each token; with an adapter 6 and 1 more. It is a lower bound: the one time that it was
-measured on a GPU, the peak was more than twice as high (docs/training.md).
+4 of width i for each token; with an adapter 6 and 1 more. It is a lower bound: the one time
+that it was measured on a GPU, the peak was more than twice as high (docs/training.md).
 """
 
 from __future__ import annotations
