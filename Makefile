@@ -83,10 +83,10 @@ chaos: env
 test-vllm: .venv-vllm/installed
 	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/vllm
 
-.venv-vllm/installed: requirements-vllm.lock pyproject.toml
-	$(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement requirements-vllm.lock
-	.venv-vllm/bin/python -m pip install --quiet --no-deps --editable .
+.venv-vllm/installed .venv-trainers/installed: .venv-%/installed: requirements-%.lock pyproject.toml
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --no-deps --requirement requirements-$*.lock
+	.venv-$*/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 # What needs a real browser; the others run without.
@@ -139,12 +139,6 @@ test-verl: .venv-verl/installed
 # TRL and verifiers play the shipped model's episodes, in an environment of their own (1.9 GB).
 test-trainers: .venv-trainers/installed
 	OMP_NUM_THREADS=1 .venv-trainers/bin/python -m pytest tests/trainers
-
-.venv-trainers/installed: requirements-trainers.lock pyproject.toml
-	$(PYTHON) -m venv .venv-trainers
-	.venv-trainers/bin/python -m pip install --quiet --no-deps --requirement requirements-trainers.lock
-	.venv-trainers/bin/python -m pip install --quiet --no-deps --editable .
-	touch $@
 
 # Needs the package index: can the pins of every environment still be installed together?
 check-envs: env

@@ -12,7 +12,7 @@ from active_perception_r1.config.paths import FolderOrName
 from active_perception_r1.config.presets import PRESETS
 from active_perception_r1.config.section import Known, Section
 from active_perception_r1.config.server import OpenAIConfig, PriceConfig
-from active_perception_r1.families import FAMILIES, Family
+from active_perception_r1.families import FAMILIES, family_of
 from active_perception_r1.modes import MODES
 from active_perception_r1.prompts import PROMPT_SETS
 from active_perception_r1.registry import Registry
@@ -260,7 +260,7 @@ class ModelConfig(Section):
 
         A mode that goes by another one may show all at once what that one showed piece by piece.
         """
-        family = FAMILIES[self.family] if self.family else Family(())
+        family = family_of(self.family)
         if not MODES[mode].goes_by or family.fixed_resolution:
             return self
         pixels = self.first_view.max_pixels + self.max_zooms * self.crop.max_pixels
@@ -273,7 +273,7 @@ class ModelConfig(Section):
         zooms = f"the first view and {images - 1} zooms are {images} images"
         if self.max_images is not None and images > self.max_images:
             return f"{zooms}, but it takes {self.max_images}; lower max_zooms, or leave zooming out"
-        family = FAMILIES.get(self.family or "", Family(()))
+        family = family_of(self.family)
         context = self.vllm.max_model_len if self.backend == "vllm" else None
         context = min((size for size in (context, family.context) if size), default=None)
         shown = family.tokens(self.first_view.max_pixels)
@@ -338,7 +338,7 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _suits_family(self) -> Self:
-        multiple = FAMILIES[self.family].multiple if self.family else 1
+        multiple = family_of(self.family).multiple
         for name, view in (("first_view", self.first_view), ("crop", self.crop)):
             if view.multiple % multiple or view.max_pixels < multiple**2:
                 raise ValueError(

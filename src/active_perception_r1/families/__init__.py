@@ -9,4 +9,9 @@ from active_perception_r1.registry import Registry
 
 FAMILIES: Registry[Family] = Registry(__name__, "FAMILY")
 
-__all__ = ["FAMILIES", "Family", "ToolProtocol"]
+__all__ = ["FAMILIES", "Family", "ToolProtocol", "family_of"]
+
+
+def family_of(name: str | None) -> Family:
+    """The family of that name; one of which nothing is known if there is no name."""
+    return FAMILIES[name] if name else Family(())

@@ -158,7 +158,7 @@ def _is_helper(module: str, of: str) -> bool:
 
 _RECORDS = ("columns", "data.*", "geometry", "records")
 _EPISODES = (
-    *(*_RECORDS, "envs.*", "families._family", "modes", "modes._*", "sim.*"),
+    *(*_RECORDS, "envs.*", "families", "families._family", "modes", "modes._*", "sim.*"),
     "utils.trace_parser",
 )
 _SCORES = (

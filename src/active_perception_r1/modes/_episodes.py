@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from active_perception_r1.envs.encoded_page import open_page
 from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules
-from active_perception_r1.families import FAMILIES
-from active_perception_r1.families._family import Family  # itself: it counts for every episode
+from active_perception_r1.families import family_of
 from active_perception_r1.modes._mode import MODES, CropSizes
 from active_perception_r1.prompts import PROMPT_SETS, ZoomOffer
 from active_perception_r1.records import Sample, ToolStatus
@@ -62,7 +61,7 @@ class EpisodeSettings(Protocol):
 def episode_rules(mode: str, model: EpisodeSettings, task: str = DEFAULT_TASK) -> EpisodeRules:
     """The rules of a mode for one model: its call syntax, prompts, budgets and limits."""
     rules, syntax, asked = MODES[mode], SYNTAXES[model.zoom_syntax], TASKS[task]
-    family = FAMILIES[model.family] if model.family else Family(())
+    family = family_of(model.family)
     offer = ZoomOffer(
         tool=rules.tool,
         require_zoom=rules.require_zoom,

@@ -21,7 +21,7 @@ from verl.utils.profiler import simple_timer
 from active_perception_r1.config import ModelConfig, parse_section
 from active_perception_r1.data.samples import SampleFile
 from active_perception_r1.errors import DataError
-from active_perception_r1.families import FAMILIES
+from active_perception_r1.families import family_of
 from active_perception_r1.models.chat import reply_text
 from active_perception_r1.models.weights import image_options
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
@@ -107,7 +107,7 @@ class _VerlDialogue:
         self._request_id = uuid4().hex  # one server for all turns: its prefix cache is warm
         self._tokens = ChatTokens(loop.processor, loop.settings, loop.image_options)
         family = loop.settings.family
-        self._marks = FAMILIES[family].marks if family else ()
+        self._marks = family_of(family).marks
         self._metrics = metrics
         self.ends = _end_tokens(loop.tokenizer)
 

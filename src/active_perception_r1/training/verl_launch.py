@@ -24,7 +24,7 @@ import yaml
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.config.engines.verl import VerlTraining
 from active_perception_r1.errors import ConfigError
-from active_perception_r1.families import FAMILIES
+from active_perception_r1.families import family_of
 from active_perception_r1.models.weights import image_options
 from active_perception_r1.tasks import DEFAULT_TASK
 
@@ -224,7 +224,7 @@ class _Patches:
 
 def assumed_image_options(base: ModelConfig) -> dict[str, Any]:
     """Options under which images are shown to the base as in evaluation."""
-    side = FAMILIES[base.family].multiple if base.family else 1
+    side = family_of(base.family).multiple
     return image_options(base, _Patches(side))
 
 

@@ -13,7 +13,7 @@ from openai import APIStatusError
 from PIL import Image
 
 from active_perception_r1.config import ModelConfig
-from active_perception_r1.families import FAMILIES, Family
+from active_perception_r1.families import family_of
 from active_perception_r1.models.chat import functions_of, request_seed
 from active_perception_r1.sim.function_calls import FunctionCall, taken_apart
 from active_perception_r1.sim.messages import FinishReason, Part, Reply, Request
@@ -127,7 +127,7 @@ class Wire:
 
     def _visual_tokens(self, request: Request) -> int | None:
         """None where only the model's processor could tell."""
-        family = FAMILIES.get(self._settings.family or "", Family(()))
+        family = family_of(self._settings.family)
         sizes = [image.width * image.height for m in request for image in m.images]
         counts = [family.tokens(pixels) for pixels in sizes]
         return sum(counts) if all(counts) else None

@@ -16,7 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
-from active_perception_r1.families import FAMILIES
+from active_perception_r1.families import family_of
 from active_perception_r1.models.backends import BatchBackend
 from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
 from active_perception_r1.models.decoding import (
@@ -83,7 +83,7 @@ class TransformersBackend(BatchBackend):
             model.to("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
         self.model: Any = model.eval()
         self.device = torch.device(model.device)  # with a device map, where the inputs go
-        self._marks = FAMILIES[settings.family].marks if settings.family else ()
+        self._marks = family_of(settings.family).marks
         self._checkpoint: GenerationConfig = model.generation_config
         self.set_aside = set_aside(settings.decoding, self._checkpoint)
         model.generation_config = only_tokens(self._checkpoint, self.processor.tokenizer)

@@ -13,7 +13,7 @@ from vllm.sampling_params import RequestOutputKind
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.errors import BackendError
-from active_perception_r1.families import FAMILIES
+from active_perception_r1.families import family_of
 from active_perception_r1.models.backends import Answered, Backend
 from active_perception_r1.models.chat import prompt_text, reply_text, request_seed
 from active_perception_r1.models.decoding import own_decoding, set_aside
@@ -35,7 +35,7 @@ class VllmBackend(Backend):
         self.live = settings.max_concurrent_episodes
         weights = find_weights(settings)
         self.revision = weights.revision
-        self._marks = FAMILIES[settings.family].marks if settings.family else ()
+        self._marks = family_of(settings.family).marks
         try:
             source: dict[str, Any] = {"revision": weights.commit}
             require_family(settings, AutoConfig.from_pretrained(settings.id, **source).model_type)
