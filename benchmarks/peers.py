@@ -16,6 +16,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,7 @@ EPISODES = 128
 REPLIES = 20_000
 TRAINING_STEPS = 11
 REPEATS = 3
+KEPT = Path("results") / ".config"  # what the commands of jobs read, written by Snakemake
 
 
 def main() -> None:
@@ -190,6 +192,7 @@ def workflow(folder: Path) -> list[Figure]:
         new, other = folder / f"a{turn}", folder / f"b{turn}"
         pipeline.append(seconds(partial(run_in, new, folder, snakemake)))
         again.append(seconds(partial(run_in, new, folder, snakemake)))
+        shutil.copytree(new / KEPT, other / KEPT)
         shell.append(seconds(partial(run_in, other, folder, ["sh", "-c", commands])))
     overhead = [a - b for a, b in zip(pipeline, shell, strict=True)]
     return [
