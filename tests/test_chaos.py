@@ -1,7 +1,8 @@
 """Killed at random moments and run again, a study ends as if nothing had happened.
 
-`make chaos` kills 50 times; the ordinary suite 4 times. The seed of the moments is printed, but
-timing is not repeatable, so a failure may need several tries to show again.
+`make chaos` kills 50 times; the ordinary suite 4 times, and commands that are forks, which die as
+their client does (see `preloaded`). The seed of the moments is printed, but timing is not
+repeatable, so a failure may need several tries to show again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from tests.workflow import Workflow
 
 pytestmark = pytest.mark.slow
 
+THOROUGH = "CHAOS_KILLS" in os.environ
 KILLS = int(os.environ.get("CHAOS_KILLS", "4"))
+LONGEST_LIFE = 14 if THOROUGH else 7  # seconds, about what a study takes
 MOST_RUNS_AFTER_A_KILL = 8  # A job may have to wait for one that outlived its Snakemake.
 Run = subprocess.Popen[str]
 
@@ -77,14 +80,15 @@ def undisturbed(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_whatever_is_killed_whenever_the_results_are_those_of_an_undisturbed_run(
-    undisturbed: Workflow, untrained_model: ModelConfig, tmp_path: Path
+    undisturbed: Workflow, untrained_model: ModelConfig, programs: Path, tmp_path: Path
 ) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     rng, killed = random.Random(seed), 0
     for study in range(KILLS):
         (tmp_path / str(study)).mkdir()
-        workflow = set_up_small_study(tmp_path / str(study), untrained_model)
+        folder = tmp_path / str(study)
+        workflow = set_up_small_study(folder, untrained_model, None if THOROUGH else programs)
         evaluate_the_trained_model_only(workflow)
         killed += disturb(workflow, rng, KILLS - killed)
         finish(workflow)
@@ -104,7 +108,7 @@ def disturb(workflow: Workflow, rng: random.Random, most: int) -> int:
     while killed < most:
         run = start_again(workflow)
         try:
-            if run.wait(rng.uniform(1, 14)) == 0:
+            if run.wait(rng.uniform(1, LONGEST_LIFE)) == 0:
                 return killed
             # Otherwise a job was refused, since one that outlived its Snakemake still writes.
         except subprocess.TimeoutExpired:

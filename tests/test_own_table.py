@@ -23,7 +23,9 @@ studies:
 
 
 @pytest.mark.slow
-def test_pages_with_options_and_boxes_are_asked_about_in_all_modes(tmp_path: Path) -> None:
+def test_pages_with_options_and_boxes_are_asked_about_in_all_modes(
+    tmp_path: Path, programs: Path
+) -> None:
     with (tmp_path / "mine.jsonl").open("w") as table:
         for number, question in enumerate(pages(QUESTIONS)):
             (tmp_path / "pages").mkdir(exist_ok=True)
@@ -40,7 +42,7 @@ def test_pages_with_options_and_boxes_are_asked_about_in_all_modes(tmp_path: Pat
     (tmp_path / "mine.yaml").write_text(SIX_LINES)
     assert len(SIX_LINES.splitlines()) == 6
 
-    done = Workflow(tmp_path).run("--config", "study=mine")
+    done = Workflow(tmp_path, programs=programs).run("--config", "study=mine")
 
     assert done.returncode == 0, done.stdout
     about = json.loads((tmp_path / "results/mine/dataset/test.json").read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -231,8 +230,7 @@ def test_a_cluster_gets_a_job_for_each_of_eight_shards(tmp_path: Path) -> None:
 
 
 def test_a_finished_study_is_split_anew_without_a_model(finished: Workflow, tmp_path: Path) -> None:
-    workflow = Workflow(tmp_path / "copy", tmp_path / "copy")
-    shutil.copytree(finished.folder, workflow.folder)
+    workflow = finished.copied(tmp_path / "copy")
     config = finished.config
     config["models"]["tiny"]["shards"] = 4
     workflow.configure(config)
