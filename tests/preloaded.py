@@ -1,7 +1,8 @@
-"""`active-perception` as forks of one process that has the libraries loaded.
+"""`active-perception` and `snakemake` as forks of one process that has their libraries loaded.
 
 To import torch and transformers takes a core five seconds, and a small study starts seven processes
-that need them. A fork imports the package itself, from the checkout that its command is run in.
+that need them; Snakemake takes it more than one, and the tests start it a hundred times. A fork
+imports the package itself, from the checkout that its command is run in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -27,10 +28,26 @@ LIBRARIES = (
     "pyarrow.parquet",
     "pydantic",
     "scipy.stats",
+    "snakemake.cli",
     "transformers.models.auto.processing_auto",
     "transformers.models.idefics3.modeling_idefics3",
 )
 LONGEST_REQUEST = 1 << 17
+
+
+def active_perception() -> int:
+    status: int = import_module("active_perception_r1.cli").main()
+    return status
+
+
+def snakemake() -> None:
+    import_module("snakemake.cli").main()  # It always exits.
+
+
+MAIN: dict[str, Callable[[], int | None]] = {
+    "active-perception": active_perception,
+    "snakemake": snakemake,
+}
 
 # It starts for every command, so it imports little, and no site packages.
 COMMAND = """#!{python} -IS
@@ -45,11 +62,12 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
 
 @contextmanager
 def preloaded(folder: Path) -> Iterator[Path]:
-    """A folder of programs with the command, which works until the block ends."""
-    address, command = str(folder / "socket"), folder / "bin" / "active-perception"
-    command.parent.mkdir()
-    command.write_text(COMMAND.format(python=sys.executable, address=address))
-    command.chmod(0o755)
+    """A folder of programs with the two commands, which work until the block ends."""
+    address, programs = str(folder / "socket"), folder / "bin"
+    programs.mkdir()
+    for name in MAIN:
+        (programs / name).write_text(COMMAND.format(python=sys.executable, address=address))
+        (programs / name).chmod(0o755)
     with subprocess.Popen(
         [sys.executable, "-m", __name__, address],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -58,7 +76,7 @@ def preloaded(folder: Path) -> Iterator[Path]:
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
-        yield command.parent
+        yield programs
 
 
 def serve(address: str) -> None:
@@ -96,9 +114,12 @@ def run(client: socket.socket) -> None:
     threading.Thread(target=end_with, args=(client,), daemon=True).start()
     status = 1
     try:
-        status = import_module("active_perception_r1.cli").main()
+        status = MAIN[Path(sys.argv[0]).name]()
     except SystemExit as end:
-        status = end.code
+        if isinstance(end.code, int | None):
+            status = end.code or 0
+        else:  # As Python itself does.
+            print(end.code, file=sys.stderr)
     except Exception:
         traceback.print_exc()
     sys.stdout.flush()

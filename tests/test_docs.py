@@ -57,7 +57,7 @@ def run_block(block: Block, folder: Path, programs: Path) -> None:
     wrapper = folder / "bin" / "snakemake"
     wrapper.parent.mkdir(exist_ok=True)
     extra = "--dry-run" if block.note == "long" else "--cores 2"
-    wrapper.write_text(f'#!/bin/sh\nexec {PROGRAMS / "snakemake"} "$@" {extra}\n')
+    wrapper.write_text(f'#!/bin/sh\nexec {programs / "snakemake"} "$@" {extra}\n')
     wrapper.chmod(0o755)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.text],

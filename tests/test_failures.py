@@ -53,13 +53,14 @@ sys.exit(main())
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
     folder = tmp_path_factory.mktemp("template")
     write_rows(folder / "pages.parquet", synthetic_rows(12))
     (folder / "bin").mkdir()
     (folder / "bin" / "active-perception").write_text(FLAKY)
     (folder / "bin" / "active-perception").chmod(0o755)
-    workflow = Workflow(folder)
+    (folder / "bin" / "snakemake").symlink_to(programs / "snakemake")
+    workflow = Workflow(folder, programs=programs)
     configure(workflow)
     done = workflow.run("results/s/slice/test.parquet")
     assert done.returncode == 0, done.stdout
@@ -70,7 +71,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workflow(template: Path, tmp_path: Path) -> Workflow:
     """A study of 8 questions, one model and mode, whose engine fails when told to."""
     workflow = Workflow(tmp_path / "study", programs=tmp_path / "study" / "bin")
-    shutil.copytree(template, workflow.folder)
+    shutil.copytree(template, workflow.folder, symlinks=True)
     return workflow
 
 

@@ -445,7 +445,7 @@ def test_other_weights_rerun_the_model_and_what_was_trained_from_it(finished: Wo
 def test_edits_that_change_no_result_rerun_nothing(finished: Workflow, tmp_path: Path) -> None:
     """All at once, in a copy elsewhere, and besides: comments, docstrings, threads, speed."""
     shutil.copytree(finished.folder, tmp_path / "moved", ignore=shutil.ignore_patterns("*.pyc"))
-    moved = Workflow(tmp_path / "moved", tmp_path / "moved")
+    moved = Workflow(tmp_path / "moved", tmp_path / "moved", finished.programs)
     source = moved.checkout / "src" / "active_perception_r1"
     replace(moved.checkout / "workflow_config.yaml", "\nstudy:", "\n# A comment.\nstudy:")
     replace(source / "models" / "runner.py", "nothing =", "# A comment.\n            nothing =")

@@ -30,8 +30,8 @@ def test_the_cluster_profile_replaces_the_default_one_without_losing_an_option()
 
 
 @pytest.mark.slow
-def test_the_demo_can_be_planned_for_a_cluster(tmp_path: Path) -> None:
-    workflow = Workflow(tmp_path)
+def test_the_demo_can_be_planned_for_a_cluster(tmp_path: Path, programs: Path) -> None:
+    workflow = Workflow(tmp_path, programs=programs)
     done = workflow.run("--dry-run", "--workflow-profile", str(REPOSITORY / "profiles" / "slurm"))
     assert done.returncode == 0, done.stdout
     inference = done.stdout.split("\nrule infer:")[1].split("\n\n")[0]

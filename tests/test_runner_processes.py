@@ -138,8 +138,11 @@ if __name__ == "__main__":
         time.sleep(0.1)
 
 
-def test_a_job_has_as_many_processes_as_snakemake_gives_it_cores(tmp_path: Path) -> None:
-    done = Workflow(tmp_path).run("--dry-run", "--printshellcmds", "--set-threads", "infer=2")
+def test_a_job_has_as_many_processes_as_snakemake_gives_it_cores(
+    tmp_path: Path, programs: Path
+) -> None:
+    workflow = Workflow(tmp_path, programs=programs)
+    done = workflow.run("--dry-run", "--printshellcmds", "--set-threads", "infer=2")
     assert done.returncode == 0, done.stdout
     commands = [line for line in done.stdout.splitlines() if "active-perception infer" in line]
     assert len(commands) == 12

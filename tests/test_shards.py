@@ -210,8 +210,8 @@ class TestWhatCannotBeJoined:
 
 
 @pytest.mark.slow
-def test_a_cluster_gets_a_job_for_each_of_eight_shards(tmp_path: Path) -> None:
-    workflow = Workflow(tmp_path)
+def test_a_cluster_gets_a_job_for_each_of_eight_shards(tmp_path: Path, programs: Path) -> None:
+    workflow = Workflow(tmp_path, programs=programs)
     workflow.configure({"models": {"qwen2.5-vl-3b": {"shards": 8, "gpus": 2}}})
     profile = ["--workflow-profile", str(REPOSITORY / "profiles" / "slurm")]
     done = workflow.run("--dry-run", "--config", "study=docvqa", *profile)

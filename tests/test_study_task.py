@@ -199,9 +199,9 @@ class TestTraining:
         assert jobs[0].task == "relaxed"
 
     def test_the_pipeline_tells_every_stage(
-        self, tmp_path: Path, untrained_model: ModelConfig
+        self, tmp_path: Path, untrained_model: ModelConfig, programs: Path
     ) -> None:
-        workflow = Workflow(tmp_path)
+        workflow = Workflow(tmp_path, programs=programs)
         workflow.configure(self.config(untrained_model))
         told = workflow.run("--dry-run", "--printshellcmds").stdout
         for stage in ("infer", "train", "score", "figure"):

@@ -18,8 +18,8 @@ from tests.workflow import REPOSITORY, Workflow
 
 
 @pytest.fixture
-def workflow(tmp_path: Path) -> Workflow:
-    return Workflow(tmp_path)
+def workflow(tmp_path: Path, programs: Path) -> Workflow:
+    return Workflow(tmp_path, programs=programs)
 
 
 # What is planned.

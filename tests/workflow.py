@@ -22,7 +22,8 @@ CONFIG = REPOSITORY / "workflow_config.yaml"
 class Workflow:
     """The workflow of `checkout` run in `folder`, with `mine.yaml` there merged over its config.
 
-    Programs in the folder `programs` come before the installed ones. What runs in its jobs is
+    Programs in the folder `programs` come before the installed ones, also for Snakemake itself,
+    where it is only awaited. What runs in its jobs is
     written down in the folder `record`: see `tests/recording`.
     """
 
@@ -48,12 +49,19 @@ class Workflow:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Standard output and error together, as `stdout`."""
-        with self.start(*arguments) as process:
-            output, _ = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, output)
+        snakemake = shutil.which("snakemake", path=self.environment()["PATH"])
+        return subprocess.run(
+            [str(snakemake), *self.command(*arguments)[1:]],
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """In a session of its own, so that it can be killed with all of its jobs."""
+        """Snakemake itself, in a session of its own: it can be killed with all of its jobs."""
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
