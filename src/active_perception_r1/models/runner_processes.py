@@ -38,13 +38,16 @@ class RunnerProcesses:
     def __init__(
         self, count: int, name: str, settings: ModelConfig, mode: str, task: str = DEFAULT_TASK
     ) -> None:
-        spawn = get_context("spawn")  # A fork would take over locks of torch's threads.
+        # Forks of this process would take over locks of torch's threads; of a server that only
+        # imports it they do not, and the libraries are loaded once for all of them.
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["active_perception_r1.models.backends.transformers"])
         self._processes: dict[Connection, BaseProcess] = {}
         try:
             for _ in range(count):
-                ours, theirs = spawn.Pipe()
+                ours, theirs = context.Pipe()
                 arguments = (theirs, name, settings, mode, task)
-                process = spawn.Process(target=_work, args=arguments, daemon=True)
+                process = context.Process(target=_work, args=arguments, daemon=True)
                 process.start()
                 theirs.close()  # Ours would hide the end of theirs.
                 self._processes[ours] = process
