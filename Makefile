@@ -52,8 +52,8 @@ reference: env
 	python -m active_perception_r1.config.reference
 	python -m active_perception_r1.report.reference
 
-# On two cores; more workers need more memory, about 1.5 GB each.
-WORKERS ?= 2
+# On two cores, one more than these, since some tests wait; each needs about 1.5 GB of memory.
+WORKERS ?= 3
 TESTS := pytest --numprocesses $(WORKERS) --dist worksteal
 
 test: env

@@ -34,9 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs the finished study is slow."""
+    """Whatever needs the finished study, or the keys after many edits, is slow."""
     for item in items:
-        if "finished" in getattr(item, "fixturenames", ()):
+        if {"finished", "edited"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
