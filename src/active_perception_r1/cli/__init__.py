@@ -8,7 +8,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from active_perception_r1.cli import benchmark, data, models, preflight, provenance, report, results
+from active_perception_r1.cli import (
+    benchmark,
+    data,
+    doctor,
+    models,
+    preflight,
+    provenance,
+    report,
+    results,
+)
 from active_perception_r1.errors import UserError
 
 INTERRUPTED = 130  # What a shell reports for a command that was ended with Ctrl-C.
@@ -58,6 +67,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Does a vision-language model answer better when it can look closer?",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for part in (data, models, results, report, provenance, benchmark, preflight):
+    for part in (data, models, results, report, provenance, benchmark, preflight, doctor):
         part.add_commands(commands)
     return parser

@@ -13,8 +13,7 @@ def keep_freed_memory() -> None:
 
     Worth a twentieth to a fifth of the time of training on a CPU, with glibc; without it, nothing.
     """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # not in musl
         trim_threshold, mmap_threshold = -1, -3  # numbers from glibc's malloc.h
         libc.mallopt(mmap_threshold, 2**30)
         libc.mallopt(trim_threshold, 2**31 - 1)

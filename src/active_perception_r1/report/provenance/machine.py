@@ -9,22 +9,31 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pynvml
 
 from active_perception_r1.keys.stages import ROOT
 
+CPUINFO = Path("/proc/cpuinfo")  # of Linux
+
 
 def hardware() -> dict[str, Any]:
     """Processor, cores this process may use, memory, GPUs and system of this machine."""
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "ram_gib": round(pages * size / 2**30, 1),
+        "cores": cores(),
+        "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": _gpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def cores() -> int:
+    """How many this process may use; all of the machine where the system does not limit that."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def packages() -> dict[str, str]:
@@ -49,7 +58,7 @@ def _git(*arguments: str) -> str | None:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

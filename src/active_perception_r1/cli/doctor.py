@@ -1,0 +1,30 @@
+"""The subcommand that writes down what a report of a fault should tell."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from active_perception_r1.cli.arguments import Commands, add_command
+
+
+def add_commands(commands: Commands) -> None:
+    doctor = add_command(
+        commands, "doctor", _run_doctor, "versions, hardware and last errors, to paste in an issue"
+    )
+    doctor.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        default=[Path("workflow_config.yaml")],
+        help="as Snakemake's --configfile (default: workflow_config.yaml)",
+    )
+    doctor.add_argument(
+        "--logs", type=Path, default=Path("logs"), help="where jobs log (default: %(default)s)"
+    )
+
+
+def _run_doctor(command: argparse.Namespace) -> None:
+    from active_perception_r1.report.provenance.doctor import examination
+
+    print(examination(command.config, command.logs))
