@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-vllm test-verl test-trainers browser check check-envs check-workflows bench bench-quick clean
+.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-inspect test-vllm test-verl test-trainers browser check check-envs check-workflows bench bench-quick clean
 
 env: .venv/installed
 
@@ -105,6 +105,15 @@ test-crate: env .venv-crate/installed
 	.venv-crate/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
+# What inspect_ai itself reads in exported logs.
+test-inspect: env .venv-inspect/installed
+	pytest tests/inspect_view/test_logs.py
+
+.venv-inspect/installed: tests/inspect_view/requirements.txt
+	$(PYTHON) -m venv .venv-inspect
+	.venv-inspect/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
 check: env
 	ruff format --check .
 	ruff check .
@@ -157,5 +166,5 @@ check-envs: env
 
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
-	rm -rf .node .venv .venv-crate .venv-trainers .venv-verl .venv-vllm .venv-workflows build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .node .venv .venv-crate .venv-inspect .venv-trainers .venv-verl .venv-vllm .venv-workflows build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src recipes tests -name __pycache__ -prune -exec rm -rf {} +

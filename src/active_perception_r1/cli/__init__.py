@@ -12,6 +12,7 @@ from active_perception_r1.cli import (
     benchmark,
     data,
     doctor,
+    export,
     models,
     preflight,
     provenance,
@@ -67,6 +68,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Does a vision-language model answer better when it can look closer?",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for part in (data, models, results, report, provenance, benchmark, preflight, doctor):
+    for part in (data, models, results, report, provenance, benchmark, preflight, doctor, export):
         part.add_commands(commands)
     return parser

@@ -1,0 +1,112 @@
+"""Results in the formats of other people's viewers; inspect's own reader: `tests/inspect_view`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import parse_eval_result_entries
+
+from active_perception_r1.cli import main
+from active_perception_r1.cli.export import FORMATS
+from active_perception_r1.config import parse_config
+from active_perception_r1.config.plan import StudyPlan
+from active_perception_r1.errors import DataError
+from active_perception_r1.records import Episode
+from active_perception_r1.report.conversations import conversations
+from active_perception_r1.report.exports import EXPORTS
+from active_perception_r1.report.finished import FinishedStudy, read_study
+from tests.finished_study import CONFIG
+from tests.leaderboard_rows import a_row
+from tests.workflow import Workflow
+
+
+def test_every_format_can_be_asked_for() -> None:
+    assert [name.replace("_", "-") for name in EXPORTS] == list(FORMATS)
+
+
+# What a model saw and said.
+
+
+def test_a_conversation_is_what_was_recorded(finished: Workflow) -> None:
+    answers = read_study(finished.folder / "results" / "small").answers
+    entry = next(entry for entry in answers.entries if entry.mode == "active")
+    told = list(conversations(answers, entry))
+    assert len(told) == 12
+    for conversation in told:
+        assert conversation.exact
+        said = [m.parts[0] for m in conversation.messages if m.role == "assistant"]
+        assert said == [turn.text for turn in conversation.episode.turns]
+
+
+def test_a_session_trace_is_a_header_and_its_messages(
+    finished: Workflow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = finished.folder / "results" / "small"
+    assert main(["export", str(results), "--to", "sts", "--output", str(tmp_path)]) == 0
+    told = tmp_path / "tiny" / "active.jsonl"
+    assert str(told) in capsys.readouterr().out.splitlines()
+    lines = [json.loads(line) for line in told.read_text().splitlines()]
+    headers = [line for line in lines if line["type"] == "session"]
+    assert len({header["id"] for header in headers}) == len(headers) == 12
+    messages = [line["message"] for line in lines if line["type"] == "message"]
+    assert {message["role"] for message in messages} == {"user", "assistant"}
+    predictions = (results / "predictions/tiny/active.jsonl").read_text().splitlines()
+    said = [turn.text for line in predictions for turn in Episode.from_json(line).turns]
+    assert [m["content"] for m in messages if m["role"] == "assistant"] == said
+    assert "[image of 112 x 112 pixels]" in messages[0]["content"]
+
+
+def test_a_part_of_a_study_is_refused(
+    finished: Workflow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "small"
+    shutil.copytree(finished.folder / "results" / "small", results)
+    (results / "scores" / "tiny" / "active.parquet").unlink()
+    assert main(["export", str(results), "--to", "inspect"]) == 1
+    assert (
+        "active.parquet: not there; give the folder of a study that ran" in capsys.readouterr().err
+    )
+
+
+# The Hub's own results.
+
+
+def study(dataset: dict[str, object], weights: str, *modes: str) -> FinishedStudy:
+    config = {
+        **CONFIG,
+        "studies": {"s": {"dataset": dataset, "models": ["m"], "modes": modes}},
+        "models": {"m": {**CONFIG["models"]["m"], "id": weights}},
+    }
+    manifest = {"created": "2026-11-26T12:00:00+00:00", "revisions": {"dataset": {"test": "d0"}}}
+    rows = [a_row("m", mode) for mode in modes]
+    return FinishedStudy(Path("nowhere"), StudyPlan(parse_config(config), "s"), manifest, rows)
+
+
+HUB = {"source": "hub", "id": "craigwu/vstar_bench", "format": "vstar"}
+
+
+def test_a_result_of_the_hub_is_filed_with_its_model(tmp_path: Path) -> None:
+    finished = study(HUB, "a/model", "baseline", "active", "oracle", "blank_crop")
+    written = list(EXPORTS["eval_results"].write(finished, tmp_path))
+    folder = tmp_path / "a" / "model" / ".eval_results"
+    assert written == [folder / "s.yaml", folder / "s_active.yaml"]  # the others are controls
+    plain, active = (parse_eval_result_entries(yaml.safe_load(p.read_text()))[0] for p in written)
+    assert (plain.dataset_id, plain.task_id, plain.value) == ("craigwu/vstar_bench", "default", 0.5)
+    assert (plain.dataset_revision, plain.notes) == ("d0", None)
+    assert active.notes is not None
+    assert active.notes.endswith("; 10 questions of split test.")
+
+
+def test_data_or_a_model_of_ones_own_is_refused_with_the_reason(tmp_path: Path) -> None:
+    own = {"source": "synthetic"}
+    with pytest.raises(DataError, match="about its own datasets only, and synthetic"):
+        list(EXPORTS["eval_results"].write(study(own, "a/model", "baseline"), tmp_path))
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    with pytest.raises(DataError, match="model m: the Hub keeps results with its own models only"):
+        list(EXPORTS["eval_results"].write(study(HUB, str(weights), "baseline"), tmp_path))
+    assert list(tmp_path.iterdir()) == [weights]
