@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import yaml
 from active_perception_r1.cli import main
 from active_perception_r1.config import parse_config
 from active_perception_r1.errors import DataError
-from active_perception_r1.report.provenance.compare import unreproduced
+from active_perception_r1.report.provenance.compare import compare
 from active_perception_r1.report.provenance.manifest import read_manifest
 from active_perception_r1.report.provenance.pin import pin
 from active_perception_r1.report.provenance.verify import differences
 from tests.finished_study import CONFIG, finish_study, row
+from tests.score_tables import score_table
 from tests.workflow import REPOSITORY
 
 RESOLVED = parse_config(CONFIG).of_study("s")
@@ -202,6 +204,12 @@ def test_pinned_results_verify_by_themselves(pinned: Path, monkeypatch: pytest.M
     assert differences(Path.cwd()) == []
 
 
+def test_pinned_results_verify_under_another_name_and_as_a_copy(pinned: Path) -> None:
+    shutil.copytree(pinned, pinned.parent / "copy")
+    assert differences(pinned.parent / "copy") == []
+    assert differences(pinned.rename(pinned.parent / "renamed")) == []
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -242,22 +250,51 @@ COMPARISONS: dict[str, tuple[dict[str, Any], bool]] = {
 @pytest.mark.parametrize("case", COMPARISONS)
 def test_a_row_is_reproduced_within_the_tolerance(case: str, tmp_path: Path) -> None:
     after, reproduced = COMPARISONS[case]
-    assert compare(tmp_path, row(0.5), after) == (0 if reproduced else 1)
+    assert compared(tmp_path, row(0.5), after) == (0 if reproduced else 1)
 
 
 @pytest.mark.parametrize(("accuracy", "exit_code"), [(0.69, 0), (0.71, 1)])
 def test_a_model_trained_in_the_run_may_differ_as_its_intervals_do(
-    accuracy: float, exit_code: int, tmp_path: Path
+    accuracy: float, exit_code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, after = row(0.5, delta_vs_start=0.1), row(accuracy, delta_vs_start=0.3)
-    assert compare(tmp_path, before, after) == exit_code
+    assert compared(tmp_path, before, after) == exit_code
+    assert "trained: 0.200, both half-widths" in capsys.readouterr().out
 
 
-def compare(folder: Path, before: dict[str, Any], after: dict[str, Any]) -> int:
-    for name, content in (("pinned", before), ("results", after)):
+def compared(folder: Path, before: dict[str, Any], after: dict[str, Any]) -> int:
+    for name, content in (("before", before), ("after", after)):
         (folder / name).mkdir()
         (folder / name / "leaderboard.json").write_text(json.dumps([content]))
-    found = unreproduced(folder / "pinned", folder / "results", 0.05)
-    code = main(["compare", str(folder / "pinned"), str(folder / "results"), "--tolerance=0.05"])
-    assert bool(found) == bool(code)
+    found = compare(folder / "before", folder / "after", 0.05)
+    code = main(["compare", str(folder / "before"), str(folder / "after"), "--tolerance=0.05"])
+    assert any(line.fault for line in found) == bool(code)
     return code
+
+
+def test_two_files_are_compared_as_two_folders_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, accuracy in (("a.json", 0.5), ("b.json", 0.6)):
+        (tmp_path / name).write_text(json.dumps([row(accuracy)]))
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 1
+    told = capsys.readouterr()
+    assert "+0.100" in told.out
+    assert "more than 0.050 apart" in told.out
+    assert told.err.endswith(f"1 of 1 rows are not those of {tmp_path / 'a.json'}\n")
+
+
+def test_where_scores_are_there_the_same_questions_are_tested_in_pairs(tmp_path: Path) -> None:
+    for name, right in (("before", 20), ("after", 30)):
+        scores = tmp_path / name / "scores" / "m" / "active.parquet"
+        scores.parent.mkdir(parents=True)
+        score_table([number < right for number in range(100)]).to_parquet(scores)
+        (tmp_path / name / "leaderboard.json").write_text(json.dumps([row(right / 100)]))
+    (found,) = compare(tmp_path / "before", tmp_path / "after", 0.05)
+    assert found.test is not None
+    assert (found.test.gained, found.test.harmed) == (10, 0)
+    assert found.test.p_value == pytest.approx(2 / 2**10)
+    others = score_table([True] * 100, sample_id=[f"other{i}" for i in range(100)])
+    others.to_parquet(tmp_path / "after/scores/m/active.parquet")
+    (found,) = compare(tmp_path / "before", tmp_path / "after", 0.05)
+    assert found.test is None  # These are other questions.

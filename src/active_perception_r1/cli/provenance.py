@@ -40,10 +40,11 @@ def add_commands(commands: Commands) -> None:
     add_path(pin, "--output", "folder for the pinned folder")
 
     compare = add_command(
-        commands, "compare", _run_compare, "check a new leaderboard against a pinned one"
+        commands, "compare", _run_compare, "do two leaderboards say the same, row by row"
     )
-    compare.add_argument("pinned", type=Path, help="a folder of pinned results")
-    compare.add_argument("results", type=Path, help="results/STUDY, made anew")
+    what = "results/STUDY, a folder of pinned results, or a leaderboard.json"
+    compare.add_argument("before", type=Path, help=what)
+    compare.add_argument("after", type=Path, help=what)
     compare.add_argument(
         "--tolerance",
         type=float,
@@ -85,11 +86,15 @@ def _run_pin(command: argparse.Namespace) -> None:
 
 
 def _run_compare(command: argparse.Namespace) -> None:
-    from active_perception_r1.report.provenance.compare import unreproduced
+    from active_perception_r1.report.provenance.compare import as_table, compare
 
-    found = unreproduced(command.pinned, command.results, command.tolerance)
-    _refuse(found, f"{command.results}: not reproduced within {command.tolerance}")
-    print(f"{command.results}: reproduces {command.pinned} within {command.tolerance}")
+    found = compare(command.before, command.after, command.tolerance)
+    print(as_table(found))
+    if faults := sum(bool(row.fault) for row in found):
+        raise UserError(
+            f"{command.after}: {faults} of {len(found)} rows are not those of {command.before}"
+        )
+    print(f"{command.after}: reproduces {command.before} within {command.tolerance}")
 
 
 def _refuse(found: list[str], message: str) -> None:
