@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-inspect test-vllm test-verl test-trainers browser check check-envs check-workflows bench bench-quick clean
+.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-inspect test-vllm test-verl test-trainers browser check check-envs check-workflows bench bench-check bench-quick clean
 
 env: .venv/installed
 
@@ -127,6 +127,10 @@ bench-quick: env
 	python benchmarks/simulation.py
 	python benchmarks/scaling.py
 	python benchmarks/peers.py
+
+# Is something 1.3 times slower than what is recorded? A report.
+bench-check: env
+	python benchmarks/regressions.py
 
 bench: bench-quick
 	PYTHONPATH=. python benchmarks/adversary.py

@@ -121,6 +121,7 @@ def keep(name: str, figures: Sequence[Figure], command: str) -> dict[str, Any]:
         "command": command,
         "machine": machine(),
         "date": datetime.date.today().isoformat(),
+        "commit": commit(),
         "figures": [asdict(figure) for figure in figures],
     }
     RESULTS.mkdir(exist_ok=True)
@@ -150,6 +151,12 @@ def as_table(figures: Sequence[dict[str, Any]], style: str) -> str:
     used = [key for key in rows[0] if any(row[key] for row in rows)]
     table = [{key: row[key] for key in used} for row in rows]
     return tabulate(table, headers="keys", tablefmt=style, disable_numparse=True)
+
+
+def commit() -> str:
+    """Of the code that is measured."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 def machine() -> str:

@@ -30,7 +30,8 @@ def tables(pattern: str, command: str) -> str:
 
 def table(path: Path) -> str:
     document = json.loads(path.read_text(encoding="utf-8"))
-    about = f"`{document['command']}`, {document['date']}: {document['machine']}"
+    when = f"{document['date']}, commit {document['commit']}"
+    about = f"`{document['command']}`, {when}: {document['machine']}"
     return f"**{path.stem}**: {about}\n\n{as_table(document['figures'], 'github')}"
 
 
