@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-inspect test-vllm test-verl test-trainers browser check check-envs check-workflows bench bench-check bench-quick clean
+.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-inspect test-vllm test-verl test-trainers browser check check-envs check-workflows bench bench-check bench-quick clean
 
 env: .venv/installed
 
@@ -14,8 +14,12 @@ env: .venv/installed
 	touch $@
 
 demo: env
-	snakemake --cores all --config study=demo
-	active-perception show results/demo/leaderboard.json
+	@active-perception run demo
+	@active-perception show results/demo/leaderboard.json
+
+# What a terminal shows of the demo, ended twice by Ctrl-C and taken up again.
+demo-screen: env
+	PYTHONPATH=. python benchmarks/screen.py > docs/demo-screen.txt
 
 # Study docvqa with tiny stand-ins for its five models and GPUs that are only leased: what a real
 # run does, but for the answers.

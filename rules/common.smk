@@ -11,12 +11,16 @@ from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.errors import UserError
 from active_perception_r1.keys import JobKeys, recipe_key
 from active_perception_r1.modes import MODES
+from active_perception_r1.runtime.processes import put_on_path
 from active_perception_r1.storage.journal import retries
 from active_perception_r1.storage.shards import WHOLE, Shard
 from active_perception_r1.variants import without_budget
 
+put_on_path()
+
+# Not by `configfile`, which does not tell where a relative path comes from.
 try:
-    settings = usable_config(config)
+    settings = usable_config(Path(workflow.basedir) / "workflow_config.yaml", config)
 except UserError as error:
     sys.exit(f"error: {error}")
 
@@ -124,9 +128,8 @@ def get_infer_env(wildcards):
 
 def get_models(sharded):
     """A pattern of the models whose slices are split into several jobs, or are not."""
-    names = [*settings.models, *settings.training]
-    chosen = [name for name in names if (settings.model(name).shards > 1) == sharded]
-    return rf"({'|'.join(map(re.escape, chosen)) or '(?!)'})(@\d+)?"
+    names = settings.sharded(sharded)
+    return rf"({'|'.join(map(re.escape, names)) or '(?!)'})(@\d+)?"
 
 
 def get_shards(wildcards):

@@ -16,6 +16,7 @@ from active_perception_r1.keys import stages
 from active_perception_r1.runtime import lease
 from tests.configured import configure
 from tests.scripted import make_sample
+from tests.workflow import REPOSITORY
 
 COMMANDS = [
     "benchmark",
@@ -29,10 +30,12 @@ COMMANDS = [
     "manifest",
     "pin",
     "preflight",
+    "run",
     "sample-slice",
     "score",
     "show",
     "stats",
+    "status",
     "train",
     "train-tiny",
     "verify",
@@ -111,6 +114,38 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "an unknown model": (
         ["benchmark", "--model-id=none", "--output-dir=out"],
         "--model-id: 'none' is not defined",
+    ),
+    "unknown words for a model": (
+        ["benchmark", "--model-id=.", "--prompts=ters", "--output-dir=out"],
+        "prompts: 'ters' is not defined; did you mean 'terse'?",
+    ),
+    "a mode without the one that it goes by": (
+        ["benchmark", "--model-id=.", "--modes", "matched_view", "--output-dir=out"],
+        "--modes: matched_view goes by the episodes of active; add active",
+    ),
+    "a file that is no leaderboard": (["show", "config.json"], "not a leaderboard in JSON"),
+    "a folder for a leaderboard": (["show", "."], ".: cannot be read (Is a directory)"),
+    "a folder that cannot be made": (
+        ["benchmark", "--model-id=.", "--samples=1", "--output-dir=/proc/none/out"],
+        "/proc/none",
+    ),
+    "a study that is not there": (
+        ["run", "dem"],
+        "study: 'dem' is not defined; did you mean 'demo'?",
+    ),
+    "a file that is not there": (["run", "none.yaml"], "none.yaml: there is no such file"),
+    "a target that is taken for a file": (
+        ["run", "--configfile", "config.json", "pin"],
+        "--configfile: 'pin' is no configuration file (.yaml); every word up to the next option is"
+        " taken for one, so put targets before it",
+    ),
+    "the result of a study taken for a file": (
+        ["run", "--configfile", "config.json", "results/demo/leaderboard.json"],
+        "so put targets before it",
+    ),
+    "a wrong key in a file": (
+        ["run", "config.json", "--config", "studees=1"],
+        "studees: unknown key; did you mean 'studies'?",
     ),
 }
 
@@ -207,23 +242,41 @@ def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["show", "leaderboard.json"]) == 130
 
 
-@pytest.mark.parametrize(("strategy", "mode"), [("default", "active"), ("strict_zoom",) * 2])
-def test_benchmark_plays_three_modes_and_writes_both_reports(
-    strategy: str, mode: str, tmp_path: Path, untrained_model: ModelConfig
+def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
+    (board,) = REPOSITORY.glob("results/pinned/*/leaderboard.json")
+    program = [sys.executable, "-m", "active_perception_r1.cli", "show", str(board)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("options", "modes"),
+    [
+        (["--active-strategy=strict_zoom"], ["baseline", "strict_zoom", "oracle"]),
+        (["--modes", "matched_view", "active", "--prompts=terse"], ["active", "matched_view"]),
+    ],
+    ids=["strategy", "modes"],
+)
+def test_benchmark_plays_the_modes_and_writes_both_reports(
+    options: list[str], modes: list[str], tmp_path: Path, untrained_model: ModelConfig
 ) -> None:
     config = {
         "study": "s",
-        "studies": {"s": {"dataset": {"source": "synthetic"}, "models": ["m"], "modes": [mode]}},
+        "studies": {"s": {"dataset": {"source": "synthetic"}, "models": ["m"], "modes": modes}},
         "models": {"m": untrained_model.model_dump(mode="json")},
     }
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     output = tmp_path / "out"
-    arguments = ["benchmark", "--model-id=m", "--samples=3", f"--active-strategy={strategy}"]
+    arguments = ["benchmark", "--model-id=m", "--samples=3", *options]
     assert main([*arguments, f"--output-dir={output}", f"--config={tmp_path}/config.yaml"]) == 0
 
     report = json.loads((output / "benchmark.json").read_text())
-    assert [row["mode"] for row in report["rows"]] == ["baseline", mode, "oracle"]
-    assert [row["n"] for row in report["rows"]] == [3, 3, 3]
+    assert [row["mode"] for row in report["rows"]] == modes
+    assert {row["n"] for row in report["rows"]} == {3}
     assert report["model"]["id"] == untrained_model.id
     page = (output / "benchmark.md").read_text()
     assert page.startswith("# Leaderboard of study benchmark of m\n")

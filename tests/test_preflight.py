@@ -149,6 +149,31 @@ class TestPackages:
         assert found.found == "cannot be imported: no vllm._C"
         assert found.cure.startswith("pip install")
 
+    def test_what_backends_and_trainers_need_and_is_not_installed_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = a_config(tmp_path)
+        config["training"] = {
+            name: {"base": "m", "study": "s", "samples": 9, "engine": engine}
+            for name, engine in (("here", "local"), ("there", "verl"))
+        }
+        config["studies"]["s"]["models"] = ["m", "here", "there"]
+        view = {"max_pixels": 784, "multiple": 28}
+        config["models"]["m"] |= {"family": "qwen2_vl", "first_view": view, "crop": view}
+        install(monkeypatch, {"torch": ("2.13.0", []), "accelerate": ("1.14.0", [])})
+        found = {check.name: check for check in preflight(parse_config(config), "s")}
+        assert found["backend transformers"].found == (
+            "needs torch, transformers, accelerate; transformers not installed"
+        )
+        assert found["training by engine local"] == Check(
+            "training by engine local",
+            "needs torch, transformers; transformers not installed",
+            "pip install transformers, or let Snakemake do it: --sdm conda",
+        )
+        assert found["training by engine verl"].found == (
+            "needs verl, vllm, ray; verl, vllm, ray not installed"
+        )
+
 
 class TestImports:
     def test_the_reason_of_a_failure_is_its_last_line(self) -> None:

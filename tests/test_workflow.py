@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -195,9 +197,19 @@ def test_a_study_from_one_file_runs_through_to_a_leaderboard(
     }
 
 
-def test_a_finished_study_has_nothing_to_do(finished: Workflow) -> None:
-    done = finished.run()
-    assert "Nothing to be done" in done.stdout
+def test_a_finished_study_has_nothing_to_do_for_either_command(finished: Workflow) -> None:
+    assert finished.planned() == {}
+    done = subprocess.run(
+        ["active-perception", "run", str(finished.folder / "mine.yaml")],
+        cwd="/",
+        env=finished.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.splitlines()[-2:] == [
+        "nothing to do: everything is there",
+        os.path.relpath(finished.folder / "results/small/leaderboard.md", "/"),
+    ]
 
 
 def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Path) -> None:

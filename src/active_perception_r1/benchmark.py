@@ -1,4 +1,4 @@
-"""One model in three modes on a few questions, without Snakemake: a first look at a model.
+"""One model in some modes on a few questions, without Snakemake: a first look at a model.
 
 The stages are those of the pipeline, so the numbers mean the same; only their order is fixed here.
 """
@@ -25,7 +25,7 @@ from active_perception_r1.config.dataset_argument import dataset_meant_by
 from active_perception_r1.data.download import download
 from active_perception_r1.data.slices import sample_slice
 from active_perception_r1.errors import UserError
-from active_perception_r1.modes import ACTIVE, BASELINE, ORACLE, STRICT_ZOOM
+from active_perception_r1.modes import MODES
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 from active_perception_r1.runtime.gpu import usable_devices
 from active_perception_r1.runtime.lease import lease
@@ -37,7 +37,6 @@ from active_perception_r1.storage.files import atomic, write_json
 from active_perception_r1.tasks import TASKS
 
 MAX_ERROR_SHARE = 0.05  # As a study's default.
-STRATEGIES = {"default": ACTIVE, "strict_zoom": STRICT_ZOOM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,8 @@ class BenchmarkSettings:
 
     Attributes:
         model_id: name of a model in `config`, or a folder, or a hub id.
-        strategy: key of `STRATEGIES`.
+        modes: how it is asked, by name.
+        prompts: the words in which it is asked, by name; None for those of the entry.
         task: what the questions ask for, by name; None for what the dataset's format says.
         dataset: what a source is `meant_by`: `synthetic`, a table, a folder of them, or a hub id.
         table: further keys of the dataset's section, such as `columns`.
@@ -58,7 +58,7 @@ class BenchmarkSettings:
 
     model_id: str
     samples: int
-    strategy: str
+    modes: Sequence[str]
     dataset: str
     split: str
     seed: int
@@ -70,16 +70,21 @@ class BenchmarkSettings:
     backend: str | None = None
     base_url: str | None = None
     task: str | None = None
+    prompts: str | None = None
 
 
 def benchmark(settings: BenchmarkSettings, output: Path) -> None:
-    """Run baseline, active and oracle; write `output`/benchmark.json and .md and print the table.
+    """Run all modes; write `output`/benchmark.json and .md and print the table.
 
     What the stages write is kept in `output`/stages.
 
     Raises:
         UserError: the model is unknown, its GPU is busy, or a stage cannot go on.
     """
+    for mode in settings.modes:
+        by = MODES[mode].goes_by
+        if by and by not in settings.modes:
+            raise UserError(f"--modes: {mode} goes by the episodes of {by}; add {by}")
     model, wanted = resolve_model(settings), _slice(settings)
     dataset = resolve_dataset(settings)
     task = settings.task or dataset.task
@@ -103,11 +108,18 @@ def _play(
     from active_perception_r1.models.infer import infer  # torch: not before the GPUs are chosen
 
     scores: dict[tuple[str, str], Path] = {}
-    for mode in (BASELINE, STRATEGIES[settings.strategy], ORACLE):
+    # A mode that goes by another comes after it.
+    for mode in sorted(settings.modes, key=lambda mode: bool(MODES[mode].goes_by)):
         predictions = stages / "predictions" / f"{mode}.jsonl"
         table = stages / "scores" / f"{mode}.parquet"
         partial = stages / ".partial" / f"{mode}.jsonl"
-        infer(slice_path, settings.model_id, model, mode, predictions, partial, task=task)
+        by = MODES[mode].goes_by
+        earlier = stages / "predictions" / f"{by}.jsonl" if by else None
+        infer(
+            *(slice_path, settings.model_id, model, mode, predictions, partial),
+            task=task,
+            earlier=earlier,
+        )
         score(predictions, slice_path, RewardConfig(), table, MAX_ERROR_SHARE, task)
         scores[settings.model_id, mode] = table
     return scores
@@ -133,7 +145,7 @@ def resolve_model(settings: BenchmarkSettings) -> ModelConfig:
         known = [*config.models, *config.training]
         if name in known:
             entry = config.model(name).model_dump(mode="json")
-            return parse_section(ModelConfig, json.dumps(entry | _engine(settings)))
+            return parse_section(ModelConfig, json.dumps(entry | _said(settings)))
     if not settings.base_url and not Path(name).is_dir() and name.count("/") != 1:
         raise UserError(f"--model-id: {undefined(name, known)} (nor is it a folder or hub id)")
     view = {"max_pixels": settings.view_pixels}
@@ -144,11 +156,16 @@ def resolve_model(settings: BenchmarkSettings) -> ModelConfig:
         "first_view": view,
         "crop": view,
     }
-    return parse_section(ModelConfig, json.dumps(entry | _engine(settings)))
+    return parse_section(ModelConfig, json.dumps(entry | _said(settings)))
+
+
+def _said(settings: BenchmarkSettings) -> dict[str, Any]:
+    """What the options say of a model, as keys of its entry."""
+    prompts = {"prompts": settings.prompts} if settings.prompts else {}
+    return prompts | _engine(settings)
 
 
 def _engine(settings: BenchmarkSettings) -> dict[str, Any]:
-    """What the options say of the engine, as keys of a model's entry."""
     if settings.base_url:
         key = {"api_key_env": "OPENAI_API_KEY"} if "OPENAI_API_KEY" in os.environ else {}
         server = {"base_url": settings.base_url, **key}

@@ -18,10 +18,12 @@ from active_perception_r1.cli import (
     provenance,
     report,
     results,
+    run,
 )
 from active_perception_r1.errors import UserError
 
-INTERRUPTED = 130  # What a shell reports for a command that was ended with Ctrl-C.
+# What a shell reports for a command that was ended with Ctrl-C, and for one whose reader has gone.
+INTERRUPTED, UNREAD = 130, 141
 
 # What helps when the system refuses a file for what is wrong outside the code.
 _ROOM = "make room, then run again; what was finished is kept"
@@ -32,6 +34,8 @@ _CURES = {
     errno.EDQUOT: _ROOM,
     errno.EEXIST: _FOLDER,
     errno.EFBIG: "raise the limit on the size of files (ulimit -f), then run again",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.ENOENT: "it is not there, nor can it be made; check the path",
     errno.ENOSPC: _ROOM,
     errno.ENOTDIR: _FOLDER,
     errno.EPERM: _ACCESS,
@@ -43,11 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; 0 if it went well, 1 after a mistake that the user can mend."""
     # Threads that wait for work must not keep the cores from other jobs. Read when torch starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    command = _parser().parse_args(arguments)
+    parser = _parser()
+    command, others = parser.parse_known_args(arguments)
+    if others and not hasattr(command, "passed_on"):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    command.passed_on = others
     try:
         command.run(command)
+        sys.stdout.flush()
     except UserError as error:
         message = str(error)
+    except BrokenPipeError:
+        # As of `| head`. Python would complain once more when it closes the output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except OSError as error:
         if error.errno not in _CURES:
             raise
@@ -68,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Does a vision-language model answer better when it can look closer?",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for part in (data, models, results, report, provenance, benchmark, preflight, doctor, export):
+    parts = (run, data, models, results, report, provenance, benchmark, preflight, doctor, export)
+    for part in parts:
         part.add_commands(commands)
     return parser

@@ -13,8 +13,11 @@ from active_perception_r1.cli.arguments import (
     add_table_options,
     add_task,
     add_text,
+    mode_name,
     table_keys,
 )
+
+_ACTIVE = {"default": "active", "strict_zoom": "strict_zoom"}
 
 
 def add_commands(commands: Commands) -> None:
@@ -22,16 +25,24 @@ def add_commands(commands: Commands) -> None:
         commands,
         "benchmark",
         _run_benchmark,
-        "try one model in baseline, active and oracle, without the pipeline",
+        "try one model in some modes, without the pipeline",
     )
     add_text(benchmark, "--model-id", "a name from the configuration, a folder, or a hub id")
     add_number(benchmark, "--samples", "how many questions", 24)
     benchmark.add_argument(
+        "--modes",
+        nargs="+",
+        type=mode_name,
+        metavar="MODE",
+        help="how it is asked (default: baseline active oracle)",
+    )
+    benchmark.add_argument(
         "--active-strategy",
         choices=("default", "strict_zoom"),
         default="default",
-        help="strict_zoom accepts no answer without a zoom (default: %(default)s)",
+        help="without --modes: strict_zoom in place of active (default: %(default)s)",
     )
+    benchmark.add_argument("--prompts", help="in which words (default: those of the entry)")
     add_path(benchmark, "--output-dir", "folder for benchmark.json, benchmark.md and the stages")
     add_text(
         benchmark, "--dataset", "synthetic, a table or a folder of them, or a hub id", "synthetic"
@@ -70,7 +81,8 @@ def _run_benchmark(command: argparse.Namespace) -> None:
         BenchmarkSettings(
             model_id=command.model_id,
             samples=command.samples,
-            strategy=command.active_strategy,
+            modes=command.modes or ("baseline", _ACTIVE[command.active_strategy], "oracle"),
+            prompts=command.prompts,
             dataset=command.dataset,
             table=table_keys(command),
             split=command.split,

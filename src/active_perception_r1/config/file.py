@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
@@ -21,6 +21,7 @@ from active_perception_r1.config.engines import TrainingConfig
 from active_perception_r1.config.errors import checked, undefined
 from active_perception_r1.config.gpu import GpuConfig
 from active_perception_r1.config.model import ModelConfig
+from active_perception_r1.config.paths import FOLDER
 from active_perception_r1.config.section import Known, Name, Section, each_once
 from active_perception_r1.config.slice import SliceConfig
 from active_perception_r1.config.sources import DatasetConfig
@@ -158,6 +159,11 @@ class Config(Section):
             return self.models[run.base].model_copy(update=trained)
         return self.models[name]
 
+    def sharded(self, split: bool) -> list[str]:
+        """Models and training runs whose slices are split into several jobs, or are not."""
+        names = [*self.models, *self.training]
+        return [name for name in names if (self.model(name).shards > 1) == split]
+
     def _variant_fault(self, name: str, zooming: bool) -> str:
         """Why a study that zooms, or not, cannot run a model so; empty if it can."""
         try:
@@ -203,13 +209,17 @@ def training_folder(study: str, run: str) -> Path:
     return RESULTS / study / "training" / run
 
 
-def parse_config(raw: Mapping[str, Any]) -> Config:
+def parse_config(raw: Mapping[str, Any], folder: Path | None = None) -> Config:
     """Check a configuration and fill in its defaults.
+
+    Args:
+        folder: where relative paths begin, if not in the working directory.
 
     Raises:
         ConfigError: one line that names the wrong key or value and the nearest valid one.
     """
-    return checked(TypeAdapter(Config), lambda adapter: adapter.validate_python(raw))
+    context = {FOLDER: folder or Path()}
+    return checked(TypeAdapter(Config), lambda a: a.validate_python(raw, context=context))
 
 
 def parse_section(kind: TypeForm[T], text: str) -> T:
@@ -219,6 +229,23 @@ def parse_section(kind: TypeForm[T], text: str) -> T:
         ConfigError: it is not JSON, or holds a wrong key or value.
     """
     return checked(TypeAdapter(kind), lambda adapter: adapter.validate_json(text))
+
+
+def merged(paths: Iterable[Path], words: Iterable[str]) -> dict[str, Any]:
+    """Plain data of configuration files, each over those before it, and of KEY=VALUE over all.
+
+    Raises:
+        ConfigError: a file is missing or not YAML, or a word has another form.
+    """
+    raw: dict[str, Any] = {}
+    for path in paths:
+        _merge(raw, _read(path))
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key and equals):
+            raise ConfigError(f"--config: '{word}' is not KEY=VALUE")
+        _merge(raw, {key: yaml.safe_load(value)})
+    return raw
 
 
 def load_config(
@@ -233,11 +260,23 @@ def load_config(
     Raises:
         ConfigError: a file is missing or not YAML, or the configuration is wrong.
     """
-    raw: dict[str, Any] = {}
-    for path in paths:
-        _merge(raw, _read(path))
+    raw = merged(paths, ())
     _merge(raw, above or {})
     return parse_config(raw | ({"study": study} if study else {}))
+
+
+def load_over(own: Path, above: Mapping[str, Any]) -> Config:
+    """Read a whole configuration file, and merge plain data over it.
+
+    Relative paths are those of the file in `own`, and of the working directory in `above`.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or the configuration is wrong.
+    """
+    given = parse_config(_read(own), own.absolute().parent)
+    raw = given.model_dump(mode="json", exclude_unset=True)
+    _merge(raw, above)
+    return parse_config(raw)
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:

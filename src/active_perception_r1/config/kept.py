@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from active_perception_r1.config.file import RESULTS, Config, parse_config
+from active_perception_r1.config.file import RESULTS, Config, load_over
 from active_perception_r1.errors import ConfigError, UserError
 from active_perception_r1.storage.files import atomic
 from active_perception_r1.storage.fingerprint import fingerprint
 
 
-def usable_config(raw: Mapping[str, Any]) -> Config:
-    """The checked configuration.
+def usable_config(own: Path, above: Mapping[str, Any]) -> Config:
+    """The checked configuration, as `load_over`.
 
     Raises:
         UserError: it is wrong, or results cannot be written.
     """
     try:
-        config = parse_config(raw)
+        config = load_over(own, above)
     except ConfigError as error:
         raise ConfigError(f"configuration: {error}") from None
     if RESULTS.exists() and not (RESULTS.is_dir() and os.access(RESULTS, os.W_OK | os.X_OK)):

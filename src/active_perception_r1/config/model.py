@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -239,7 +240,12 @@ class ModelConfig(Section):
 
     def deciding(self, without: Collection[str] = ()) -> dict[str, Any]:
         others = (name for name in BACKENDS if name != self.backend)  # each has its own section
-        return super().deciding((*without, *others))
+        return super().deciding((*without, *others, *(("id",) if self._in_folder else ())))
+
+    @property
+    def _in_folder(self) -> bool:
+        """Whether its weights are in a local folder: then what they are counts, not where."""
+        return self.backend != "openai" and Path(self.id).is_dir()
 
     @property
     def environment(self) -> str:

@@ -1,4 +1,8 @@
-"""Paths as a user gives them in the configuration."""
+"""Paths as a user gives them in the configuration.
+
+They are spelled alike, however they are given: from the working directory on where they lead into
+it, else from the root on.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationInfo
+
+FOLDER = "folder"
+"""In the context of a validation: where relative paths begin; else in the working directory."""
 
 # As in `snakemake.io`, which knows no way to say that such a part of a path is none.
 _WILDCARD = re.compile(r"\{\s*[.\w]+\s*(,[^{}]*)?\}")
@@ -25,8 +32,22 @@ def with_home(path: str) -> str:
     return expanded
 
 
-def _path_with_home(path: Path) -> Path:
-    return Path(with_home(str(path)))
+def _spelled(path: str, info: ValidationInfo) -> str:
+    """Links are not followed: a path through one is meant to lead wherever it will lead."""
+    folder = (info.context or {}).get(FOLDER, Path())
+    whole = Path(os.path.abspath(folder / with_home(path)))  # noqa: PTH100  # it drops `..`, too
+    here = Path.cwd()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+
+def _spelled_path(path: Path, info: ValidationInfo) -> Path:
+    return Path(_spelled(str(path), info))
+
+
+def _spelled_folder(name: str, info: ValidationInfo) -> str:
+    """What is no folder is a name on the hub."""
+    path = _spelled(name, info)
+    return path if Path(path).is_dir() else with_home(name)
 
 
 def _without_wildcards(path: Path) -> Path:
@@ -38,10 +59,10 @@ def _without_wildcards(path: Path) -> Path:
     return path
 
 
-LocalPath = Annotated[Path, AfterValidator(_path_with_home)]
+LocalPath = Annotated[Path, AfterValidator(_spelled_path)]
 
 InputPath = Annotated[LocalPath, AfterValidator(_without_wildcards)]
 """A file or folder that Snakemake watches."""
 
-FolderOrName = Annotated[str, AfterValidator(with_home)]
+FolderOrName = Annotated[str, AfterValidator(_spelled_folder)]
 """A folder, or the name of a repository on the hub."""

@@ -72,11 +72,13 @@ def download_key(dataset: DatasetConfig, split: str, without: Collection[str] = 
     return Key(modules, settings, dataset.content)
 
 
-def inference_key(model: ModelConfig, mode: str, task: str = DEFAULT_TASK) -> Key:
-    """Of the episodes of a model in a mode, its weights left out."""
+def inference_key(
+    model: ModelConfig, mode: str, task: str = DEFAULT_TASK, without: Collection[str] = ()
+) -> Key:
+    """Of the episodes of a model in a mode, its weights left out; `without` as in `Decisive`."""
     used = {_module(BACKENDS, model.backend), *_of_family(model)}
     modules = stages.INFER.modules(used | _of_episodes([model], [mode], task))
-    return Key(modules, _episode_settings(model, mode, task))
+    return Key(modules, _episode_settings(model, mode, task, without))
 
 
 def training_key(run: TrainingConfig, base: ModelConfig, task: str = DEFAULT_TASK) -> Key:
@@ -116,9 +118,11 @@ class JobKeys:
 
     def infer(self, study: str, model: str, mode: str) -> Key:
         entry = self.config.model(model)
-        key = inference_key(entry, mode, self.config.studies[study].task)
-        trained = without_budget(model) in self.config.training  # then it is an input
-        return Key(key.modules, key.settings, "" if trained else _local_content(entry.id))
+        task = self.config.studies[study].task
+        if without_budget(model) in self.config.training:  # then it is an input, wherever it is
+            return inference_key(entry, mode, task, without=("id",))
+        key = inference_key(entry, mode, task)
+        return Key(key.modules, key.settings, _local_content(entry.id))
 
     def infer_shard(self, study: str, model: str, mode: str, shard: str) -> Key:
         """Of a part of the slice: the same, since it says nothing of how a slice is split."""

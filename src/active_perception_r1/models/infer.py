@@ -162,16 +162,25 @@ def _made_by(
 
 
 class _Progress(tqdm):  # type: ignore[type-arg]  # it cannot be subscripted when it runs
-    """Episodes done, and beside them the replies that have come."""
+    """Episodes done, and beside them the replies that have come, and what has failed."""
 
     def __init__(self, total: int, name: str, done: int) -> None:
         # `miniters` of 0 shows a reply that is not the end of an episode, too.
         super().__init__(total=total, desc=name, initial=done, unit="episode", miniters=0)
         self._replies = 0
+        self._errors = 0
 
     def replied(self, count: int) -> None:
         self._replies += count
-        self.set_postfix(replies=self._replies, refresh=False)
+        self._show()
+
+    def failed(self, errors: int) -> None:
+        self._errors = errors
+        self._show()
+
+    def _show(self) -> None:
+        errors = {"errors": self._errors} if self._errors else {}
+        self.set_postfix({"replies": self._replies, **errors}, refresh=False)
         self.update(0)
 
 
@@ -194,9 +203,11 @@ def _save(
     """
     failed: dict[str, Episode] = {}
     in_a_row = 0
+    bar.failed(0)
     for episode in episodes:
         if episode.tool_status is ToolStatus.BACKEND_ERROR:
             failed[episode.sample_id] = episode
+            bar.failed(len(failed))
             in_a_row += 1
         else:
             store.append(episode.sample_id, episode.to_json())

@@ -22,6 +22,8 @@ from active_perception_r1.runtime.lease import describe, holders
 
 RESULTS_BYTES = 2 * 10**9  # Pages, predictions and reports of a study of a few hundred questions.
 HUB_SECONDS = 10.0
+PACKAGES = {"transformers": ("torch", "transformers", "accelerate"), "openai": ("openai",)}
+"""What the backends need; vLLM brings what it needs."""
 LOADS_WEIGHTS = ("transformers", "vllm")  # A server has its own.
 _PROBE_CUDA = "torch; torch.zeros(1, device='cuda')"
 
@@ -51,6 +53,7 @@ def preflight(config: Config, study: str) -> Iterator[Check]:
     engines = {model.backend for model in models}
     yield _gpus(config, gpus)
     yield from _packages("vllm" in engines)
+    yield from _needs(config, config.studies[study])
     if gpus and usable_devices() and engines.intersection(LOADS_WEIGHTS):
         yield from _cuda()
     if gpus and "vllm" in engines:
@@ -98,6 +101,23 @@ def _packages(wants_vllm: bool) -> Iterator[Check]:
         error = stack.import_error("vllm")
         cure = "pip install --force-reinstall vllm" if error else ""
         yield Check("vllm", f"cannot be imported: {error}" if error else "can be imported", cure)
+
+
+def _needs(config: Config, study: StudyConfig) -> Iterator[Check]:
+    """What engines import that is not installed; vLLM is looked at by itself."""
+    uses = {
+        f"backend {model.backend}": PACKAGES.get(model.backend, ())
+        for model in used_models(config, study)
+    }
+    for run in (config.training[name] for name in study.models if name in config.training):
+        uses[f"training by engine {run.engine}"] = run.packages
+    for use, packages in uses.items():
+        missing = [name for name in packages if not stack.version_of(name)]
+        if missing:
+            cure = f"pip install {' '.join(missing)}, or let Snakemake do it: --sdm conda"
+            yield Check(
+                use, f"needs {', '.join(packages)}; {', '.join(missing)} not installed", cure
+            )
 
 
 def _cuda() -> Iterator[Check]:

@@ -1,6 +1,10 @@
-"""Which of this machine's processes are meant."""
+"""Which of this machine's processes are meant, and what they find."""
 
 from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
 
 import psutil
 
@@ -14,6 +18,16 @@ def processes_with(variable: str, value: str) -> list[int]:
     return [
         process.pid for process in found if (process.info["environ"] or {}).get(variable) == value
     ]
+
+
+def put_on_path() -> None:
+    """Have processes to come find the programs beside this Python, activated or not.
+
+    Where they are found already, the order of the path is the user's.
+    """
+    own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if own not in path.split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join((own, path))
 
 
 def own_family() -> set[int]:

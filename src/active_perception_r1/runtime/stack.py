@@ -37,7 +37,7 @@ class Clash:
 
 def versions() -> dict[str, str]:
     """Of the packages of the stack that are installed, by name."""
-    found = {name: _version(name) for name in STACK}
+    found = {name: version_of(name) for name in STACK}
     return {name: version for name, version in found.items() if version}
 
 
@@ -51,7 +51,7 @@ def clashes() -> list[Clash]:
         Clash(name, version, need, installed)
         for name, version in versions().items()
         for need in _needs(name)
-        if (installed := _version(need.name))
+        if (installed := version_of(need.name))
         and not need.specifier.contains(installed, prereleases=True)
     ]
 
@@ -71,7 +71,8 @@ def import_error(module: str, seconds: float = IMPORT_SECONDS) -> str:
     return "" if done.returncode == 0 else last or f"exit status {done.returncode}"
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """Of a package that is installed; empty if it is not."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

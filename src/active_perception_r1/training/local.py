@@ -60,8 +60,8 @@ def train(
             store.episodes.write(step, played.lines(step))
             store.metrics.append(metrics.line())
             log(metrics.line())
-            means = metrics.means
-            bar.set_postfix(reward=f"{means['reward']:.2f}", correct=f"{means['correct']:.2f}")
+            told = {**metrics.means, "zoom": metrics.zoom_rate}
+            bar.set_postfix({name: f"{told[name]:.2f}" for name in ("reward", "correct", "zoom")})
             bar.update()
             if step % run.save_every == 0 or step == run.steps:
                 if run.export == "best":

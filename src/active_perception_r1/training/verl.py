@@ -189,8 +189,9 @@ class Progress:
                 row = self._note(line)
                 if row is None:
                     continue
-                means = row.means
-                bar.set_postfix(reward=f"{means['reward']:.2f}", correct=f"{means['correct']:.2f}")
+                told = {**row.means, "zoom": row.zoom_rate}
+                shown = ("reward", "correct", "zoom")
+                bar.set_postfix({name: f"{told[name]:.2f}" for name in shown})
                 bar.update()
                 self._keep_best(row.step)
                 alarms.check(row, self._episodes.read(row.step).reason)

@@ -18,9 +18,11 @@ class GrpoConfig(Section, ABC):
 
     Attributes:
         environment: which file of `envs/` has the packages of the engine.
+        packages: those that it cannot do without.
     """
 
     environment: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()
     decisive = Decisive(
         keys=(
             "engine",

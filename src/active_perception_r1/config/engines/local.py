@@ -15,6 +15,7 @@ class LocalTraining(GrpoConfig):
     """A run of the engine in `training/grpo.py`, on one device."""
 
     environment: ClassVar[str] = "models"
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")
     decisive = Decisive(
         keys=GrpoConfig.decisive.keys,
         # As `batch_size`: the last bits of a gradient may differ.

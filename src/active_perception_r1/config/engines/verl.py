@@ -83,6 +83,7 @@ class VerlTraining(GrpoConfig):
     """A run of verl's trainer with vLLM rollouts; `docs/verl.md` says more."""
 
     environment: ClassVar[str] = "train"
+    packages: ClassVar[tuple[str, ...]] = ("verl", "vllm", "ray")
     decisive = Decisive(
         keys=(
             *GrpoConfig.decisive.keys,

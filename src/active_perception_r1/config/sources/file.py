@@ -22,7 +22,8 @@ class FileDataset(TableDataset):
     A folder has a file for each split, named {split}.parquet or such; one file serves every split.
     """
 
-    decisive = Decisive((*TableDataset.decisive.keys, "path"))
+    # What is there counts, not where: a rule's inputs, and `content`.
+    decisive = Decisive(TableDataset.decisive.keys, otherwise=("path",))
 
     source: Literal["file"] = Field(description="where pages and questions come from")
     path: InputPath = Field(description="the file, or the folder")

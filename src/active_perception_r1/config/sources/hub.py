@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +49,10 @@ class HubDataset(TableDataset):
     @property
     def content(self) -> str:
         return local_content(self.id)
+
+    def deciding(self, without: Collection[str] = ()) -> dict[str, Any]:
+        """Of a local folder, what is there counts, not where."""
+        return super().deciding((*without, *(() if self.repository else ("id",))))
 
     @classmethod
     def meant_by(cls, text: str, split: str, samples: int) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ class ParquetDataset(Dataset):
     other layouts, and other kinds of files.
     """
 
-    decisive = Decisive(("source", "path", "box_unit"))
+    decisive = Decisive(("source", "box_unit"), otherwise=("path",))
 
     source: Literal["parquet"] = Field(description="where pages and questions come from")
     path: InputPath = Field(description="the folder or the file")
