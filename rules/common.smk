@@ -18,15 +18,18 @@ from active_perception_r1.variants import without_budget
 
 put_on_path()
 
+# Not `workflow.basedir`, which is another workflow's folder where that has this one as a module.
+checkout = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+
 # Not by `configfile`, which does not tell where a relative path comes from.
 try:
-    settings = usable_config(Path(workflow.basedir) / "workflow_config.yaml", config)
+    settings = usable_config(checkout / "workflow_config.yaml", config)
 except UserError as error:
     sys.exit(f"error: {error}")
 
-if any(brace in str(workflow.basedir) for brace in "{}"):
+if any(brace in str(checkout) for brace in "{}"):
     sys.exit(
-        f"error: {workflow.basedir}: Snakemake takes what stands in braces for a wildcard; rename that"
+        f"error: {checkout}: Snakemake takes what stands in braces for a wildcard; rename that"
         " folder"
     )
 
@@ -41,8 +44,13 @@ onstart:
     keep(settings)
 
 
+# Snakemake does not tell a module when a run starts.
+if not workflow.modifier.is_main_snakefile():
+    keep(settings)
+
+
 # For envs/*.post-deploy.sh.
-os.environ.update(ACTIVE_PERCEPTION_CHECKOUT=str(workflow.basedir))
+os.environ.update(ACTIVE_PERCEPTION_CHECKOUT=str(checkout))
 
 
 wildcard_constraints:

@@ -32,7 +32,7 @@ rule pin:
         gpu=0,
     params:
         results=lambda wildcards, input: Path(input[0]).parent,
-        workflow=workflow.basedir,
+        workflow=str(checkout),
     shell:
         "active-perception pin --results {params.results} --workflow {params.workflow:q}"
         " --output results/pinned 2>&1 | tee {log}"

@@ -57,7 +57,7 @@ rule train_tiny:
     resources:
         gpu=0,
     params:
-        key=recipe_key(Path(workflow.basedir) / "recipes/tiny_zoom_vlm"),
+        key=recipe_key(checkout / "recipes/tiny_zoom_vlm"),
     shell:
         "active-perception train-tiny --output {output} --checkpoints results/.checkpoints"
         " > {log} 2>&1"
