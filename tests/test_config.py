@@ -168,6 +168,22 @@ MISTAKES: list[tuple[str, object, str]] = [
         " integer (got 'many')",
     ),
     (
+        "studies/demo/slice",
+        {"requires_zoom": "legibility"},
+        "studies.demo.slice: requires_zoom: legibility needs legible_pixels, the pixels of the"
+        " first view in which answers are looked for",
+    ),
+    (
+        "studies/demo/slice",
+        {"legible_pixels": 50176},
+        "studies.demo.slice: legible_pixels is only for requires_zoom: legibility",
+    ),
+    (
+        "studies/demo/slice/requires_zoom",
+        "legible",
+        "studies.demo.slice.requires_zoom: 'legible' is not defined; did you mean 'legibility'?",
+    ),
+    (
         "studies/demo/reward",
         {"corect_weight": 0.2},
         "studies.demo.reward.corect_weight: unknown key; did you mean 'correct_weight'?",

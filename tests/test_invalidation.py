@@ -212,6 +212,9 @@ HARMLESS: dict[str, Change] = {
     "another prompt set than the model's": replacing(
         "prompts/standard.py", "A zoom was not carried out", "No zoom was carried out"
     ),
+    "another way to tell which questions need a zoom": replacing(
+        "data/legibility.py", "TEXT_SIMILARITY = 0.9", "TEXT_SIMILARITY = 0.8"
+    ),
     "another source than the study's": replacing("data/synthetic.py", "ABCDEFGH", "ABCDEFG"),
     "a new key of models": replacing(
         "config/model.py", "    batch_size: int", "    new: int = 5\n    batch_size: int"
@@ -271,6 +274,12 @@ ENTRIES: dict[str, tuple[Callable[[Config], object], Jobs]] = {
     "samples and seed of the training data changing places": (
         lambda config: config["training"]["tiny+grpo"].update(samples=12, seed=10),
         {"grpo_data": 1, **TRAINING, **episodes(3)},
+    ),
+    "what tells which questions need a zoom": (
+        lambda config: config["studies"]["small"]["slice"].update(
+            requires_zoom="legibility", legible_pixels=50_176
+        ),
+        {"sample_slice": 1, **AFTER_SLICE},
     ),
     "the seed of the slice": (
         lambda config: config["studies"]["small"]["slice"].update(seed=2),

@@ -105,6 +105,13 @@ def add_number(
     )
 
 
+def positive(text: str) -> int:
+    """A whole number above 0, as the type of an argument."""
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
 def mode_name(text: str) -> str:
     """The name of a mode, as the type of an argument."""
     from active_perception_r1.modes import MODES  # here: `--help` need not load what modes need

@@ -17,6 +17,7 @@ from active_perception_r1.cli.arguments import (
     add_study,
     add_table_options,
     add_text,
+    positive,
     table_keys,
 )
 
@@ -57,6 +58,23 @@ def add_commands(commands: Commands) -> None:
     add_study(sample_slice)
     add_path(sample_slice, "--dataset", "parquet file that `download` wrote")
     add_path(sample_slice, "--output", "parquet file to write, with a JSON beside it")
+
+    legibility = add_command(
+        commands,
+        "legibility",
+        _run_legibility,
+        "how many answers another reader can read in the first view, and in the evidence's crop",
+    )
+    add_path(legibility, "--slice", "parquet file that `sample-slice` wrote")
+    legibility.add_argument(
+        "--budgets",
+        type=positive,
+        nargs="+",
+        required=True,
+        metavar="PIXELS",
+        help="of the first view and of the crop",
+    )
+    add_path(legibility, "--output", "JSON file to write, with a figure (.svg) beside it")
 
     grpo_data = add_command(commands, "grpo-data", _run_grpo_data, "draw training questions")
     add_config(grpo_data)
@@ -103,9 +121,22 @@ def _run_sample_slice(command: argparse.Namespace) -> None:
     sample_slice(command.dataset, study.slice, command.output, shown)
 
 
+def _run_legibility(command: argparse.Namespace) -> None:
+    from tabulate import tabulate
+
+    from active_perception_r1.report.legibility_curve import draw
+    from active_perception_r1.scoring.legibility import as_table, measure
+
+    rows = measure(command.slice, command.budgets, command.output)
+    draw(rows, command.output.with_suffix(".svg"))
+    print(tabulate(as_table(rows), headers="keys", tablefmt="github", disable_numparse=True))
+
+
 def _run_grpo_data(command: argparse.Namespace) -> None:
     from active_perception_r1.config import load_config
     from active_perception_r1.data.slices import grpo_data
 
-    run, _ = load_config(command.config).training_run(command.run_name)
-    grpo_data(command.dataset, command.evaluation_slice, run.drawn, run.seed, command.output)
+    config = load_config(command.config)
+    run, _ = config.training_run(command.run_name)
+    drawn = config.studies[run.study].slice
+    grpo_data(command.dataset, command.evaluation_slice, run.drawn, run.seed, command.output, drawn)

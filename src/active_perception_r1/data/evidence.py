@@ -110,6 +110,26 @@ def locate_evidence(
     return _as_evidence(spans, boxes) if len(spans) <= MAX_ALTERNATIVES else ()
 
 
+def best_similarity(words: Sequence[str], answers: Sequence[str]) -> float:
+    """How similar the words are to an answer where they are most similar, by the three steps.
+
+    In [0, 1]; 0 where no similarity reaches the threshold of its answer, or there is no answer.
+
+    >>> best_similarity(["Name:", "John", "Srnith"], ["John Smith"]), best_similarity(["9"], ["8"])
+    (0.8, 0.0)
+    """
+    return max((span.similarity for span in _search(words, answers)), default=0.0)
+
+
+def is_number(answer: str) -> bool:
+    """Whether an answer is of mostly digits.
+
+    >>> is_number("12 Jan 2024"), is_number("Room 7")
+    (True, False)
+    """
+    return _is_number(_normalised(answer))
+
+
 def _as_evidence(spans: Iterable[_Span], boxes: Sequence[Box]) -> tuple[Evidence, ...]:
     regions = (reduce(Box.union, boxes[span.start : span.stop]) for span in spans)
     return tuple(Evidence(_LABEL, inside_page(region)) for region in regions)
@@ -264,8 +284,11 @@ def _similarity(alias: str, text: str) -> float:
 
 
 def _threshold(alias: str) -> float:
-    digits = sum(map(str.isdigit, alias))
-    return NUMBER_THRESHOLD if 2 * digits >= len(alias) else TEXT_THRESHOLD
+    return NUMBER_THRESHOLD if _is_number(alias) else TEXT_THRESHOLD
+
+
+def _is_number(alias: str) -> bool:
+    return 2 * sum(map(str.isdigit, alias)) >= len(alias)
 
 
 def _aliases(answers: Iterable[str]) -> list[str]:

@@ -15,8 +15,8 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -25,6 +25,7 @@ from tqdm import tqdm
 from active_perception_r1.config import BoxUnit, SliceConfig
 from active_perception_r1.data.boxes import Size, page_boxes
 from active_perception_r1.data.evidence import inside_page, locate_evidence
+from active_perception_r1.data.needs import NEEDS, Decision
 from active_perception_r1.data.questions import SCHEMA, Question, from_row
 from active_perception_r1.data.samples import (
     image_hash,
@@ -45,17 +46,23 @@ __all__ = ["grpo_data", "read_slice", "sample_slice", "slice_length", "write_sam
 
 @dataclass(slots=True)
 class _Draw:
-    """A draw in progress: what was asked for and what has happened so far."""
+    """A draw in progress: what was asked for and what has happened so far.
+
+    Attributes:
+        need: settings of how it is told which questions need a zoom.
+    """
 
     dataset: Path
     samples: int
     seed: int
+    need: SliceConfig
     training: bool = False
     shared_pages: frozenset[str] = frozenset()  # ids and content hashes of pages not to be used
     taken: int = 0
     with_evidence: int = 0
     with_options: int = 0
     shared: int = 0
+    decided_by: Counter[str] = field(default_factory=Counter)
     left_out: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -73,8 +80,9 @@ def sample_slice(
 
     Raises:
         DataError: the split or the JSON beside it cannot be read, or no row can be used.
+        UserError: the reader that tells which need a zoom is not installed.
     """
-    draw = _Draw(dataset, slice.samples, slice.seed)
+    draw = _Draw(dataset, slice.samples, slice.seed, slice)
     _write(draw, output)
     if draw.with_options and not shows_options:
         print(
@@ -84,22 +92,35 @@ def sample_slice(
         )
 
 
-def grpo_data(dataset: Path, evaluation_slice: Path, samples: int, seed: int, output: Path) -> None:
+def grpo_data(
+    dataset: Path,
+    evaluation_slice: Path,
+    samples: int,
+    seed: int,
+    output: Path,
+    study: SliceConfig = SliceConfig(),
+) -> None:
     """Draws training questions from pages that the evaluation slice does not contain.
 
     Pages are the same if their `doc_id` is or if their images are, byte for byte. Where one file
     serves every split, this is what keeps training and evaluation apart.
 
+    Args:
+        study: how its evaluation slice is drawn; which questions need a zoom is told alike.
+
     Raises:
         DataError: a file cannot be read, or no row is left.
+        UserError: the reader that tells which need a zoom is not installed.
     """
     evaluated = {key for sample in read_slice(evaluation_slice) for key in page_keys(sample)}
-    _write(_Draw(dataset, samples, seed, True, frozenset(evaluated)), output)
+    _write(_Draw(dataset, samples, seed, study, True, frozenset(evaluated)), output)
 
 
 def _write(draw: _Draw, output: Path) -> None:
-    samples = tqdm(_drawn(draw), total=draw.samples, desc=output.stem, unit="sample")
-    write_samples(output, samples)
+    kept = output.with_name(f".{output.stem}.readings")  # not an output, which would be deleted
+    with NEEDS[draw.need.requires_zoom](draw.need, kept) as decide:
+        samples = (_decided(draw, decide, *drawn) for drawn in _drawn(draw))
+        write_samples(output, tqdm(samples, total=draw.samples, desc=output.stem, unit="sample"))
     about = {
         "dataset": str(draw.dataset),
         "seed": draw.seed,
@@ -108,6 +129,8 @@ def _write(draw: _Draw, output: Path) -> None:
         "with_evidence": draw.with_evidence,
         "left_out": draw.left_out,
     }
+    if draw.need.need:
+        about["requires_zoom"] = {**draw.need.need, "decided_by": dict(draw.decided_by)}
     if draw.shared_pages:
         about["left_out_as_on_evaluated_page"] = draw.shared
     write_json(output.with_suffix(".json"), about)
@@ -135,7 +158,19 @@ def _warn(draw: _Draw, output: Path) -> None:
         )
 
 
-def _drawn(draw: _Draw) -> Iterator[Sample]:
+def _decided(
+    draw: _Draw, decide: Callable[[Sample], Decision], question: Question, sample: Sample
+) -> Sample:
+    """The sample as it is used: where its dataset does not say it, whether it needs a zoom."""
+    if question.requires_zoom is not None:
+        draw.decided_by["dataset"] += 1
+        return sample
+    decision = decide(sample)
+    draw.decided_by[decision.by] += 1
+    return replace(sample, requires_zoom=decision.requires_zoom)
+
+
+def _drawn(draw: _Draw) -> Iterator[tuple[Question, Sample]]:
     """The samples of a draw, in its order; keeps the draw's record."""
     unit = _box_unit(draw.dataset)
     ids: set[str] = set()
@@ -161,7 +196,7 @@ def _drawn(draw: _Draw) -> Iterator[Sample]:
             draw.taken += 1
             draw.with_evidence += bool(sample.evidence)
             draw.with_options += bool(sample.options)
-            yield sample
+            yield question, sample
             if draw.taken == draw.samples:
                 return
     if draw.taken == 0:

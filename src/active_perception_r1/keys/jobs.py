@@ -9,9 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from active_perception_r1.config import Config, DatasetConfig, ModelConfig, TrainingConfig
+from active_perception_r1.config import (
+    Config,
+    DatasetConfig,
+    ModelConfig,
+    SliceConfig,
+    TrainingConfig,
+)
 from active_perception_r1.config.model import BACKENDS
 from active_perception_r1.config.plan import StudyPlan
+from active_perception_r1.config.slice import NEEDS
 from active_perception_r1.config.sources._table import FORMATS
 from active_perception_r1.families import FAMILIES
 from active_perception_r1.keys import stages
@@ -105,11 +112,13 @@ class JobKeys:
         return download_key(self.config.studies[study].dataset, split)
 
     def sample_slice(self, study: str, split: str) -> Key:
-        return Key(stages.DRAW.modules(), self.config.studies[study].slice.deciding())
+        drawn = self.config.studies[study].slice
+        return Key(_of_draw(drawn), drawn.deciding())
 
     def grpo_data(self, study: str, run: str) -> Key:
         entry = self.config.training[run]
-        return Key(stages.DRAW.modules(), {"samples": entry.drawn, "seed": entry.seed})
+        drawn = self.config.studies[entry.study].slice
+        return Key(_of_draw(drawn), {"samples": entry.drawn, "seed": entry.seed, **drawn.need})
 
     def grpo_train(self, study: str, run: str) -> Key:
         entry, base = self.config.training_run(run)
@@ -195,6 +204,10 @@ class JobKeys:
             found[f"infer {model} {mode}"] = self.infer(study, model, mode)
             found[f"score {model} {mode}"] = self.score(study, model, mode)
         return found
+
+
+def _of_draw(drawn: SliceConfig) -> tuple[str, ...]:
+    return stages.DRAW.modules({_module(NEEDS, drawn.requires_zoom)})
 
 
 def _episode_settings(

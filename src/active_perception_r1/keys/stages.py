@@ -172,7 +172,11 @@ DOWNLOAD = Stage(
     takes_in=(*_RECORDS, "envs.*"),
     entries=("data.formats", "data.sources"),
 )
-DRAW = Stage(begins=("data.slices",), takes_in=(*_RECORDS, "envs.*", "rewards.*"))
+DRAW = Stage(
+    begins=("data.slices",),
+    takes_in=(*_RECORDS, "envs.*", "rewards.*"),
+    entries=("data.needs",),
+)
 INFER = Stage(
     begins=("models.infer",),
     takes_in=(*_EPISODES, "models.*"),

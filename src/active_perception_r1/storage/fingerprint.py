@@ -21,6 +21,7 @@ TABLES = (
     "FORMATS",
     "METRICS",
     "MODES",
+    "NEEDS",
     "PRESETS",
     "PROMPT_SETS",
     "READERS",
