@@ -172,8 +172,8 @@ def use(reader: OneWord, monkeypatch: pytest.MonkeyPatch) -> OneWord:
 
 class TestTheCommand:
     def run(self, slice_path: Path, output: Path) -> int:
-        budgets = ["--budgets", str(HALF), str(FULL)]
-        return main(["legibility", "--slice", str(slice_path), *budgets, "--output", str(output)])
+        sizes = ["--budgets", str(HALF), str(FULL), "--crop-pixels", str(HALF)]
+        return main(["legibility", "--slice", str(slice_path), *sizes, "--output", str(output)])
 
     def test_it_prints_a_table_and_writes_shares_questions_and_a_figure(
         self,
@@ -193,7 +193,6 @@ class TestTheCommand:
             [FIRST_VIEW, "40,000", "6", "0.333"],
             [FIRST_VIEW, "160,000", "6", "0.833"],
             [CROP, "40,000", "5", "1.000"],
-            [CROP, "160,000", "5", "1.000"],
         ]
         first = read_legibility(output)[0]
         assert first.ci_low is not None
@@ -209,7 +208,7 @@ class TestTheCommand:
             "requires_zoom": False,
             "legible": {
                 FIRST_VIEW: {"40000": False, "160000": False},
-                CROP: {"40000": None, "160000": None},
+                CROP: {"40000": None},
             },
         }
         assert "<svg" in output.with_suffix(".svg").read_text()
@@ -227,7 +226,7 @@ class TestTheCommand:
         assert killed.images + rest.images == whole.images
         assert (tmp_path / "killed.json").read_text() == (tmp_path / "whole.json").read_text()
 
-    def test_a_curve_of_one_view_can_be_drawn(
+    def test_the_figure_has_a_line_for_the_crop_if_there_is_one(
         self, slice_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         use(OneWord(), monkeypatch)

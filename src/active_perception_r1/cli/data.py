@@ -72,7 +72,10 @@ def add_commands(commands: Commands) -> None:
         nargs="+",
         required=True,
         metavar="PIXELS",
-        help="of the first view and of the crop",
+        help="of the first views",
+    )
+    legibility.add_argument(
+        "--crop-pixels", type=positive, metavar="PIXELS", help="of the crops (default: 100352)"
     )
     add_path(legibility, "--output", "JSON file to write, with a figure (.svg) beside it")
 
@@ -125,9 +128,10 @@ def _run_legibility(command: argparse.Namespace) -> None:
     from tabulate import tabulate
 
     from active_perception_r1.report.legibility_curve import draw
-    from active_perception_r1.scoring.legibility import as_table, measure
+    from active_perception_r1.scoring.legibility import CROP_PIXELS, as_table, measure
 
-    rows = measure(command.slice, command.budgets, command.output)
+    crop_pixels = command.crop_pixels or CROP_PIXELS
+    rows = measure(command.slice, command.budgets, command.output, crop_pixels)
     draw(rows, command.output.with_suffix(".svg"))
     print(tabulate(as_table(rows), headers="keys", tablefmt="github", disable_numparse=True))
 

@@ -23,6 +23,8 @@ from active_perception_r1.scoring.intervals import share_interval
 from active_perception_r1.storage.files import write_json
 
 FIRST_VIEW, CROP = "first view", "evidence crop"
+CROP_PIXELS = 100_352
+"""Of a crop, if not told otherwise: enlarged much more, three words are hard for this reader."""
 
 _SEES: dict[str, Callable[[Readings, Sample, int], bool]] = {
     FIRST_VIEW: legible_in_view,
@@ -66,17 +68,24 @@ class _Answered:
     legible: dict[tuple[str, int], bool | None]
 
 
-def measure(slice_path: Path, budgets: Sequence[int], output: Path) -> list[Legibility]:
+def measure(
+    slice_path: Path, budgets: Sequence[int], output: Path, crop_pixels: int = CROP_PIXELS
+) -> list[Legibility]:
     """Reads the views of a slice's questions; writes JSON, with a line for every question.
 
     What was read is kept beside `output`, so that no image is read again.
+
+    Args:
+        budgets: pixels of the first views.
+        crop_pixels: of the crops.
 
     Raises:
         DataError: the slice or a page cannot be read, or the slice is empty.
         UserError: the reader is not installed.
     """
     with Readings(kept_beside(output)) as readings:
-        answered = _read_all(slice_path, sorted(set(budgets)), readings)
+        views = [(FIRST_VIEW, pixels) for pixels in sorted(set(budgets))]
+        answered = _read_all(slice_path, [*views, (CROP, crop_pixels)], readings)
     if not answered:
         raise DataError(f"{slice_path}: no question")
     rows = [_row(view, pixels, answered) for view, pixels in answered[0].legible]
@@ -97,8 +106,9 @@ def kept_beside(output: Path) -> Path:
     return output.with_suffix(".readings")
 
 
-def _read_all(slice_path: Path, budgets: Sequence[int], readings: Readings) -> list[_Answered]:
-    conditions = [(view, pixels) for view in _SEES for pixels in budgets]
+def _read_all(
+    slice_path: Path, conditions: Sequence[tuple[str, int]], readings: Readings
+) -> list[_Answered]:
     total = slice_length(slice_path) * len(conditions)
     answered = []
     with tqdm(total=total, desc="legibility", unit="view") as bar:
