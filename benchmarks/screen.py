@@ -21,8 +21,11 @@ from settings import REPOSITORY
 from tests.terminal import CTRL_C, Terminal, terminal
 
 PROGRAM = Path(sys.executable).parent / "active-perception"
-INFERENCE = re.compile(r".* active +\d+/\d+ .* left .*replies")
-TRAINING = re.compile(r".*, training +(?:[4-9]|1\d\d|[4-9]\d)/\d+ .* left")
+MOMENTS = (
+    re.compile(r".* \d+/\d+ .* left .* replies"),
+    re.compile(r".*, training +(?:[3-9]|\d\d+)/\d+ .* left .* zoom"),
+)
+"""What stands on the screen in inference, and in training."""
 
 
 def main() -> None:
@@ -33,13 +36,16 @@ def main() -> None:
         study = Path(name) / "mine.yaml"
         study.write_text(given.read_text() if given else "study: demo\n")
         print(f"$ cat mine.yaml\n{study.read_text()}")
-        for wanted in (INFERENCE, TRAINING, None):
+        waiting = list(MOMENTS)
+        ended = False
+        while not ended:
+            ended = not waiting
             command = [str(PROGRAM), "run", str(study)]
             environment = {"HOME": os.environ["HOME"], "PATH": "/usr/bin:/bin"}
             environment["PYTHONPATH"] = str(REPOSITORY / "src")
             with terminal(command, Path(name), environment) as screen:
                 print("$ active-perception run mine.yaml")
-                before = watch(screen, wanted)
+                before = watch(screen, waiting)
                 status = screen.end()
             same = itertools.takewhile(
                 lambda pair: pair[0] == pair[1], zip(before, screen.lines(), strict=False)
@@ -48,12 +54,19 @@ def main() -> None:
             print(f"[exit status {status}]\n", flush=True)
 
 
-def watch(screen: Terminal, wanted: re.Pattern[str] | None) -> list[str]:
-    """Until a line is seen: then Ctrl-C is pressed. Prints and returns what is seen by then."""
-    if wanted is None:
+def watch(screen: Terminal, waiting: list[re.Pattern[str]]) -> list[str]:
+    """Until a moment has come: then Ctrl-C is pressed. Prints and returns what is seen by then."""
+    if not waiting:
         return []
-    screen.wait_until(lambda: any(map(wanted.match, screen.lines())), seconds=3600)
-    seen = screen.lines()
+    seen: list[str] = []
+
+    def come() -> re.Pattern[str] | None:
+        seen[:] = screen.lines()
+        return next((moment for moment in waiting if any(map(moment.match, seen))), None)
+
+    screen.wait_until(come, seconds=3600)
+    if moment := come():
+        waiting.remove(moment)
     print("\n".join([*seen, "^C"]))
     screen.press(CTRL_C)
     return seen
