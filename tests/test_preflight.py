@@ -108,6 +108,34 @@ def install(monkeypatch: pytest.MonkeyPatch, packages: dict[str, tuple[str, list
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: packages[name][1])
 
 
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"engine": "local", "lora_rank": 8}, True),
+        ({"engine": "local"}, False),
+        ({"engine": "verl", "profile": "1x24gb"}, True),
+        ({"engine": "verl", "profile": "1x24gb", "lora_rank": 0, "micro_batch": 1}, False),
+    ],
+)
+def test_a_run_that_asks_for_an_adapter_needs_the_package_for_it(
+    keys: dict[str, Any], named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "version_of", lambda name: "")
+    raw = a_config(tmp_path)
+    view = {"max_pixels": 784, "multiple": 28}
+    raw["models"]["m"] |= {"family": "qwen2_5_vl", "first_view": view, "crop": view}
+    raw["training"] = {"r": {"base": "m", "study": "s", **keys}}
+    raw["studies"]["s"]["models"] = ["m", "r"]
+    found = {check.name: check for check in preflight(parse_config(raw), "s")}
+    assert ("peft" in found) == named
+    if named:
+        assert found["peft"] == Check(
+            "peft",
+            "not installed, and r asks for an adapter",
+            "pip install peft, or set lora_rank: 0",
+        )
+
+
 class TestPackages:
     def test_a_version_that_another_package_does_not_accept(
         self, checks: Run, monkeypatch: pytest.MonkeyPatch

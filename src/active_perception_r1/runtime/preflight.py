@@ -54,6 +54,7 @@ def preflight(config: Config, study: str) -> Iterator[Check]:
     yield _gpus(config, gpus)
     yield from _packages("vllm" in engines)
     yield from _needs(config, config.studies[study])
+    yield from _adapters(config, config.studies[study])
     if gpus and usable_devices() and engines.intersection(LOADS_WEIGHTS):
         yield from _cuda()
     if gpus and "vllm" in engines:
@@ -118,6 +119,14 @@ def _needs(config: Config, study: StudyConfig) -> Iterator[Check]:
             yield Check(
                 use, f"needs {', '.join(packages)}; {', '.join(missing)} not installed", cure
             )
+
+
+def _adapters(config: Config, study: StudyConfig) -> Iterator[Check]:
+    runs = [name for name in study.models if name in config.training]
+    adapted = [name for name in runs if config.training[name].trains_adapter]
+    if adapted and not stack.version_of("peft"):
+        found = f"not installed, and {', '.join(adapted)} asks for an adapter"
+        yield Check("peft", found, "pip install peft, or set lora_rank: 0")
 
 
 def _cuda() -> Iterator[Check]:

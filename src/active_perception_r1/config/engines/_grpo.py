@@ -138,6 +138,11 @@ class GrpoConfig(Section, ABC):
     def gpus(self, base: ModelConfig) -> int:
         """GPUs that the run takes, over all machines."""
 
+    @property
+    def trains_adapter(self) -> bool:
+        """Whether an adapter is asked for; a large base may get one unasked."""
+        return bool(self.lora_rank)
+
     def unfit(self, base: ModelConfig) -> str:
         """Why the engine cannot train the base; empty if it can."""
         return ""

@@ -125,7 +125,7 @@ class VerlTraining(GrpoConfig):
         default=4096, gt=0, description="for all turns and crops of an episode together"
     )
     validation_batch: int = Field(
-        default=64, gt=0, description="of verl's own validation, which is off"
+        default=64, gt=0, description="questions of a validation that verl loads at a time"
     )
     rollout_memory: float = Field(
         default=0.45, gt=0, lt=1, description="share of a GPU's memory that vLLM takes"
@@ -155,6 +155,10 @@ class VerlTraining(GrpoConfig):
 
     def gpus(self, base: ModelConfig) -> int:
         return self.hardware.gpus
+
+    @property
+    def trains_adapter(self) -> bool:
+        return self.hardware.lora_rank > 0
 
     def unfit(self, base: ModelConfig) -> str:
         if base.family not in VERL_FAMILIES:
