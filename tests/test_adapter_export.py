@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForImageTextToText
 
 from active_perception_r1.errors import TrainingError
-from active_perception_r1.training.verl import merge_adapter
+from active_perception_r1.training.verl_export import merge_adapter
 from tests.families import build
 
 RANK = 2

@@ -15,7 +15,7 @@ from active_perception_r1.families import FAMILIES
 from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.modes import ACTIVE
 from active_perception_r1.rollout.chat_tokens import ChatTokens
-from active_perception_r1.training.verl_launch import assumed_image_options
+from active_perception_r1.training.verl_overrides import assumed_image_options
 from active_perception_r1.utils.trace_parser import SYNTAXES
 from tests.families import BUILDERS, build
 from tests.scripted import ZOOM, start, stop

@@ -29,15 +29,11 @@ from active_perception_r1.config.engines.verl import (
 from active_perception_r1.data.samples import SampleFile, write_samples
 from active_perception_r1.errors import ConfigError, TrainingError
 from active_perception_r1.rewards.active_vision_reward import FIELDS, RewardConfig
-from active_perception_r1.training import verl
-from active_perception_r1.training.verl_launch import (
-    SWITCHES,
-    Overrides,
-    RunFiles,
-    overrides,
-    switched,
-)
+from active_perception_r1.training import verl_progress
+from active_perception_r1.training.verl_launch import SWITCHES, Overrides, RunFiles, switched
 from active_perception_r1.training.verl_metrics import Alarms, VerlStepMetrics
+from active_perception_r1.training.verl_overrides import overrides
+from active_perception_r1.training.verl_progress import Progress
 from tests.configured import configure_training
 from tests.families import build
 from tests.scripted import MODEL, make_sample
@@ -278,7 +274,7 @@ def test_a_loss_that_is_no_number_stops_a_run_at_once(value: float | None) -> No
 
 
 def test_a_run_goes_on_from_the_last_checkpoint_whose_steps_are_all_known(tmp_path: Path) -> None:
-    progress = verl.Progress(tmp_path, run_of(steps=9))
+    progress = Progress(tmp_path, run_of(steps=9))
     for step in range(1, 6):
         progress.metrics.append({"step": step})
         (tmp_path / f"checkpoints/global_step_{step + 1}").mkdir(parents=True)
@@ -288,7 +284,7 @@ def test_a_run_goes_on_from_the_last_checkpoint_whose_steps_are_all_known(tmp_pa
 
 
 def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
-    progress = verl.Progress(tmp_path, run_of())
+    progress = Progress(tmp_path, run_of())
     progress.metrics.append({"step": 1})
     assert progress.resume() == 0
     assert progress.metrics.steps() == 0
@@ -343,7 +339,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (package / "main_ppo.py").write_text(STAND_IN.replace("REWARD_FIELDS", repr(FIELDS)))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
     monkeypatch.setenv("VERL_PID", str(tmp_path / "pid"))
-    monkeypatch.setattr(verl, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(verl_progress, "POLL_SECONDS", 0.01)
     write_samples(tmp_path / "data.parquet", [make_sample(i) for i in range(4)])
     entry = build("qwen2_5_vl", tmp_path / "weights") | {"gpus": 0}
     base = parse_section(ModelConfig, json.dumps(entry))

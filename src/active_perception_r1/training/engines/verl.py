@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from active_perception_r1.config.engines.verl import VerlTraining
 from active_perception_r1.data.samples import slice_length
-from active_perception_r1.training import verl_launch
+from active_perception_r1.training import verl_launch, verl_overrides
 from active_perception_r1.training.engines._engine import Engine, Job
 
 
@@ -26,7 +26,7 @@ class VerlEngine(Engine[VerlTraining]):
         state = job.state if drawn else job.checkpoints / "FINGERPRINT-OF-THE-DATA"
         files = verl_launch.RunFiles(job.data.resolve(), state.resolve(), "001")
         questions = slice_length(job.data) if drawn else job.run.samples
-        settings = verl_launch.overrides(job.name, job.run, job.base, files, questions)
+        settings = verl_overrides.overrides(job.name, job.run, job.base, files, questions)
         return verl_launch.describe(settings, verl_launch.agent_loops(job.base, files, job.task))
 
     def local_gpus(self, job: Job[VerlTraining]) -> int:
