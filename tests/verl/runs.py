@@ -91,16 +91,21 @@ def command(folder: Path, run: VerlTraining, base: ModelConfig) -> list[str]:
     """`active-perception train` for a run on the questions in `folder`, which keeps it all."""
     config = configure_training(folder, "tiny+grpo", run, base)
     return [
-        *[sys.executable, "-m", "active_perception_r1.cli", "train", "--run", "tiny+grpo"],
+        *[str(Path(sys.executable).parent / "active-perception"), "train", "--run", "tiny+grpo"],
         *["--config", str(config), "--data", str(folder / "data.parquet")],
         *["--output", str(folder / "output"), "--checkpoints", str(folder / "checkpoints")],
     ]
 
 
-def finish(arguments: list[str], log: Path) -> int:
-    """Its exit status; what it says is added to `log`."""
+def finish(arguments: list[str], log: Path, record: Path | None = None) -> int:
+    """Its exit status; what it says is added to `log`.
+
+    Args:
+        record: folder in which every process writes down what runs of the package.
+    """
+    environment = ENVIRONMENT | ({"RECORD": str(record)} if record else {})
     with log.open("ab") as file:
-        return subprocess.run(arguments, env=ENVIRONMENT, stdout=file, stderr=file).returncode
+        return subprocess.run(arguments, env=environment, stdout=file, stderr=file).returncode
 
 
 def page(side: int) -> Image.Image:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import yaml
 from transformers import AutoModelForImageTextToText
@@ -18,15 +17,9 @@ from active_perception_r1.models.backends.transformers import TransformersBacken
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.training.engines import Job
 from active_perception_r1.training.verl_launch import RunFiles, agent_loops
+from tests.test_keys import uncounted
 from tests.verl import failing_agent
-from tests.verl.runs import MODEL, ON_CPU, RUN, command, finish, write_questions
-from tests.verl.tiny_qwen import build
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> ModelConfig:
-    build(tmp_path / "tiny")
-    return MODEL.model_copy(update={"id": str(tmp_path / "tiny")})
+from tests.verl.runs import ON_CPU, RUN, command, finish, write_questions
 
 
 def changed(**changes: Any) -> VerlTraining:
@@ -39,19 +32,19 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_run_in_which_a_third_of_the_episodes_fail_stops_and_says_why(
-    tmp_path: Path, base: ModelConfig
+    tmp_path: Path, tiny: ModelConfig
 ) -> None:
     write_questions(tmp_path / "data.parquet", 3)
     key, agents = "actor_rollout_ref.rollout.agent.agent_loop_config_path", tmp_path / "agents.yaml"
     run = changed(samples=3, prompts_per_step=3, overrides={**ON_CPU, key: str(agents)})
     checkpoints = tmp_path / "checkpoints"
-    job = Job("tiny+grpo", run, base, tmp_path / "data.parquet", tmp_path / "output", checkpoints)
+    job = Job("tiny+grpo", run, tiny, tmp_path / "data.parquet", tmp_path / "output", checkpoints)
     files = RunFiles(job.data, job.state, "001")
-    (loop,) = yaml.safe_load(agent_loops(base, files))
+    (loop,) = yaml.safe_load(agent_loops(tiny, files))
     loop["_target_"] = f"{failing_agent.__name__}.{failing_agent.FailingAgentLoop.__name__}"
     agents.write_text(yaml.safe_dump([loop]))
     log = tmp_path / "train.log"
-    assert finish(command(tmp_path, run, base), log) == 1
+    assert finish(command(tmp_path, run, tiny), log) == 1
     last = log.read_text().splitlines()[-1]
     assert last == (
         "error: step 1: 4 of 12 episodes failed, more than alarms.max_failed allows (0.02):"
@@ -62,13 +55,15 @@ def test_a_run_in_which_a_third_of_the_episodes_fail_stops_and_says_why(
 
 
 def test_an_adapter_is_trained_beside_a_base_in_bfloat16_and_merged_into_it(
-    tmp_path: Path, base: ModelConfig
+    tmp_path: Path, tiny: ModelConfig
 ) -> None:
+    """What ran in its processes counts or is mechanism."""
     write_questions(tmp_path / "data.parquet", 4)
-    base = base.model_copy(update={"dtype": "bfloat16"})
+    base = tiny.model_copy(update={"dtype": "bfloat16"})
     run = changed(lora_rank=4, learning_rate=3e-3, micro_batch=2)
-    log = tmp_path / "train.log"
-    assert finish(command(tmp_path, run, base), log) == 0, log.read_text()
+    log, record = tmp_path / "train.log", tmp_path / "record"
+    record.mkdir()
+    assert finish(command(tmp_path, run, base), log, record) == 0, log.read_text()
     (row,) = metrics(tmp_path)
     assert (row["asked"], row["failed"]) == (8, 0)
     assert row["grad_norm"] > 0
@@ -84,6 +79,8 @@ def test_an_adapter_is_trained_beside_a_base_in_bfloat16_and_merged_into_it(
     assert moved
     assert all("language_model.layers" in name and "_proj" in name for name in moved)
     assert len(evaluated(folder, base, tmp_path / "data.parquet")) == 4
+    assert len(list(record.iterdir())) > 5
+    assert uncounted(record, tmp_path) == {}
 
 
 def evaluated(checkpoint: Path, base: ModelConfig, data: Path) -> list[str]:

@@ -19,18 +19,19 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.modes import ACTIVE
 from active_perception_r1.records import Episode
 from active_perception_r1.storage.files import sha256_of
 from benchmarks.measuring import Figure, keep, spread
-from tests.verl.runs import ENVIRONMENT, MODEL, RUN, command, finish, write_questions
-from tests.verl.tiny_qwen import build
+from tests.verl.runs import ENVIRONMENT, RUN, command, finish, write_questions
 
 PATIENCE = 1800  # seconds; far more than it takes
 
 
 @dataclass
 class Run:
+    base: ModelConfig
     folder: Path
     killed_after: int
     seconds: float
@@ -55,12 +56,10 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tiny: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("verl")
-    build(folder / "tiny")
     write_questions(folder / "data.parquet", RUN.drawn)
-    base = MODEL.model_copy(update={"id": str(folder / "tiny")})
-    arguments = command(folder, RUN, base)
+    arguments = command(folder, RUN, tiny)
     log, start = folder / "train.log", time.monotonic()
     with log.open("wb") as file:
         first = subprocess.Popen(arguments, env=ENVIRONMENT, stdout=file, stderr=file)
@@ -68,7 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         first.send_signal(signal.SIGKILL)
         first.wait()
     assert finish(arguments, log) == 0, log.read_text()
-    finished = Run(folder, done, time.monotonic() - start)
+    finished = Run(tiny, folder, done, time.monotonic() - start)
     if "KEEP_FIGURES" in os.environ:
         keep("verl", figures(finished), "make test-verl KEEP_FIGURES=1")
     return finished
@@ -158,7 +157,7 @@ def test_the_killed_run_went_on_after_its_last_checkpoint(run: Run) -> None:
 def test_the_checkpoint_is_a_model_that_transformers_loads_and_that_has_learned(run: Run) -> None:
     folder = run.folder / "output/checkpoint"
     after = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).state_dict()
-    before = AutoModelForImageTextToText.from_pretrained(run.folder / "tiny", dtype=torch.float32)
+    before = AutoModelForImageTextToText.from_pretrained(run.base.id, dtype=torch.float32)
     AutoProcessor.from_pretrained(folder)
     # The export is in bfloat16; the vision tower was frozen.
     changed = {

@@ -7,14 +7,18 @@
 3. vLLM's CPU layers pack their weights and drop the originals, so that new weights can never be
    loaded into them: keep the originals.
 4. A job without a GPU hides all GPUs; Ray then refuses the logical one that verl's workers ask for.
+
+Python reads one module of this name, so what records which functions run is started from here.
 """
 
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import os
+import runpy
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 
@@ -78,3 +82,6 @@ OnImport("torchvision", before=declare_operators)
 OnImport("vllm.model_executor.layers.utils", after=keep_weights)
 if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
     del os.environ["CUDA_VISIBLE_DEVICES"]
+if "RECORD" in os.environ:
+    recorder = Path(__file__).parents[2] / "recording" / "sitecustomize.py"
+    runpy.run_path(str(recorder), run_name="sitecustomize")
