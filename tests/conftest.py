@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from active_perception_r1.config import CropConfig, FirstView, ModelConfig
+from active_perception_r1.config import CropConfig, FirstView, ModelConfig, parse_section
 from tests.preloaded import preloaded
 from tests.small_study import set_up_small_study
 from tests.workflow import Workflow
@@ -76,6 +78,22 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
         batch_size=8,
         max_concurrent_episodes=8,
     )
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModelConfig]:
+    """Entry of a small model of a family, which is made once."""
+    from tests.families import build
+
+    folder = tmp_path_factory.mktemp("stand-ins")
+
+    @functools.cache
+    def made(family: str) -> ModelConfig:
+        entry = build(family, folder / family) | {"gpus": 0}
+        model: ModelConfig = parse_section(ModelConfig, json.dumps(entry))
+        return model
+
+    return made
 
 
 @pytest.fixture(scope="session")

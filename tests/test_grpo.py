@@ -21,10 +21,10 @@ from active_perception_r1.storage.files import sha256_of
 from active_perception_r1.training.grpo import (
     GrpoTrainer,
     Step,
-    group_advantages,
 )
 from active_perception_r1.training.local import train
 from active_perception_r1.training.metrics import zoom_rate
+from active_perception_r1.training.played import group_advantages
 from active_perception_r1.training.policy import Policy
 from active_perception_r1.training.rollout import Sequences, merge_turns, roll_out
 from active_perception_r1.training.token_probabilities import policy_log_probs
@@ -150,7 +150,7 @@ def test_a_step_raises_the_probability_of_what_was_rewarded(untrained_model: Mod
         return total
 
     before = gap()
-    trainer._update(rollouts, advantages)
+    trainer.update.apply(rollouts, advantages)
     assert gap() > before
 
 
@@ -160,7 +160,7 @@ def test_the_penalty_holds_the_policy_near_its_start(untrained_model: ModelConfi
         run = RUN.model_copy(update={"kl": kl, "updates_per_step": 4})
         trainer = GrpoTrainer(run, untrained_model, samples())
         rollouts = roll_out(trainer.policy.engine, samples(), ACTIVE, seed=3)
-        drifts.append(trainer._update(rollouts, torch.tensor([1.0, -1.0, 1.0, -1.0]))["kl"])
+        drifts.append(trainer.update.apply(rollouts, torch.tensor([1.0, -1.0, 1.0, -1.0]))["kl"])
     assert 0 < drifts[1] < drifts[0]
 
 
@@ -178,7 +178,7 @@ def test_episodes_without_an_advantage_change_nothing(untrained_model: ModelConf
     for advantage in (0.0, 1e-12):  # left out of the update, and in it
         trainer = GrpoTrainer(RUN, untrained_model, samples())
         rollouts = roll_out(trainer.policy.engine, samples(), ACTIVE, seed=3)
-        trainer._update(rollouts, torch.tensor([1.0, -1.0, advantage, -advantage]))
+        trainer.update.apply(rollouts, torch.tensor([1.0, -1.0, advantage, -advantage]))
         weights.append(next(iter(trainer.policy.trainable.values())).detach().clone())
     torch.testing.assert_close(*weights, atol=1e-6, rtol=1e-4)
 
@@ -189,7 +189,7 @@ def test_only_the_language_model_is_trained(untrained_model: ModelConfig) -> Non
         k: v.clone() for k, v in trainer.policy.engine.model.state_dict().items() if "vision" in k
     }
     rollouts = roll_out(trainer.policy.engine, samples(2), ACTIVE, seed=3)
-    trainer._update(rollouts, torch.tensor([1.0, -1.0]))
+    trainer.update.apply(rollouts, torch.tensor([1.0, -1.0]))
     after = trainer.policy.engine.model.state_dict()
     assert vision
     assert all(torch.equal(value, after[name]) for name, value in vision.items())

@@ -52,6 +52,7 @@ MECHANISM = (
     "training.engines*",
     "training.footprint",
     "training.local",
+    "training.micro_batch",
     "training.model_card",
     "training.tensorboard",
     "variants",

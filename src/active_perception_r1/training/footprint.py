@@ -1,42 +1,42 @@
 """How much memory a run of the local engine takes, computed before it starts.
 
-Of P weights of which T are trained, in bytes each d as loaded and w as multiplied:
+Of P weights of which T are trained, in bytes each d as loaded and m as multiplied:
 
     weights     P d with an adapter, which adds its own T 4; else (P - T) d + T 4
-    training    12 T: a gradient and AdamW's two moments; w T for the copies that are multiplied
+    training    12 T: a gradient and AdamW's two moments; m T for the copies that are multiplied
     reference   P d, if there is a copy to diverge from
+    images      what the vision tower made of those of a step, where it is kept (`image_cache`)
     update      n tokens of a micro-batch through L layers of widths h and i: L n h for what is kept
                 between them, and what one of them keeps inside, or all L without recomputation;
                 with it the distributions over the vocabulary
     rollout     keys and values of the conversations in a batch, and one layer's values
+    encoding    one layer's values of the vision tower, of the images of a batch
 
-What a layer keeps inside was counted in the source of Qwen2.5-VL's: about 24 values of width h and
-4 of width i for each token; with an adapter 6 and 1 more. It is a lower bound: the one time
-that it was measured on a GPU, the peak was more than twice as high (docs/training.md).
+What a layer keeps inside is, for each token: of its two norms the input in float32, and the output
+where their weights are trained; queries, keys, values and their product, 4 h; the inputs of the
+linear layers whose weights or adapters are trained, cast anew for each of them; and 3 i within the
+gate. Attention that is not fused keeps a matrix of n x n for every head. `tests/test_memory.py`
+counts the bytes.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
-from active_perception_r1.errors import TrainingError
-from active_perception_r1.models.image_cache import processed
+from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES, processed
 from active_perception_r1.models.weights import find_commit, image_options
 from active_perception_r1.runtime.precision import fast_in_bfloat16
-from active_perception_r1.training.freezing import LORA_RANK, lora_layers, lora_rank, recomputes
+from active_perception_r1.training.freezing import lora_layers, lora_rank, recomputes
 
 GIB = 2**30
 _QUESTION = 256  # tokens of texts that are not the model's own
-_CONTEXT = GIB  # bytes that CUDA and its libraries take for themselves
 _CHUNK = 256 * 4 * 6  # bytes, for every word, of the distributions that are held at a time
 
 
@@ -51,7 +51,11 @@ class Shape:
         reference: a copy of the model is kept.
         recomputes: activations are computed again.
         layers, width, inner, cached, words: of the language model: `cached` is the width of keys.
+        heads: that each form a matrix of tokens x tokens; 0 where attention is fused.
         tokens, written: of the longest conversation, and those of them that the model wrote.
+        patches, seen: of what is looked at together, one image or all of a conversation, and values
+            of one layer for each patch.
+        kept_images: bytes of what is kept of the images of a step.
     """
 
     weights: int
@@ -66,8 +70,12 @@ class Shape:
     inner: int
     cached: int
     words: int
+    heads: int
     tokens: int
     written: int
+    patches: int
+    seen: int
+    kept_images: int
 
     @property
     def standing(self) -> int:
@@ -75,28 +83,60 @@ class Shape:
         loaded = self.weights * self.stored
         trained = self.trained * (16 + self.multiplied % 4)
         replaced = 0 if self.adapted else self.trained * self.stored
-        return loaded + trained - replaced + (loaded if self.reference else 0)
+        copied = loaded if self.reference else 0
+        return loaded + trained - replaced + copied + self.kept_images
+
+    def kept(self, rows: int) -> int:
+        """Bytes that a forward pass of so many conversations keeps for the backward one."""
+        layers = self.layers * (self._between if self.recomputes else self._inside)
+        last = self.tokens * self.width * self._norms // 2
+        words = self.multiplied if self.recomputes else 4
+        return rows * (layers + last + self.written * self.words * words)
 
     def update(self, rows: int) -> int:
         """Bytes that come and go in an update, with so many conversations at once."""
-        residual = self.stored if self.adapted else 4
-        between = self.layers * self.width * residual
-        wide, inner = (30, 5) if self.adapted else (24, 4)
-        inside = self.multiplied * (wide * self.width + inner * self.inner)
-        backward = self.multiplied * (4 * self.width + 3 * self.inner)
-        kept = between + inside if self.recomputes else self.layers * inside
-        logits = 4 * self.multiplied if self.recomputes else 4 * self.multiplied + 20
-        chunk = _CHUNK * self.words if self.recomputes else 0
-        return rows * (self.tokens * (kept + backward) + self.written * self.words * logits) + chunk
+        layer = self.tokens * self.multiplied * (6 * self.width + 4 * self.inner)
+        layer += 8 * self.heads * self.tokens**2
+        if self.recomputes:
+            layer += self._inside
+            head = 3 * self.multiplied * self.written * self.words
+            chunk = _CHUNK * self.words
+        else:
+            head = (3 * self.multiplied * self.tokens + 16 * self.written) * self.words
+            chunk = 0
+        return self.kept(rows) + rows * max(layer, head) + chunk
 
     def rollout(self, rows: int) -> int:
         """Bytes that come and go in a generation of so many conversations at once."""
         cache = 2 * self.layers * self.cached
         return rows * self.tokens * self.multiplied * (cache + 6 * self.width + 4 * self.inner)
 
+    def encoding(self, rows: int) -> int:
+        """Bytes that come and go while images are looked at, in batches of so many."""
+        return rows * self.patches * self.seen * self.multiplied
+
     def peak(self, updated: int, generated: int) -> int:
         """Bytes at most."""
-        return self.standing + max(self.update(updated), self.rollout(generated))
+        passing = (self.update(updated), self.rollout(generated))
+        return self.standing + max(*passing, self.encoding(max(updated, generated)))
+
+    @property
+    def _between(self) -> int:
+        """Bytes that stay between two layers, of a conversation."""
+        return self.tokens * self.width * (self.stored if self.adapted else 4)
+
+    @property
+    def _norms(self) -> int:
+        """Bytes that the two norms of a layer keep of each value."""
+        return 8 if self.adapted else 16
+
+    @property
+    def _inside(self) -> int:
+        """Bytes that a layer keeps within, of a conversation."""
+        wide = 7 if self.multiplied == 4 else 11  # nothing is cast where all is float32
+        products = self.multiplied * (wide * self.width + 4 * self.inner)
+        matrices = self.heads * self.tokens**2 * (4 + self.multiplied % 4)
+        return self.tokens * (self._norms * self.width + products) + matrices
 
 
 def shape_of(run: TrainingConfig, base: ModelConfig) -> Shape:
@@ -113,15 +153,17 @@ def shape_of(run: TrainingConfig, base: ModelConfig) -> Shape:
     model.tie_weights()
     stored = _bytes_of(config.dtype if base.dtype == "auto" else getattr(torch, base.dtype))
     rank = lora_rank(run, model)
-    halves = fast_in_bfloat16(torch.device("cuda" if _on_gpu(base) else "cpu"))
+    halves = fast_in_bfloat16(torch.device("cuda" if on_gpu(base) else "cpu"))
     head = text.hidden_size // text.num_attention_heads
-    images = _image_tokens(base, source)
+    vision = config.vision_config
+    first, crop = _views(base, vision, source)
     written = base.max_turns * base.max_new_tokens
+    multiplied = 2 if halves else max(stored, 4)
     return Shape(
         weights=model.num_parameters(),
         trained=_adapter(model, rank) if rank else _language(model),
         stored=stored,
-        multiplied=2 if halves else max(stored, 4),
+        multiplied=multiplied,
         adapted=rank > 0,
         reference=run.kl > 0 and not rank,
         recomputes=recomputes(run, model),
@@ -130,82 +172,23 @@ def shape_of(run: TrainingConfig, base: ModelConfig) -> Shape:
         inner=text.intermediate_size,
         cached=text.num_key_value_heads * (getattr(text, "head_dim", None) or head),
         words=text.vocab_size,
-        tokens=_QUESTION + images + written,
+        heads=0 if on_gpu(base) else text.num_attention_heads,
+        tokens=_QUESTION + first.tokens + base.max_zooms * crop.tokens + written,
         written=written,
+        patches=max(first.patches, crop.patches)
+        if TAKES_ENCODED_IMAGES
+        else first.patches + base.max_zooms * crop.patches,
+        seen=_values_of_a_patch(vision),
+        kept_images=_kept_images(run, base, first, crop)
+        * text.hidden_size
+        * max(stored, multiplied)
+        * (1 + len(getattr(vision, "deepstack_visual_indexes", ()))),
     )
 
 
-def micro_batch(name: str, run: TrainingConfig, base: ModelConfig) -> int:
-    """Conversations at once in an update: as configured, else as many as fit. Says what it needs.
-
-    Raises:
-        TrainingError: not even one fits; with what would make it fit.
-    """
-    shape, room = shape_of(run, base), _room(base)
-    sizes = [run.micro_batch] if run.micro_batch else _halved(base.batch_size)
-    chosen = next((size for size in sizes if shape.peak(size, 1) <= room), None)
-    if chosen is None:
-        raise TrainingError(
-            f"training.{name}: needs {shape.peak(sizes[-1], 1) / GIB:.1f} GiB of memory, and"
-            f" {room / GIB:.1f} are free; {_cure(run, base, shape, room)}"
-        )
-    print(
-        f"{name}: {shape.peak(chosen, base.batch_size) / GIB:.1f} GiB of memory computed,"
-        f" {room / GIB:.1f} free: {shape.standing / GIB:.1f} for weights and optimiser,"
-        f" {shape.update(chosen) / GIB:.1f} for updates of {chosen},"
-        f" {shape.rollout(base.batch_size) / GIB:.1f} for rollouts of {base.batch_size}",
-        file=sys.stderr,
-    )
-    return chosen
-
-
-def _cure(run: TrainingConfig, base: ModelConfig, shape: Shape, room: int) -> str:
-    """Keys of the run or of its base that make it fit, the least change first."""
-    changes: dict[str, Any] = {}
-    steps: list[tuple[str, Any, bool]] = [
-        ("micro_batch", 1, run.micro_batch not in (None, 1)),
-        ("gradient_checkpointing", True, not shape.recomputes),
-        ("kl", 0, shape.reference),
-        ("lora_rank", LORA_RANK, not shape.adapted),
-    ]
-    for key, value, helps in steps:
-        if helps:
-            changes[key] = value
-            changed = shape_of(run.model_copy(update=changes), base)
-            if changed.peak(1, 1) <= room:
-                return "set " + ", ".join(f"{k} to {str(v).lower()}" for k, v in changes.items())
-    tried = "".join(f"{key}: {str(value).lower()}, " for key, value in changes.items())
-    precision = "dtype: bfloat16, " if shape.stored > 2 else ""
-    return (
-        f"take a larger GPU or a smaller base, or besides {tried}{precision}lower"
-        " first_view.max_pixels, crop.max_pixels, max_zooms or max_new_tokens of the base"
-    )
-
-
-def _room(base: ModelConfig) -> int:
-    """Bytes that this process may still take where the model will be."""
-    if not _on_gpu(base):
-        return psutil.virtual_memory().available
-    devices = range(torch.cuda.device_count() if base.device_map else 1)
-    return sum(map(_room_on, devices))
-
-
-def _room_on(device: int) -> int:
-    free, total = torch.cuda.mem_get_info(device)
-    allowed = int(torch.cuda.get_per_process_memory_fraction(device) * total)
-    return min(free, allowed) - _CONTEXT
-
-
-def _on_gpu(base: ModelConfig) -> bool:
+def on_gpu(base: ModelConfig) -> bool:
+    """Whether the model will be on a GPU."""
     return base.gpus > 0 and torch.cuda.is_available()
-
-
-def _halved(size: int) -> list[int]:
-    """It, half of it, and so on down to 1."""
-    sizes = [size]
-    while sizes[-1] > 1:
-        sizes.append(sizes[-1] // 2)
-    return sizes
 
 
 def _language(model: Any) -> int:
@@ -218,21 +201,48 @@ def _adapter(model: Any, rank: int) -> int:
     return sum(rank * (layer.in_features + layer.out_features) for layer in layers)
 
 
-def _image_tokens(base: ModelConfig, source: dict[str, Any]) -> int:
-    """Of the first view and every crop, at their largest."""
+@dataclass(frozen=True, slots=True)
+class _View:
+    """An image at its largest, in tokens of the language model and in patches of the tower."""
+
+    tokens: int
+    patches: int
+
+
+def _views(base: ModelConfig, vision: Any, source: dict[str, Any]) -> tuple[_View, _View]:
+    """The first view and a crop."""
     processor: Any = AutoProcessor.from_pretrained(base.id, **source)  # type: ignore[no-untyped-call]
     for option, value in image_options(base, processor.image_processor).items():
         setattr(processor.image_processor, option, value)
-    views = ((base.first_view, 1), (base.crop, base.max_zooms))
-    return sum(
-        times * _tokens_of(processor, view.max_pixels, view.multiple) for view, times in views
+    first, crop = (
+        _view(processor, vision, view.max_pixels, view.multiple)
+        for view in (base.first_view, base.crop)
     )
+    return first, crop
 
 
-def _tokens_of(processor: Any, pixels: int, multiple: int) -> int:
+def _view(processor: Any, vision: Any, pixels: int, multiple: int) -> _View:
     side = max(1, int(math.sqrt(pixels)) // multiple) * multiple
-    tokens = processed(processor, [[Image.new("RGB", (side, side))]], torch.device("cpu"))[1]
-    return int(tokens["attention_mask"].sum())
+    image = Image.new("RGB", (side, side))
+    given, tokens = processed(processor, [[image]], torch.device("cpu"))
+    patch = vision.patch_size if isinstance(vision.patch_size, int) else vision.patch_size[0]
+    values = 3 * patch**2 * getattr(vision, "temporal_patch_size", 1)
+    return _View(int(tokens["attention_mask"].sum()), given["pixel_values"].numel() // values)
+
+
+def _values_of_a_patch(vision: Any) -> int:
+    """That are held at a time in a layer of the tower."""
+    width: int = getattr(vision, "embed_dim", vision.hidden_size)
+    inner: int = getattr(vision, "intermediate_size", 4 * width)
+    return 10 * width + 3 * inner
+
+
+def _kept_images(run: TrainingConfig, base: ModelConfig, first: _View, crop: _View) -> int:
+    """Tokens of a step's images that are kept: first views by question, crops by episode."""
+    if not TAKES_ENCODED_IMAGES:
+        return 0
+    crops = base.max_zooms * run.samples_per_prompt * crop.tokens
+    return run.prompts_per_step * (first.tokens + crops)
 
 
 def _bytes_of(dtype: torch.dtype | None) -> int:

@@ -26,6 +26,18 @@ def freeze_vision(model: Any) -> list[torch.nn.Parameter]:
     return list({id(parameter): parameter for parameter in language}.values())
 
 
+def look_without_gradient(model: Any) -> None:
+    """Have a frozen vision tower keep nothing for a backward pass, even if one is asked of it.
+
+    transformers' switch for gradient checkpointing does so: it has embeddings give out tensors that
+    need a gradient, and those of patches are among them.
+    """
+    decoder = model.get_decoder()
+    for part in model.base_model.children():
+        if part is not decoder:
+            part.forward = torch.no_grad()(part.forward)
+
+
 def lora_rank(run: TrainingConfig, model: Any) -> int:
     """Of the adapter that is trained; 0 where the language model itself is."""
     if run.lora_rank is not None:

@@ -18,17 +18,14 @@ which weights those are.
 from __future__ import annotations
 
 import functools
-import json
 import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
-from active_perception_r1.errors import TrainingError
 from active_perception_r1.modes import ACTIVE
 from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import (
@@ -37,58 +34,15 @@ from active_perception_r1.rewards.active_vision_reward import (
     reward_means,
     with_curiosity,
 )
-from active_perception_r1.runtime.memory import out_of_memory
 from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.metrics import StepMetrics, documents, zoom_rate
+from active_perception_r1.training.played import Played, group_advantages
 from active_perception_r1.training.policy import Policy
-from active_perception_r1.training.rollout import Rollouts, Sequences, roll_out
+from active_perception_r1.training.rollout import roll_out
+from active_perception_r1.training.update import PolicyUpdate
 
 REFILLS = 3
 """Times that questions are drawn for groups whose rewards have no spread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """Rewarded episodes of a step, those of a question one after the other.
-
-    Attributes:
-        samples: the question of each episode.
-        advantages: (questions, episodes of each).
-    """
-
-    rollouts: Rollouts
-    samples: tuple[Sample, ...]
-    rewards: tuple[Reward, ...]
-    advantages: torch.Tensor
-
-    def lines(self, step: int) -> Iterator[dict[str, Any]]:
-        """What is kept of each episode, its crops as the boxes that they show of the page."""
-        size = self.advantages.shape[1]
-        advantages = self.advantages.flatten().tolist()
-        for number, episode in enumerate(self.rollouts.episodes):
-            yield {
-                "step": step,
-                "group": number // size,
-                "advantage": advantages[number],
-                "reward": asdict(self.rewards[number]),
-                "episode": json.loads(episode.to_json()),
-            }
-
-    @property
-    def flat(self) -> frozenset[int]:
-        """Episodes of groups that all have one reward, from which nothing is learned."""
-        size = self.advantages.shape[1]
-        groups = (self.advantages == 0).all(1).nonzero()[:, 0].tolist()
-        return frozenset(group * size + place for group in groups for place in range(size))
-
-    def followed_by(self, later: Played) -> Played:
-        """Both together."""
-        return Played(
-            self.rollouts.followed_by(later.rollouts),
-            self.samples + later.samples,
-            self.rewards + later.rewards,
-            torch.cat([self.advantages, later.advantages]),
-        )
 
 
 class Step(NamedTuple):
@@ -122,7 +76,8 @@ class GrpoTrainer:
             weight_decay=0,
             fused=self.policy.engine.device.type == "cuda",  # the other way takes a copy of all
         )
-        self._micro_batch = micro_batch or run.micro_batch or base.batch_size
+        size = micro_batch or run.micro_batch or base.batch_size
+        self.update = PolicyUpdate(run, self.policy, self.optimiser, size)
         self._samples = samples
         self._task = task
 
@@ -141,7 +96,7 @@ class GrpoTrainer:
             rollouts = played.rollouts.without(played.flat)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(run, step)
-        update = self._update(rollouts, played.advantages.flatten())
+        update = self.update.apply(rollouts, played.advantages.flatten())
         rewards = played.rewards
         metrics = StepMetrics(
             step=step,
@@ -224,127 +179,6 @@ class GrpoTrainer:
             chosen.append(self._samples[_permutation(self.run.seed, epoch, total)[place]])
         return chosen
 
-    def _update(self, rollouts: Rollouts, advantages: torch.Tensor) -> dict[str, float | None]:
-        """Gradient steps on the rollouts; means over the tokens of the last of them."""
-        run, tokens = self.run, rollouts.tokens
-        if not run.kl:  # without a penalty, an advantage of zero is a gradient of zero
-            flat = (advantages == 0).nonzero()[:, 0].tolist()
-            learned = rollouts.without(frozenset(flat))
-        else:
-            learned = rollouts
-        sampled, totals, norm = None, Totals(), torch.zeros(())
-        for _ in range(run.updates_per_step):
-            totals, log_probs = self._gradient(learned, advantages, sampled, tokens)
-            if sampled is None:  # the first update is on the policy that sampled
-                sampled = log_probs
-            norm = torch.nn.utils.clip_grad_norm_(self.policy.trainable.values(), run.max_grad_norm)
-            self.optimiser.step()
-        return {**totals.means(), "kl": self._drift(rollouts), "grad_norm": float(norm)}
-
-    def _gradient(
-        self,
-        rollouts: Rollouts,
-        advantages: torch.Tensor,
-        sampled: torch.Tensor | None,
-        tokens: int,
-    ) -> tuple[Totals, torch.Tensor]:
-        """Of the loss, left in the weights, by micro-batches that halve themselves until they fit.
-
-        Args:
-            sampled: (tokens,) log-probabilities of the policy that sampled, if it is not this one.
-            tokens: by which the loss is divided.
-        """
-        while True:
-            self.optimiser.zero_grad(set_to_none=True)
-            parts = [part for batch in rollouts.batches for part in batch.parts(self._micro_batch)]
-            try:
-                return self._accumulated(parts, advantages, sampled, tokens)
-            except Exception as error:
-                if not out_of_memory(error):
-                    raise
-                if self._micro_batch == 1:
-                    raise TrainingError(
-                        "out of memory in an update of a single episode; set"
-                        " gradient_checkpointing: true or a lora_rank, or lower"
-                        " first_view.max_pixels, crop.max_pixels or max_new_tokens of the base"
-                    ) from error
-            # Outside the handler: what was computed is freed with its traceback.
-            self._micro_batch = max(1, self._micro_batch // 2)
-
-    def _accumulated(
-        self,
-        parts: Sequence[Sequences],
-        advantages: torch.Tensor,
-        sampled: torch.Tensor | None,
-        tokens: int,
-    ) -> tuple[Totals, torch.Tensor]:
-        run, totals, found = self.run, Totals(), []
-        counts = [int(part.policy.sum()) for part in parts]
-        known = None if sampled is None else torch.split(sampled, counts)
-        for number, part in enumerate(parts):
-            log_probs, entropy = self.policy.log_probs(part)
-            found.append(log_probs.detach())
-            ratio = (log_probs - (known[number] if known else found[-1])).exp()
-            clipped = ratio.clamp(1 - run.clip_low, 1 + run.clip_high)
-            advantage = _by_token(advantages, part)
-            loss = -torch.minimum(ratio * advantage, clipped * advantage).sum() / tokens
-            if run.kl:
-                loss = loss + run.kl * self._divergence(log_probs, part).sum() / tokens
-            loss.backward()  # type: ignore[no-untyped-call]
-            totals.add(
-                loss.item(), entropy.sum().item(), int((clipped != ratio).sum()), counts[number]
-            )
-        return totals, torch.cat(found) if found else torch.empty(0)
-
-    def _drift(self, rollouts: Rollouts) -> float | None:
-        """Divergence from the starting model after the update, on one episode of every group.
-
-        None where that model is not at hand.
-        """
-        if not self.policy.has_reference:
-            return None
-        size = self.run.samples_per_prompt
-        others = (episode for episode in range(len(rollouts.episodes)) if episode % size)
-        watched = rollouts.without(frozenset(others)).batches
-        if not watched:
-            return None
-        with torch.no_grad():
-            found = [
-                self._divergence(self.policy.log_probs(part)[0], part)
-                for batch in watched
-                for part in batch.parts(self._micro_batch)
-            ]
-        return float(torch.cat(found).mean())
-
-    def _divergence(self, log_probs: torch.Tensor, batch: Sequences) -> torch.Tensor:
-        """(tokens,) unbiased, never negative estimate of KL(policy || starting model)."""
-        difference = self.policy.reference_log_probs(batch) - log_probs
-        return difference.exp() - difference - 1
-
-
-@dataclass(slots=True)
-class Totals:
-    """Sums over the micro-batches of an update."""
-
-    loss: float = 0.0
-    entropy: float = 0.0
-    clipped: int = 0
-    tokens: int = 0
-
-    def add(self, loss: float, entropy: float, clipped: int, tokens: int) -> None:
-        self.loss += loss
-        self.entropy += entropy
-        self.clipped += clipped
-        self.tokens += tokens
-
-    def means(self) -> dict[str, float | None]:
-        """By the names of `StepMetrics`; those over tokens are unknown where nothing is learned."""
-        return {
-            "loss": self.loss,
-            "entropy": self.entropy / self.tokens if self.tokens else None,
-            "clip_fraction": self.clipped / self.tokens if self.tokens else None,
-        }
-
 
 def learning_rate(run: TrainingConfig, step: int) -> float:
     """Linear warm-up, then linear decay towards zero after the last step; steps count from 1.
@@ -353,22 +187,6 @@ def learning_rate(run: TrainingConfig, step: int) -> float:
     """
     warm = min(1.0, step / max(1, run.warmup_steps))
     return run.learning_rate * warm * (1 - (step - 1) / run.steps)
-
-
-def group_advantages(scores: torch.Tensor) -> torch.Tensor:
-    """(groups, episodes) rewards to advantages of mean 0 and (nearly) unit deviation per group.
-
-    A group with one reward throughout gets exact zeros.
-    """
-    centred = scores - scores.mean(1, keepdim=True)
-    deviation = scores.std(1, keepdim=True)
-    return torch.where(deviation > 1e-6, centred / (deviation + 1e-4), torch.zeros_like(centred))
-
-
-def _by_token(advantages: torch.Tensor, batch: Sequences) -> torch.Tensor:
-    """(tokens,) the advantage of the episode that each policy token belongs to."""
-    mask = batch.policy[:, 1:]
-    return advantages[list(batch.episodes)].to(mask.device)[:, None].expand_as(mask)[mask]
 
 
 @functools.lru_cache(maxsize=2)  # the current epoch and the one a step runs over into

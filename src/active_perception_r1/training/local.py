@@ -13,9 +13,9 @@ from active_perception_r1.config import ModelConfig, TrainingConfig
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
-from active_perception_r1.training.footprint import micro_batch
 from active_perception_r1.training.grpo import GrpoTrainer
 from active_perception_r1.training.metrics import StepMetrics, with_validation
+from active_perception_r1.training.micro_batch import micro_batch
 from active_perception_r1.training.questions import divide_questions
 from active_perception_r1.training.tensorboard import board
 

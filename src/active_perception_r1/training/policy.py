@@ -8,12 +8,14 @@ the model's entry has them.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
@@ -59,8 +61,7 @@ class Policy:
                 self._reference = copy.deepcopy(model).requires_grad_(False)
             for parameter in freeze_vision(model):
                 parameter.data = parameter.data.float()
-        if self._sparing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+        self._recomputed_layers = _prepared_layers(model) if self._sparing else []
         self.trainable: Mapping[str, torch.nn.Parameter] = {
             name: value for name, value in model.named_parameters() if value.requires_grad
         }
@@ -85,7 +86,9 @@ class Policy:
     def reference_log_probs(self, batch: Sequences) -> torch.Tensor:
         """(tokens,) log-probabilities under the starting model."""
         with torch.no_grad(), self.cheaper_products(), self._as_it_started() as model:
-            return policy_log_probs(self.engine, batch, self._temperature, model)[0]
+            return policy_log_probs(
+                self.engine, batch, self._temperature, model, sparing=self._sparing
+            )[0]
 
     def save(self, folder: Path) -> None:
         """Write a plain checkpoint, in the precision of the base; the policy is of no use after it.
@@ -113,18 +116,31 @@ class Policy:
         transformers has them do so in training only. The modules inside stay in evaluation: nothing
         is dropped out.
         """
-        layers = [
-            module
-            for module in self.engine.model.get_decoder().modules()
-            if self._sparing and isinstance(module, GradientCheckpointingLayer)
-        ]
-        for layer in layers:
+        for layer in self._recomputed_layers:
             layer.training = True
         try:
             yield
         finally:
-            for layer in layers:
+            for layer in self._recomputed_layers:
                 layer.training = False
+
+
+def _prepared_layers(model: Any) -> list[GradientCheckpointingLayer]:
+    """Layers of the language model, which forget their activations while they are in training.
+
+    transformers' own switch has the embeddings give out tensors with a gradient, those of the
+    vision tower too: of a frozen tower, which no layer of it then forgets, all would be kept.
+    """
+    layers = [
+        module
+        for module in model.get_decoder().modules()
+        if isinstance(module, GradientCheckpointingLayer)
+    ]
+    layer: Any
+    for layer in layers:
+        layer.gradient_checkpointing = True
+        layer._gradient_checkpointing_func = functools.partial(checkpoint, use_reentrant=False)
+    return layers
 
 
 def _with_adapter(model: torch.nn.Module, rank: int, seed: int) -> Any:

@@ -6,6 +6,7 @@ in bytes each d as kept and m = 2 as multiplied (4 in float32):
     weights    P d, and with an adapter T 4; d is 4 where the model is trained, m beside an adapter
     gradients  T 4
     moments    T 8, AdamW's; on a GPU only while a step is taken, if they are offloaded
+    step       T 4, what AdamW holds besides while it is taken: the roots of all second moments
     gathered   m times the embeddings and the head, which FSDP puts together on every GPU
     layers     n tokens through L layers of widths h and i: L n h m for what is kept between them
                (recomputation), and one layer's inside; its attention forms no matrix of n x n
@@ -13,7 +14,7 @@ in bytes each d as kept and m = 2 as multiplied (4 in float32):
                gradients of both, and at a temperature other than 1 one more; with flash-attn, which
                needs no copy and writes the gradient over the logits, two
 
-Moments and layers do not meet, so the larger counts. What a layer keeps inside was counted in the
+A step and layers do not meet, so the larger counts. What a layer keeps inside was counted in the
 source of Qwen2.5-VL's: about 24 values of width h and 4 of width i for a token; with an adapter 6
 and 1 more. On top comes what CUDA, NCCL and the sleeping vLLM hold.
 """
@@ -119,13 +120,13 @@ def footprint(run: VerlTraining, base: ModelConfig, shape: Shape, flash: bool) -
         + tokens * (shape.layers * shape.width + keeps * inside)
         + tokens * shape.words * copies
     )
-    moments = 8 * trained // gpus
+    moments, step = 8 * trained // gpus, 4 * trained // gpus
     standing = (weights + 4 * trained) // gpus + (0 if hardware.offload else moments)
     reference = 2 * shape.weights if run.kl and not rank else 0
     asleep = multiplied * shape.weights if rank else 0  # vLLM's, beside an adapter
     waiting = (weights + 8 * trained) // hardware.nodes if hardware.offload else 0
     return Footprint(
-        update=HELD + standing + max(passing, moments if hardware.offload else 0),
+        update=HELD + standing + max(passing, step + (moments if hardware.offload else 0)),
         rollout=HELD + multiplied * shape.weights // run.tensor_parallel,
         host=PROCESSES + waiting + (reference + asleep) // hardware.nodes,
     )

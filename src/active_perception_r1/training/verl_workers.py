@@ -1,7 +1,8 @@
 """What verl 0.9.1 needs in its workers, each of which imports this (`model.external_lib`).
 
 - The vision tower is frozen. verl reads its own `actor.freeze_vision_tower` nowhere, and a trained
-  tower would be at odds with the rollouts, since vLLM keeps the features of images it has seen.
+  tower would be at odds with the rollouts, since vLLM keeps the features of images it has seen. It
+  keeps nothing for a backward pass.
 - An adapter is trained in float32, whatever the base is loaded in: verl casts it to bfloat16, in
   which steps of usual learning rates are lost.
 - Distributions over the vocabulary are computed a few tokens at a time, where flash-attn does not
@@ -23,7 +24,7 @@ from verl.workers.engine.fsdp import transformer_impl
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
 
 from active_perception_r1.training import chunked_logits
-from active_perception_r1.training.freezing import freeze_vision
+from active_perception_r1.training.freezing import freeze_vision, look_without_gradient
 
 _build = FSDPEngine._build_module
 _build_adapter = FSDPEngine._build_lora_module
@@ -33,6 +34,7 @@ _mend_axis = base.maybe_fix_3d_position_ids
 def _build_frozen(engine: Any) -> Any:
     module = _build(engine)
     freeze_vision(module)
+    look_without_gradient(module)
     return module
 
 
