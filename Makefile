@@ -73,8 +73,8 @@ LOWEST := $(shell sed -n 's/^ *"transformers>=\([0-9.]*\)",$$/\1/p' pyproject.to
 
 test-lowest: .venv-lowest/$(LOWEST)
 	PYTHONPATH=$(CURDIR)/$<:$(CURDIR)/tests/without_torchvision \
-		pytest tests/test_local_training.py tests/test_grpo.py \
-		tests/test_transformers_backend.py tests/test_decoding.py
+		pytest tests/test_local_training.py tests/test_local_run.py tests/test_training_memory.py \
+		tests/test_grpo.py tests/test_transformers_backend.py tests/test_decoding.py
 
 .venv-lowest/$(LOWEST): | env
 	$(BIN)/python -m pip install --quiet --target $@ transformers==$(LOWEST)
