@@ -40,6 +40,8 @@ MODES = (BASELINE, ACTIVE)
 PAGES = 100  # 200 episodes in the two modes.
 AGREEMENT = 0.98  # Another order of additions may turn a near tie.
 START_SECONDS = 240
+FEW = 6
+Played = dict[tuple[str, str], Episode]
 Texts = dict[tuple[str, str], list[str]]
 
 
@@ -50,9 +52,12 @@ def entry(**changes: object) -> ModelConfig:
 
 @pytest.fixture(scope="module")
 def slice_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("slice")
+    return slice_of(PAGES, tmp_path_factory.mktemp("slice"))
+
+
+def slice_of(pages: int, folder: Path) -> Path:
     download(SyntheticDataset(source="synthetic"), "test", folder / "test.parquet")
-    sample_slice(folder / "test.parquet", SliceConfig(samples=PAGES), folder / "slice.parquet")
+    sample_slice(folder / "test.parquet", SliceConfig(samples=pages), folder / "slice.parquet")
     return folder / "slice.parquet"
 
 
@@ -64,7 +69,19 @@ def run(
     modes: Sequence[str] = MODES,
 ) -> Texts:
     """What the model wrote, turn by turn, in every episode."""
-    texts: Texts = {}
+    played = play(backend, settings, slice_path, folder, modes)
+    return {key: [turn.text for turn in episode.turns] for key, episode in played.items()}
+
+
+def play(
+    backend: Backend,
+    settings: ModelConfig,
+    slice_path: Path,
+    folder: Path,
+    modes: Sequence[str] = MODES,
+) -> Played:
+    """The episodes of a slice, by mode and sample."""
+    played: Played = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "load_backend", lambda settings: backend)
         for mode in modes:
@@ -73,8 +90,8 @@ def run(
             for line in output.read_text().splitlines():
                 episode = Episode.from_json(line)
                 assert not episode.error
-                texts[mode, episode.sample_id] = [turn.text for turn in episode.turns]
-    return texts
+                played[mode, episode.sample_id] = episode
+    return played
 
 
 def agreement(texts: Texts, reference: Texts) -> float:
@@ -122,6 +139,19 @@ def engine(settings: ModelConfig) -> Iterator[VllmBackend]:
 
 
 class TestEngineInThisProcess:
+    def test_it_counts_the_visual_tokens_that_transformers_counts(
+        self, engine: VllmBackend, settings: ModelConfig, tmp_path: Path
+    ) -> None:
+        slice_path, counted = slice_of(FEW, tmp_path), []
+        for backend, entered in ((engine, settings), (load_backend(entry()), entry())):
+            played = play(backend, entered, slice_path, tmp_path / entered.backend)
+            counted.append(
+                {key: [turn.visual_tokens for turn in one.turns] for key, one in played.items()}
+            )
+        by_vllm, by_transformers = counted
+        assert by_vllm == by_transformers
+        assert all(tokens for turns in by_vllm.values() for tokens in turns)
+
     def test_it_writes_what_transformers_writes(
         self,
         engine: VllmBackend,
