@@ -6,7 +6,8 @@
    that ends in `cpu` is also what makes vLLM choose its CPU platform.
 3. vLLM's CPU layers pack their weights and drop the originals, so that new weights can never be
    loaded into them: keep the originals.
-4. A job without a GPU hides all GPUs; Ray then refuses the logical one that verl's workers ask for.
+4. verl loads adapters by a method of vLLM's mapper of names that has another name since 0.29.
+5. A job without a GPU hides all GPUs; Ray then refuses the logical one that verl's workers ask for.
 
 Python reads one module of this name, so what records which functions run is started from here.
 """
@@ -70,6 +71,11 @@ def keep_weights(module: ModuleType) -> None:
     module.dispatch_cpu_unquantized_gemm = plain  # type: ignore[attr-defined]
 
 
+def keep_old_name(module: ModuleType) -> None:
+    mapper = module.WeightsMapper
+    mapper.get_unstacked_mapper = mapper.get_rename_mapper
+
+
 version = importlib.metadata.version
 
 
@@ -80,6 +86,7 @@ def version_of(name: str) -> str:
 importlib.metadata.version = version_of
 OnImport("torchvision", before=declare_operators)
 OnImport("vllm.model_executor.layers.utils", after=keep_weights)
+OnImport("vllm.model_executor.models.utils", after=keep_old_name)
 if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
     del os.environ["CUDA_VISIBLE_DEVICES"]
 if "RECORD" in os.environ:
