@@ -14,10 +14,12 @@ import os
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from settings import REPOSITORY
 
+from active_perception_r1.cli import INTERRUPTED
 from tests.terminal import CTRL_C, Terminal, terminal
 
 PROGRAM = Path(sys.executable).parent / "active-perception"
@@ -36,10 +38,8 @@ def main() -> None:
         study = Path(name) / "mine.yaml"
         study.write_text(given.read_text() if given else "study: demo\n")
         print(f"$ cat mine.yaml\n{study.read_text()}")
-        waiting = list(MOMENTS)
-        ended = False
-        while not ended:
-            ended = not waiting
+        waiting, status = list(MOMENTS), INTERRUPTED
+        while status == INTERRUPTED:
             command = [str(PROGRAM), "run", str(study)]
             environment = {"HOME": os.environ["HOME"], "PATH": "/usr/bin:/bin"}
             environment["PYTHONPATH"] = str(REPOSITORY / "src")
@@ -64,9 +64,11 @@ def watch(screen: Terminal, waiting: list[re.Pattern[str]]) -> list[str]:
         seen[:] = screen.lines()
         return next((moment for moment in waiting if any(map(moment.match, seen))), None)
 
-    screen.wait_until(come, seconds=3600)
-    if moment := come():
-        waiting.remove(moment)
+    with suppress(TimeoutError):  # it has ended before
+        screen.wait_until(come, seconds=3600)
+    if not (moment := come()):
+        return []
+    waiting.remove(moment)
     print("\n".join([*seen, "^C"]))
     screen.press(CTRL_C)
     return seen
