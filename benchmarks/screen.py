@@ -50,7 +50,7 @@ def main() -> None:
             same = itertools.takewhile(
                 lambda pair: pair[0] == pair[1], zip(before, screen.lines(), strict=False)
             )
-            print("\n".join(screen.lines()[len(list(same)) :]))
+            tell(screen.lines()[len(list(same)) :])
             print(f"[exit status {status}]\n", flush=True)
 
 
@@ -69,9 +69,14 @@ def watch(screen: Terminal, waiting: list[re.Pattern[str]]) -> list[str]:
     if not (moment := come()):
         return []
     waiting.remove(moment)
-    print("\n".join([*seen, "^C"]))
+    tell([*seen, "^C"])
     screen.press(CTRL_C)
     return seen
+
+
+def tell(lines: list[str]) -> None:
+    """Print them, with paths in the checkout as they are from there on."""
+    print("\n".join(lines).replace(f"{REPOSITORY.absolute()}/", ""))
 
 
 if __name__ == "__main__":
