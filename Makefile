@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke pin reference test test-quick test-lowest chaos test-browser test-crate test-inspect test-vllm test-verl test-trainers test-legibility browser check check-envs check-workflows bench bench-check bench-quick clean
+.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots pin reference test test-quick test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility browser tex check check-envs check-workflows bench bench-check bench-quick clean
 
 env: .venv/installed
 
@@ -46,6 +46,12 @@ benchmarks-smoke: env
 		snakemake --cores all --resources gpu=2 --config study=$$study-smoke \
 			--configfile workflow_config.yaml $(BENCHMARKS)/config.yaml; \
 		active-perception show results/$$study-smoke/leaderboard.json; done
+
+# README's pictures, of the pinned demo.
+screenshots: env browser
+	snakemake --cores all results/demo/slice/test.parquet
+	PYTHONPATH=. python benchmarks/screenshots.py $(lastword $(sort $(wildcard results/pinned/demo-*))) \
+		results/demo/slice/test.parquet docs/images
 
 # Keep the demo's results, small and citable, in results/pinned.
 pin: env
@@ -99,6 +105,14 @@ test-browser: env browser
 
 browser:
 	command -v chromium || (apt-get update && apt-get install --yes chromium)
+
+# Compiles the table for papers with a real LaTeX.
+test-tex: env tex
+	pytest tests/tex
+
+tex:
+	command -v pdflatex || (apt-get update && \
+		apt-get install --yes --no-install-recommends texlive-latex-base texlive-latex-recommended)
 
 # What needs the validator of RO-Crates, whose dependencies clash with Snakemake's.
 test-crate: env .venv-crate/installed

@@ -2,7 +2,10 @@
 
 from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.report.figures import FIGURES, LeaderboardFigure, TrainingFigure
+from active_perception_r1.report.page.findings import findings
 from active_perception_r1.report.provenance.keys import figure_key, manifest_key
+
+from active_perception_r1.scoring.leaderboard_row import read_leaderboard
 
 
 def expand_entries(output, entries, study):
@@ -16,6 +19,11 @@ def expand_entries(output, entries, study):
 
 def get_scores(wildcards):
     return expand_entries(rules.score.output, get_plan(wildcards).entries, wildcards.study)
+
+
+def get_predictions(wildcards):
+    output = rules.infer.output.predictions
+    return expand_entries(output, get_plan(wildcards).entries, wildcards.study)
 
 
 def get_figure_input(figure):
@@ -44,13 +52,35 @@ def get_figure_key(name, figure):
     return lambda wildcards: str(figure_key(name, figure, get_plan(wildcards)))
 
 
+def get_figures(wildcards):
+    """The pictures of a study."""
+    plan = get_plan(wildcards)
+    return [str(path) for name, figure in FIGURES.items() for path in figure.files(name, plan)]
+
+
+def get_findings():
+    """What was found in the chosen study, in sentences."""
+    rows = read_leaderboard(Path(expand(rules.leaderboard.output.rows, study=settings.study)[0]))
+    return findings(rows, StudyPlan(settings, settings.study).started_from)
+
+
 def get_results(study):
     """Everything about a study that is made for its own sake."""
     plan = StudyPlan(settings, study)
-    made = [rules.leaderboard, rules.diagnosis]
+    made = [rules.leaderboard, rules.diagnosis, rules.gallery, rules.page]
     return [
         *[path for rule in made for path in expand(rule.output, study=study)],
-        *[str(path) for name, figure in FIGURES.items() for path in figure.files(name, plan)],
+        *[
+            path
+            for name, run in plan.runs.items()
+            for path in expand(rules.training_gallery.output, study=run.study, run=name)
+        ],
+        *[
+            str(path.with_suffix(suffix))
+            for name, figure in FIGURES.items()
+            for path in figure.files(name, plan)
+            for suffix in (path.suffix, ".pdf")
+        ],
         *expand_entries([*rules.infer.output, *rules.score.output], plan.entries, study),
     ]
 

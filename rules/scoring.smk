@@ -25,6 +25,7 @@ rule leaderboard:
         rows="results/{study}/leaderboard.json",
         table="results/{study}/leaderboard.csv",
         page="results/{study}/leaderboard.md",
+        latex="results/{study}/leaderboard.tex",
     log:
         "logs/{study}/leaderboard.log",
     conda:

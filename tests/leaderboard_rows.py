@@ -37,7 +37,7 @@ def a_row(model: str = "m", mode: str = "active", **given: Any) -> LeaderboardRo
         "cycle_accuracy": None,
         "by_requires_zoom": {},
         "tool_only_beside": "",
-        "means": dict.fromkeys([*measures(), "price"], NOTHING),
+        "means": dict.fromkeys([*measures(), "delta_score", "delta_anls", "price"], NOTHING),
     }
     return LeaderboardRow(**(values | given))
 

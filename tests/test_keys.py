@@ -157,6 +157,12 @@ def key_of(command: Sequence[str], folder: Path) -> Key:
             return keys.diagnosis(study)
         case "figure":
             return figure_key(words[0], FIGURES[words[0]], plan)
+        case "gallery":
+            return keys.gallery(study)
+        case "training-gallery":
+            return keys.training_gallery(study, run)
+        case "page":
+            return keys.page(study)
         case "manifest":
             return manifest_key(plan)
     raise ValueError(f"{name}: no command of a job")
@@ -177,7 +183,7 @@ def test_what_runs_in_a_study_counts_or_is_mechanism(finished: Workflow) -> None
     assert uncounted(record, finished.folder) == {}
     assert {command[0] for command in commands_run(record)} == {
         *("download", "sample-slice", "grpo-data", "train", "infer", "score"),
-        *("leaderboard", "diagnose", "figure", "manifest"),
+        *("leaderboard", "diagnose", "gallery", "training-gallery", "figure", "page", "manifest"),
     }
 
 

@@ -22,7 +22,8 @@ from active_perception_r1.keys import inference_key, training_key
 from active_perception_r1.modes import ACTIVE, BASELINE, MODES, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample, ToolStatus
 from active_perception_r1.report.answers import Answers, Entry
-from active_perception_r1.report.gallery.episodes import gallery_data
+from active_perception_r1.report.gallery.evaluation import gallery_of
+from active_perception_r1.report.gallery.folder import write_gallery
 from active_perception_r1.rewards.active_vision_reward import (
     RewardConfig,
     compute_score,
@@ -39,6 +40,7 @@ from active_perception_r1.training.rollout import Rollouts, roll_out
 from active_perception_r1.training.verl_data import PromptLimit, write_verl_data
 from active_perception_r1.training.verl_launch import RunFiles, agent_loops
 from tests.docvqa_files import png
+from tests.gallery_pages import read_data
 from tests.scripted import MODEL, ZOOM, make_sample, stop, text_of
 from tests.workflow import CONFIG as SHIPPED
 from tests.workflow import Workflow
@@ -233,10 +235,11 @@ def test_the_gallery_marks_right_what_the_task_counts(tmp_path: Path) -> None:
     for task, right in (("relaxed", True), ("short_answer", False)):
         slice_file = tmp_path / "slice.parquet"
         answers = Answers("study", slice_file, [entry], RewardConfig(), task)
-        data = gallery_data(answers, limit=10)
-        (shown,) = data["episodes"]
-        assert shown["right"] == right
-        assert shown["exact"] == right  # The other task asks in other words.
+        write_gallery(gallery_of(answers, {}), tmp_path / "gallery")
+        index = read_data(tmp_path / "gallery", "index")
+        assert index["episodes"]["outcome"] == ["right" if right else "wrong"]
+        (question,) = read_data(tmp_path / "gallery", "questions-0")["questions"]
+        assert question["episodes"][0]["exact"] == right  # The other task asks in other words.
 
 
 class TestWhatDependsOnIt:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.benchmark_files import STUDIES as BENCHMARKS
+from tests.drawn import texts
 from tests.imports import entries_of, import_closure
 from tests.workflow import REPOSITORY, Workflow
 
@@ -42,9 +43,10 @@ def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflo
         "draw_learning_curve": 1,
         "draw_reward": 1,
         "draw_termination_status": 1,
-        "draw_leaderboard": 1,
+        "page": 1,
         "draw_zoom_map": 1,
-        "draw_gallery": 1,
+        "gallery": 1,
+        "training_gallery": 1,
         "manifest": 1,
     }
 
@@ -61,9 +63,9 @@ def test_docvqa_runs_five_models_in_six_modes_and_is_planned_offline(workflow: W
         "draw_accuracy": 1,
         "draw_cost": 1,
         "draw_termination_status": 1,
-        "draw_leaderboard": 1,
+        "page": 1,
         "draw_zoom_map": 1,
-        "draw_gallery": 1,
+        "gallery": 1,
         "manifest": 1,
     }
 
@@ -105,9 +107,9 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
         "draw_cost": 1,
         "draw_headroom": 1,
         "draw_termination_status": 1,
-        "draw_leaderboard": 1,
+        "page": 1,
         "draw_zoom_map": 1,
-        "draw_gallery": 1,
+        "gallery": 1,
         "manifest": 1,
     }
 
@@ -186,14 +188,12 @@ def test_a_study_from_one_file_runs_through_to_a_leaderboard(
     steps = (results / "training" / "tiny+grpo" / "metrics.jsonl").read_text().splitlines()
     assert len(steps) == 3
     assert {path.name for path in (results / "report").iterdir()} == {
-        "accuracy.svg",
-        "cost.svg",
-        "endings.svg",
-        "gallery.html",
-        "leaderboard.html",
-        "learning_curve.tiny+grpo.svg",
-        "reward.tiny+grpo.svg",
-        "zoom_map.svg",
+        *("accuracy.svg", "accuracy.pdf", "cost.svg", "cost.pdf", "endings.svg", "endings.pdf"),
+        "gallery",
+        "gallery.tiny+grpo",
+        "index.html",
+        *("learning_curve.tiny+grpo.svg", "learning_curve.tiny+grpo.pdf"),
+        *("reward.tiny+grpo.svg", "reward.tiny+grpo.pdf", "zoom_map.svg", "zoom_map.pdf"),
     }
 
 
@@ -219,8 +219,8 @@ def test_a_lost_prediction_is_made_again_alone(finished: Workflow, tmp_path: Pat
     before = [json.loads(line)["answer"] for line in lost.read_text().splitlines()]
     lost.unlink()
     drawn = (
-        *("draw_accuracy", "draw_cost", "draw_termination_status", "draw_leaderboard"),
-        "draw_gallery",
+        *("draw_accuracy", "draw_cost", "draw_termination_status", "page"),
+        "gallery",
     )
     made_again = ("infer", "score", "leaderboard", "diagnosis", *drawn, "manifest")
     assert workflow.planned() == dict.fromkeys(made_again, 1)
@@ -281,13 +281,21 @@ def test_the_report_shows_the_headroom_of_a_study_with_several_first_views(
     figure = "results/small/report/headroom.svg"
     done = workflow.run(figure)
     assert done.returncode == 0, done.stdout
-    drawn = (workflow.folder / figure).read_text()
-    assert all(f"<!-- {text} -->" in drawn for text in ("tiny", "baseline", "6,272", "12,544"))
+    assert {"tiny", "baseline", "6,272", "12,544"} <= texts(workflow.folder / figure)
     done = workflow.run(figure, "--report", "report.html")
     assert done.returncode == 0, done.stdout
     page = (workflow.folder / "report.html").read_text()
     assert "headroom over first-view pixels" in page
     assert "What the first view hides" in page
+
+
+def test_the_report_says_first_what_was_found(finished: Workflow) -> None:
+    done = finished.run("--report", str(finished.folder / "report.html"))
+    assert done.returncode == 0, done.stdout
+    report = (finished.folder / "report.html").read_text()
+    (finished.folder / "report.html").unlink()
+    assert "When it may zoom (active), tiny" in report
+    assert report.index('"Findings"') < report.index('"Results"')
 
 
 # Environments.
@@ -314,7 +322,10 @@ STAGES_OF_ENV = {
         *CONFIG,
         *entries_of("scoring.metrics"),
     ],
-    "report": ["report.provenance.pin", *CONFIG, *entries_of("report.figures")],
+    "report": [
+        *("report.provenance.pin", "report.gallery.evaluation", "report.gallery.folder"),
+        *("report.gallery.training", "report.page.page", *CONFIG, *entries_of("report.figures")),
+    ],
     "train": [
         "training.verl",
         "rollout.active_perception_agent",

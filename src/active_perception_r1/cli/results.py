@@ -29,7 +29,7 @@ def add_commands(commands: Commands) -> None:
     board = add_command(commands, "leaderboard", _run_leaderboard, "compare models and modes")
     add_study(board)
     _add_scores(board)
-    add_path(board, "--output", "folder to write leaderboard.json, .csv and .md into")
+    add_path(board, "--output", "folder to write leaderboard.json, .csv, .md and .tex into")
 
     stats = add_command(commands, "stats", _run_stats, "explain a leaderboard's numbers in words")
     add_study(stats)

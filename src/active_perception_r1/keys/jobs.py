@@ -183,9 +183,41 @@ class JobKeys:
             used |= _of_episodes(models, [mode for _, mode in entries], chosen.task)
             reward = asdict(chosen.reward)
             settings = {"entries": list(entries), "reward": reward, "task": chosen.task}
-        assets = ROOT / "report" / name / "assets"
-        content = folder_fingerprint(assets) if assets.is_dir() else ""
-        return Key(stages.FIGURE.modules(used), settings, content)
+        return Key(stages.FIGURE.modules(used), settings)
+
+    def gallery(self, study: str) -> Key:
+        plan = StudyPlan(self.config, study)
+        settings = {
+            "entries": plan.entries,
+            "reward": asdict(plan.study.reward),
+            "task": plan.study.task,
+            "started_from": plan.started_from,
+        }
+        return self._gallery(plan.entries, plan.study.task, settings)
+
+    def page(self, study: str) -> Key:
+        plan = StudyPlan(self.config, study)
+        used = {*_of_modes(plan.study.modes), *_all_of(_METRICS), *_all_of(_FIGURES)}
+        settings = {
+            "entries": plan.entries,
+            "started_from": plan.started_from,
+            "runs": {name: run.study for name, run in plan.runs.items()},
+        }
+        assets = folder_fingerprint(ROOT / "report" / "page" / "assets")
+        return Key(stages.PAGE.modules(used), settings, assets)
+
+    def training_gallery(self, study: str, run: str) -> Key:
+        entry, _ = self.config.training_run(run)
+        task = self.config.studies[entry.study].task
+        return self._gallery([(entry.base, ACTIVE)], task, {"base": entry.base, "task": task})
+
+    def _gallery(self, entries: Sequence[tuple[str, str]], task: str, settings: Any) -> Key:
+        """Its style sheet and scripts count as well."""
+        models = [self.config.model(model) for model, _ in entries]
+        used = {_module(TASKS, task), *(module for model in models for module in _of_family(model))}
+        used |= _of_episodes(models, [mode for _, mode in entries], task)
+        assets = folder_fingerprint(ROOT / "report" / "gallery" / "assets")
+        return Key(stages.GALLERY.modules(used), settings, assets)
 
     def of_study(self, study: str) -> dict[str, Key]:
         """Of all jobs behind a study's leaderboard and diagnosis, by rule and what it is for."""

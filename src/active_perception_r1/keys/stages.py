@@ -203,6 +203,26 @@ FIGURE = Stage(
     takes_in=(*_EPISODES, "report.*", "rewards.*", "scoring.*", "tasks.*"),
     entries=(*_OF_EPISODES, "report.figures"),
 )
-MANIFEST = Stage(begins=("report.provenance.manifest",), takes_in=("report.provenance.*",))
+GALLERY = Stage(
+    begins=(*("report.gallery.evaluation", "report.gallery.folder", "report.gallery.training"),),
+    takes_in=(
+        *_EPISODES,
+        "report.answers",
+        "report.gallery.*",
+        "rewards.*",
+        "scoring.*",
+        "tasks.*",
+    ),
+    entries=_OF_EPISODES,
+)
+PAGE = Stage(
+    begins=("report.page.page",),
+    takes_in=(*_EPISODES, "report.*", "rewards.*", "scoring.*", "tasks.*"),
+    entries=("modes", "report.figures", "scoring.metrics"),
+)
+MANIFEST = Stage(
+    begins=("report.provenance.manifest",),
+    takes_in=("report.gallery.names", "report.provenance.*"),
+)
 RECIPE = Stage(begins=("data.synthetic", "runtime.precision"), takes_in=(*_RECORDS, "envs.*"))
 """What the recipe of the shipped model uses of the package."""

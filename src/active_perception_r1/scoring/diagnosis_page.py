@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
 from active_perception_r1.scoring.diagnosis_row import HIT, QUANTILES, Diagnosis, Share, TextSize
 from active_perception_r1.scoring.formats import MISSING
+from active_perception_r1.scoring.looking_tables import Table
 
 _EFFECTS = """\
 Shares of all questions. The difference to the baseline is call gain + schema gain - call harm -
@@ -31,50 +33,75 @@ Of the questions that the baseline gets wrong and the oracle right: zoomed (*rec
 the baseline gets right: zoomed (*waste*); of those whose evidence is known: right, with at least
 {hit:.0%} of it in one crop (*faithful*); of the right answers: those that none of the modes beside
 gets right, in which the model sees no crop of its choice (*tool only*)."""
-_SIDES = """\
+SIDES = """\
 In brackets: count / of how many, 95 % interval (Wilson; wider where questions share documents)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A question of the diagnosis: what the numbers mean, and the numbers as finished text."""
+
+    title: str
+    text: str
+    table: Table
 
 
 def as_page(rows: Sequence[Diagnosis], study: str) -> str:
     """Markdown with a table for each question of the diagnosis."""
-    parts = [f"# Diagnosis of study {study}"]
+    title = f"# Diagnosis of study {study}"
     if not rows:
-        return f"{parts[0]}\n\nNo mode with a zoom beside its model's baseline.\n"
-    parts += [
-        _SIDES,
-        "## What zooming changed",
-        _EFFECTS,
-        _table(rows, [row.effects for row in rows]),
-    ]
-    parts += [
-        "## Accuracy by zoom",
-        _ACCURACY.format(hit=HIT),
-        _table(rows, [row.accuracy for row in rows]),
-    ]
-    parts += ["## Was the looking needed?", _NECESSITY.format(hit=HIT)]
-    parts.append(_formatted([_name(row) | _needed(row) for row in rows]))
-    shown = ", ".join(f"{quantile:g}" for quantile in QUANTILES)
-    parts += ["## Coverage and tightness", _DISTRIBUTIONS.format(quantiles=shown)]
-    parts.append(_formatted([_name(row) | _distribution(row) for row in rows]))
-    sizes = [_name(row) | _size(size) for row in rows for size in row.text_size]
-    if sizes:
-        parts += ["## Need for zoom by text size", _SIZES, _formatted(sizes)]
-    parts.append("## Where headroom is lost")
-    for by, known in _KNOWN.items():
-        if some := [row for row in rows if row.headroom_by == by]:
-            parts += [_HEADROOM.format(known=known), _table(some, [row.headroom for row in some])]
-    parts += [
-        f"**{row.model}, {row.mode}**: {row.n_errors} questions are left out, since they ended in"
-        " an error that is not the model's, here or in the baseline."
-        for row in rows
-        if row.n_errors
-    ]
+        return f"{title}\n\nNo mode with a zoom beside its model's baseline.\n"
+    parts = [title, SIDES]
+    for section in sections(rows):
+        parts += [f"## {section.title}", section.text, _formatted(section.table)]
+    parts += _left_out(rows)
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows: Sequence[Diagnosis], shares: Sequence[Mapping[str, Share]]) -> str:
+def sections(rows: Sequence[Diagnosis]) -> list[Section]:
+    """All of them for which there is something to say."""
+    shown = ", ".join(f"{quantile:g}" for quantile in QUANTILES)
+    sizes = [_name(row) | _size(size) for row in rows for size in row.text_size]
+    found = [
+        Section("What zooming changed", _EFFECTS, _shares(rows, [row.effects for row in rows])),
+        Section(
+            "Accuracy by zoom",
+            _ACCURACY.format(hit=HIT),
+            _shares(rows, [row.accuracy for row in rows]),
+        ),
+        Section(
+            "Was the looking needed?",
+            _NECESSITY.format(hit=HIT),
+            [_name(row) | _needed(row) for row in rows],
+        ),
+        Section(
+            "Coverage and tightness",
+            _DISTRIBUTIONS.format(quantiles=shown),
+            [_name(row) | _distribution(row) for row in rows],
+        ),
+        Section("Need for zoom by text size", _SIZES, sizes),
+    ]
+    for by, known in _KNOWN.items():
+        some = [row for row in rows if row.headroom_by == by]
+        text = _HEADROOM.format(known=known)
+        found.append(
+            Section("Where headroom is lost", text, _shares(some, [row.headroom for row in some]))
+        )
+    return [section for section in found if section.table]
+
+
+def _left_out(rows: Sequence[Diagnosis]) -> Iterator[str]:
+    for row in rows:
+        if row.n_errors:
+            yield (
+                f"**{row.model}, {row.mode}**: {row.n_errors} questions are left out, since they"
+                " ended in an error that is not the model's, here or in the baseline."
+            )
+
+
+def _shares(rows: Sequence[Diagnosis], shares: Sequence[Mapping[str, Share]]) -> Table:
     cells = [{name.replace("_", " "): _cell(each[name]) for name in each} for each in shares]
-    return _formatted([_name(row) | cell for row, cell in zip(rows, cells, strict=True)])
+    return [_name(row) | cell for row, cell in zip(rows, cells, strict=True)]
 
 
 def _name(row: Diagnosis) -> dict[str, str]:
@@ -116,5 +143,5 @@ def _cell(share: Share) -> str:
     )
 
 
-def _formatted(table: list[dict[str, str]]) -> str:
+def _formatted(table: Table) -> str:
     return tabulate(table, headers="keys", tablefmt="github", disable_numparse=True)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from active_perception_r1.errors import DataError
 
 HIT = 0.5  # As InSight-doc's evidence-coverage hit.
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -56,3 +62,20 @@ class Diagnosis:
     headroom: Mapping[str, Share]
     necessity: Mapping[str, Share]
     tool_only_beside: Sequence[str]
+
+
+_ROWS = TypeAdapter(list[Diagnosis])
+
+
+def read_diagnosis(path: Path) -> list[Diagnosis]:
+    """The rows of a `diagnosis.json`.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another version.
+    """
+    try:
+        return _ROWS.validate_python(json.loads(path.read_bytes())["rows"])
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run diagnose") from None
+    except (ValidationError, ValueError, TypeError, KeyError):
+        raise DataError(f"{path}: not a diagnosis of this version; run diagnose again") from None

@@ -32,6 +32,7 @@ from active_perception_r1.scoring.intervals import (
     effective_questions,
     share_interval,
 )
+from active_perception_r1.scoring.latex import as_latex
 from active_perception_r1.scoring.leaderboard_row import (
     Estimate,
     Layout,
@@ -72,7 +73,7 @@ def leaderboard(
     repeats: Mapping[str, Sequence[str]] | None = None,
     prices: Mapping[str, PriceConfig] | None = None,
 ) -> list[LeaderboardRow]:
-    """Write `leaderboard.json`, `.csv` and `.md` into the folder `output` and return the rows.
+    """Write `leaderboard.json`, `.csv`, `.md` and `.tex` into the folder `output`; return the rows.
 
     Args:
         scores: score tables by (model, mode), in the order of the rows.
@@ -90,6 +91,7 @@ def leaderboard(
         "leaderboard.json": _as_document(rows),
         "leaderboard.csv": as_csv(rows),
         "leaderboard.md": as_markdown(rows, study),
+        "leaderboard.tex": as_latex(rows),
     }
     for name, text in documents.items():
         with atomic(output / name) as part:

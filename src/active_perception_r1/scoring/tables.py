@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
+from active_perception_r1.modes import MODES
 from active_perception_r1.scoring.formats import MISSING, chance, share
 from active_perception_r1.scoring.intervals import MIN_DOCUMENTS
 from active_perception_r1.scoring.leaderboard_row import (
@@ -34,7 +35,7 @@ from active_perception_r1.scoring.paired_tests import DISCORDANCE, detectable_di
 SMALL_ENOUGH = 0.1
 """Slices that cannot show a difference of ten points are called too small."""
 
-_NOTES = """\
+NOTES = """\
 - **Accuracy**: questions answered right, as the study's task says, with Wilson's 95 % interval,
   wider where questions share documents. An error of the engine or of a sample's data counts as not
   correct. **Score**: mean of what the task gives an answer, shown where it knows more than right
@@ -68,35 +69,35 @@ def as_text(rows: Sequence[LeaderboardRow]) -> str:
         left_out.add("Errors")
     results = [
         {name: cell for name, cell in cells.items() if name not in left_out}
-        for cells in _results(rows)
+        for cells in results_table(rows)
     ]
-    parts = [_formatted(results, "simple"), *_claims(rows)]
-    if layouts := _layouts(rows):
-        parts += [_formatted(layouts, "simple"), _layout_power(rows)]
+    parts = [_formatted(results, "simple"), *claims(rows)]
+    if layouts := layout_table(rows):
+        parts += [_formatted(layouts, "simple"), layout_power(rows)]
     if needs := necessity_table(rows):
         parts.append(_formatted(needs, "simple"))
-    if seeds := _seeds(rows):
+    if seeds := seed_table(rows):
         parts.append(_formatted(seeds, "simple"))
     return "\n\n".join(parts)
 
 
 def as_markdown(rows: Sequence[LeaderboardRow], study: str) -> str:
     """A page with all tables and what their numbers mean."""
-    parts = [f"# Leaderboard of study {study}", _formatted(_results(rows), "github")]
-    parts += _claims(rows)
-    if layouts := _layouts(rows):
+    parts = [f"# Leaderboard of study {study}", _formatted(results_table(rows), "github")]
+    parts += claims(rows)
+    if layouts := layout_table(rows):
         parts += ["## Accuracy by layout", _formatted(layouts, "github")]
-        parts.append(_layout_power(rows))
+        parts.append(layout_power(rows))
     if needs := necessity_table(rows):
         parts += ["## Was the looking needed?", _formatted(needs, "github"), NECESSITY]
     if costs := cost_table(rows):
         parts += ["## What it cost, an episode", _formatted(costs, "github"), COST]
     if kinds := need_table(rows):
         parts += ["## By whether a zoom is needed", _formatted(kinds, "github")]
-    if seeds := _seeds(rows):
+    if seeds := seed_table(rows):
         parts += ["## Accuracy over seeds", _formatted(seeds, "github")]
-    parts += ["## How episodes ended", _formatted(_statuses(rows), "github")]
-    parts += ["## Notes", "\n".join([_NOTES, *_warnings(rows)])]
+    parts += ["## How episodes ended", _formatted(status_table(rows), "github")]
+    parts += ["## Notes", "\n".join([NOTES, *warnings(rows)])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,7 +108,8 @@ def as_csv(rows: Sequence[LeaderboardRow]) -> str:
     return pd.concat(flat).to_csv(index=False, lineterminator="\n")
 
 
-def _results(rows: Sequence[LeaderboardRow]) -> Table:
+def results_table(rows: Sequence[LeaderboardRow]) -> Table:
+    """The main table, without columns of which the study has nothing."""
     empty: set[str] = set()
     if all(row.delta_vs_start is None for row in rows):
         empty |= {"vs base"}
@@ -141,12 +143,13 @@ def _result(row: LeaderboardRow) -> dict[str, str]:
         "Zoom rate": share(row.zoom_rate),
         "Strict": share(row.strict_satisfied),
         "Coverage": share(row.mean("coverage")),
-        "Reward": share(row.mean("reward")),
+        # It is about zooms: where there is no tool, it would read as a punishment for not using it.
+        "Reward": share(row.mean("reward")) if MODES[row.mode].tool else MISSING,
         "Errors": str(row.n_errors),
     }
 
 
-def _claims(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
+def claims(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
     """What the main table can and cannot show, in words."""
     largest = max(rows, key=lambda row: row.n)
     yield _power(largest.n, int(largest.n_effective), number_of_tests(rows))
@@ -174,12 +177,13 @@ def _power(n: int, worth: int, tests: int) -> str:
     return f"The smallest {found}."
 
 
-def _layout_power(rows: Sequence[LeaderboardRow]) -> str:
+def layout_power(rows: Sequence[LeaderboardRow]) -> str:
+    """What the accuracies by layout can show, in words."""
     smallest = min(layout.n for row in rows for layout in row.by_layout.values())
     return _power(smallest, smallest, number_of_tests(rows))
 
 
-def _seeds(rows: Sequence[LeaderboardRow]) -> Table:
+def seed_table(rows: Sequence[LeaderboardRow]) -> Table:
     """Models that are repeats of one another share their numbers, and are told apart by name."""
     return [
         {
@@ -195,7 +199,8 @@ def _seeds(rows: Sequence[LeaderboardRow]) -> Table:
     ]
 
 
-def _layouts(rows: Sequence[LeaderboardRow]) -> Table:
+def layout_table(rows: Sequence[LeaderboardRow]) -> Table:
+    """Accuracy by kind of page; nothing where kinds have no names."""
     names = sorted({layout for row in rows for layout in row.by_layout})
     if not names:
         return []
@@ -213,7 +218,8 @@ def _layout(result: Layout | None) -> str:
     return f"{share(result.accuracy)} (n={result.n})" if result else MISSING
 
 
-def _statuses(rows: Sequence[LeaderboardRow]) -> Table:
+def status_table(rows: Sequence[LeaderboardRow]) -> Table:
+    """How many episodes ended how."""
     statuses = sorted({status for row in rows for status in row.tool_status})
     return [
         {
@@ -225,7 +231,8 @@ def _statuses(rows: Sequence[LeaderboardRow]) -> Table:
     ]
 
 
-def _warnings(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
+def warnings(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
+    """What to keep in mind about single rows."""
     unclear = [row for row in rows if row.p_holm is not None and row.p_holm >= 0.05]
     if unclear:
         names = "; ".join(f"{row.model}, {row.mode}" for row in unclear)

@@ -17,7 +17,7 @@ from active_perception_r1.scoring.leaderboard_row import LeaderboardRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure(ABC):
-    """A picture or page of a study's report.
+    """A picture in a study's report.
 
     Attributes:
         title: what the report calls it.
@@ -54,6 +54,10 @@ class Figure(ABC):
         """
         folder = RESULTS / plan.name / "report"
         return [folder / self.file_name(name)] if self.shows_something_of(plan) else []
+
+    def runs(self, plan: StudyPlan) -> list[str]:
+        """The training run that each of these files is about; an empty name if none."""
+        return [""] * self.shows_something_of(plan)
 
     def entries(self, plan: StudyPlan) -> list[tuple[str, str]]:
         """Model and mode of the predictions of a study that it shows."""
@@ -114,6 +118,9 @@ class TrainingFigure(Figure):
 
     def shows_something_of(self, plan: StudyPlan) -> bool:
         return bool(plan.runs)
+
+    def runs(self, plan: StudyPlan) -> list[str]:
+        return list(plan.runs)
 
     def files(self, name: str, plan: StudyPlan) -> list[Path]:
         file = self.file_name(name)

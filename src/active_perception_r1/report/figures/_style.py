@@ -1,6 +1,8 @@
 """What all figures have in common: the house style, and how they are saved.
 
-The suffix of the output (.svg, .png) decides the format. The same data give the same bytes.
+All are as wide as a column of a paper, with text of one size, which stays text. The suffix of the
+output (.svg, .pdf, .png) decides the format; an SVG has the same figure as a PDF beside it. Equal
+data give equal bytes.
 """
 
 from __future__ import annotations
@@ -30,16 +32,36 @@ _STYLE: Any = {  # Matplotlib's own type for this is a union of all its keys.
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": "medium",
-    "figure.constrained_layout.h_pad": 0.08,
-    "figure.constrained_layout.w_pad": 0.08,
-    "figure.dpi": 150,
-    "font.size": 9,
+    "axes.labelsize": "medium",
+    "figure.constrained_layout.h_pad": 0.04,
+    "figure.constrained_layout.w_pad": 0.04,
+    "figure.dpi": 300,
+    "figure.labelsize": "medium",
+    "font.size": 7,
     "grid.color": "#dddddd",
+    "grid.linewidth": 0.5,
+    "axes.linewidth": 0.6,
+    "xtick.labelsize": "medium",
+    "ytick.labelsize": "medium",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "hatch.linewidth": 0.5,
+    "legend.fontsize": "medium",
     "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "legend.columnspacing": 1.2,
+    "pdf.fonttype": 42,  # as text: letters of a font, not shapes
+    "svg.fonttype": "none",
     "svg.hashsalt": "active-perception-r1",
 }
+WIDTH = 3.35
+"""Inches: a column of a paper in two columns."""
 _COLUMNS = 4  # of a legend
-_NO_DATES: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".png": {"Software": None}}
+_NO_DATES: dict[str, dict[str, Any]] = {
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+    ".png": {"Software": None},
+}
 
 
 def look(number: int) -> tuple[str, str]:
@@ -49,19 +71,27 @@ def look(number: int) -> tuple[str, str]:
 
 
 @contextmanager
-def figure_in_style(output: Path, size: tuple[float, float]) -> Iterator[Figure]:
-    """A figure (inches) in the house style, saved when the block ends; touches no global state."""
+def figure_in_style(output: Path, height: float) -> Iterator[Figure]:
+    """A figure in the house style, saved when the block ends; touches no global state.
+
+    Args:
+        height: in inches.
+
+    Raises:
+        DataError: no such format.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     if output.suffix not in _NO_DATES:
-        raise DataError(f"{output}: figures are written as {' or '.join(_NO_DATES)}")
+        raise DataError(f"{output}: figures are written as {', '.join(_NO_DATES)}")
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         yield figure
-        with atomic(output) as part:
-            kind = output.suffix.removeprefix(".")
-            figure.savefig(part, format=kind, metadata=_NO_DATES[output.suffix])
+        for path in (output, output.with_suffix(".pdf")) if output.suffix == ".svg" else (output,):
+            with atomic(path) as part:
+                kind = path.suffix.removeprefix(".")
+                figure.savefig(part, format=kind, metadata=_NO_DATES[path.suffix])
 
 
 def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:

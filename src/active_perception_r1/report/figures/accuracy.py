@@ -22,8 +22,7 @@ def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
     models = list(dict.fromkeys(row.model for row in run))
     modes = list(dict.fromkeys(row.mode for row in run))
     width = 0.8 / max(1, len(models))
-    size = (max(6.0, len(modes) * max(1.2, 0.25 * len(models))), 3.4)
-    with figure_in_style(output, size) as figure:
+    with figure_in_style(output, 2.2) as figure:
         axes = figure.subplots()
         for i, model in enumerate(models):
             own = {row.mode: row for row in run if row.model == model}
@@ -32,10 +31,9 @@ def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
             ]
             bars = [own[mode] for mode in modes if mode in own]
             _draw_bars(axes, places, bars, 0.92 * width, model, *look(i))
-        axes.set_xticks(range(len(modes)), modes)
+        axes.set_xticks(range(len(modes)), modes, rotation=30, ha="right", rotation_mode="anchor")
         axes.tick_params(axis="x", length=0)
         axes.set_ylim(0, 1.02)
-        axes.set_xlabel("Mode")
         axes.set_ylabel("Accuracy (with 95 % interval)")
         legend_above(figure, *axes.get_legend_handles_labels())
 
@@ -55,7 +53,7 @@ def _draw_bars(
     # Rounding may leave an end of the interval a hair inside the bar.
     errors = np.maximum([below, above], 0.0)
     axes.bar(places, heights, width, label=label, color=colour, hatch=hatch, edgecolor="white")
-    axes.errorbar(places, heights, errors, fmt="none", ecolor="#333333", elinewidth=1, capsize=2)
+    axes.errorbar(places, heights, errors, fmt="none", ecolor="#333333", elinewidth=0.6, capsize=1)
 
 
 FIGURE = LeaderboardFigure(title="accuracy by mode", category="Results", draw=draw)

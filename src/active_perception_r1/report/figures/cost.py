@@ -30,7 +30,7 @@ def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
     known = [row for row in rows if row.n and row.mean("visual_tokens")]
     models = list(dict.fromkeys(without_budget(row.model) for row in known))
     modes = list(dict.fromkeys(row.mode for row in known))
-    with figure_in_style(output, (7.0, 4.2)) as figure:
+    with figure_in_style(output, 2.9) as figure:
         axes = figure.subplots()
         for model, colour in zip(models, itertools.cycle(COLOURS), strict=False):
             for mode, marker in zip(modes, itertools.cycle(MARKERS), strict=False):
@@ -38,7 +38,9 @@ def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
                 _draw_mode(axes, own, colour, marker)
             axes.plot([], [], color=colour, linewidth=4, label=model)
         for mode, marker in zip(modes, itertools.cycle(MARKERS), strict=False):
-            axes.plot([], [], color="#333333", marker=marker, linestyle="none", label=mode)
+            axes.plot(
+                [], [], color="#333333", marker=marker, markersize=4, linestyle="none", label=mode
+            )
         axes.set_xlabel("Visual tokens of an episode")
         axes.set_ylabel("Accuracy (with 95 % interval)")
         axes.set_ylim(0, 1.02)
@@ -63,7 +65,15 @@ def _draw_mode(axes: Axes, rows: Sequence[LeaderboardRow], colour: str, marker: 
     for tokens, accuracy, low, high in points:
         below, above = max(0.0, accuracy - low), max(0.0, high - accuracy)
         axes.errorbar(
-            tokens, accuracy, [[below], [above]], color=colour, marker=marker, capsize=2, alpha=0.85
+            tokens,
+            accuracy,
+            [[below], [above]],
+            color=colour,
+            marker=marker,
+            capsize=1,
+            alpha=0.85,
+            markersize=4,
+            elinewidth=0.6,
         )
     axes.plot(
         [point[0] for point in points], [point[1] for point in points], color=colour, linewidth=1

@@ -22,7 +22,7 @@ from active_perception_r1.variants import without_budget
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_PANELS = 3  # side by side
+_PANELS = 2  # side by side
 
 
 def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
@@ -40,7 +40,7 @@ def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
         raise DataError(f"{output}: no model has several first views; give first_views")
     columns = min(_PANELS, len(models))
     lines = math.ceil(len(models) / columns)
-    with figure_in_style(output, (max(4.0, 3.2 * columns), 0.8 + 2.6 * lines)) as figure:
+    with figure_in_style(output, 0.5 + 1.7 * lines) as figure:
         grid: Any = figure.subplots(lines, columns, squeeze=False, sharey=True)
         for axes in grid.flat[len(models) :]:
             axes.remove()
@@ -48,8 +48,8 @@ def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
             own = [row for row in drawn if without_budget(row.model) == model]
             _draw_model(axes, own, modes)
             axes.set_title(model)
-        figure.supylabel("Accuracy (with 95 % interval)", fontsize="medium")
-        figure.supxlabel("Pixels of the first view", fontsize="medium")
+        figure.supylabel("Accuracy (with 95 % interval)")
+        figure.supxlabel("Pixels of the first view")
         legend_above(figure, *grid[0, 0].get_legend_handles_labels())
 
 
@@ -68,7 +68,9 @@ def _draw_model(axes: Axes, rows: Sequence[LeaderboardRow], modes: Sequence[str]
         )
         if points:
             pixels, accuracy, low, high = zip(*points, strict=True)
-            axes.plot(pixels, accuracy, color=colour, marker=marker, markersize=5, label=mode)
+            axes.plot(
+                pixels, accuracy, color=colour, marker=marker, markersize=3, linewidth=1, label=mode
+            )
             axes.fill_between(pixels, low, high, color=colour, alpha=0.15, linewidth=0)
     budgets = sorted({row.first_view_pixels for row in rows if row.first_view_pixels})
     axes.set_xscale("log", base=2)

@@ -21,7 +21,7 @@ from active_perception_r1.report.figures._style import COLOURS, MARKERS, figure_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = 3
+_COLUMNS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class _Panel:
 
 
 _PANELS = {
-    "reward": _Panel("Reward", "mean per episode"),
-    "correct": _Panel("Answer correct", "share of episodes", is_share=True),
-    "coverage": _Panel("Coverage", "share of the evidence seen", is_share=True),
-    "zoom_rate": _Panel("Zoom rate", "share of episodes", is_share=True),
-    "zoom_rate_needed": _Panel("Zoom rate, zoom needed", "share of episodes", is_share=True),
-    "zoom_rate_not_needed": _Panel("Zoom rate, none needed", "share of episodes", is_share=True),
-    "entropy": _Panel("Entropy", "nats per token"),
-    "kl": _Panel("KL divergence", "nats per token"),
+    "reward": _Panel("Reward", "mean"),
+    "correct": _Panel("Answer correct", "share", is_share=True),
+    "coverage": _Panel("Coverage", "share", is_share=True),
+    "zoom_rate": _Panel("Zoom rate", "share", is_share=True),
+    "zoom_rate_needed": _Panel("Zoom rate, zoom needed", "share", is_share=True),
+    "zoom_rate_not_needed": _Panel("Zoom rate, none needed", "share", is_share=True),
+    "entropy": _Panel("Entropy", "nats a token"),
+    "kl": _Panel("KL divergence", "nats a token"),
 }
 
 
@@ -51,7 +51,7 @@ def draw(curves: Curves, output: Path) -> None:
     """
     known = curves.known(_PANELS)
     lines = -(-len(known) // _COLUMNS)
-    with figure_in_style(output, (9.0, 2.4 * lines)) as figure:
+    with figure_in_style(output, 1.2 * lines + 0.2) as figure:
         grid = figure.subplots(lines, _COLUMNS, squeeze=False, sharex=True)
         for axes, (name, curve) in zip(grid.flat, known.items(), strict=False):
             _draw_metric(axes, _PANELS[name], curve)
@@ -59,16 +59,13 @@ def draw(curves: Curves, output: Path) -> None:
             _draw_validation(axes, name, curves)
         for axes in grid.flat[len(known) :]:
             axes.remove()
-        figure.supxlabel(
-            f"GRPO step (thin: each step; thick: mean of {WINDOW} steps; shaded: 95 % interval)",
-            fontsize="medium",
-        )
+        figure.supxlabel(f"GRPO step (thin: each; thick: mean of {WINDOW}; shaded: 95 % interval)")
 
 
 def _draw_metric(axes: Axes, panel: _Panel, curve: Curve) -> None:
     steps, values = curve
-    axes.plot(steps, values, color=COLOURS[0], linewidth=0.8, alpha=0.4, marker=".", markersize=2)
-    axes.plot(steps, running_mean(values), color=COLOURS[0], linewidth=1.8)
+    axes.plot(steps, values, color=COLOURS[0], linewidth=0.5, alpha=0.4, marker=".", markersize=1)
+    axes.plot(steps, running_mean(values), color=COLOURS[0], linewidth=1.2)
     axes.set_title(panel.title)
     axes.set_ylabel(panel.unit)
     axes.tick_params(labelbottom=True)
@@ -119,7 +116,7 @@ def _draw_validation(axes: Axes, name: str, curves: Curves) -> None:
         capsize=2,
         label="validation, greedy",
     )
-    axes.legend(fontsize="small")
+    axes.legend()
 
 
 FIGURE = TrainingFigure(title="learning curve", category="Training", draw=draw)

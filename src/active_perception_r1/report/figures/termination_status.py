@@ -25,8 +25,8 @@ def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
     places = [i + 0.5 * models.index(row.model) for i, row in enumerate(rows)]
     totals = [max(1, sum(row.tool_status.values())) for row in rows]
     drawn = {status for row in rows for status in row.tool_status}
-    height = 0.9 + 0.05 * len(drawn) + 0.24 * (len(rows) + 0.5 * len(models))
-    with figure_in_style(output, (8.0, height)) as figure:
+    height = 0.7 + 0.08 * len(drawn) + 0.16 * (len(rows) + 0.5 * len(models))
+    with figure_in_style(output, height) as figure:
         axes = figure.subplots()
         left = [0.0] * len(rows)
         for status, (colour, hatch) in LOOKS.items():
@@ -51,7 +51,7 @@ def draw(rows: Sequence[LeaderboardRow], output: Path) -> None:
         axes.grid(visible=False)
         axes.set_xlim(0, 1)
         axes.margins(y=0.01)
-        axes.set_xlabel("Share of episodes, by how they ended")
+        axes.set_xlabel("Share of episodes")
         legend_above(figure, *axes.get_legend_handles_labels())
 
 

@@ -38,9 +38,9 @@ def draw(answers: Answers, output: Path) -> None:
     """
     slice_file, entries = answers.slice_file, answers.entries
     evidence = {s.id: [e.box for e in s.evidence] for s in read_slice(slice_file) if s.evidence}
-    columns = min(4, len(entries))
+    columns = min(2, len(entries))
     rows = math.ceil(len(entries) / columns)
-    with figure_in_style(output, (2.6 * columns + 1.0, 3.1 * rows)) as figure:
+    with figure_in_style(output, 0.4 + 1.7 * rows) as figure:
         grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         edges = (-_REACH, _REACH, _REACH, -_REACH)
         for place, entry in enumerate(entries):
@@ -50,14 +50,14 @@ def draw(answers: Answers, output: Path) -> None:
             image = axes.imshow(heat, extent=edges, cmap="viridis", vmin=0, vmax=1)
             if evidence:
                 axes.add_patch(_outline([box for boxes in evidence.values() for box in boxes]))
-            axes.set_title(f"{entry.model}\n{entry.mode}, {crops} crops", fontsize="small")
+            axes.set_title(f"{entry.model}\n{entry.mode}, {crops} crops")
             axes.grid(visible=False)
         for axes in grid.flat[len(entries) :]:
             axes.set_visible(False)
         if not evidence:
-            figure.suptitle("No sample has known evidence", fontsize="medium")
-        figure.supxlabel("Right of the evidence, in widths of the page", fontsize="medium")
-        figure.supylabel("Below it, in heights of the page", fontsize="medium")
+            figure.suptitle("No sample has known evidence")
+        figure.supxlabel("Right of the evidence, in widths of the page")
+        figure.supylabel("Below it, in heights of the page")
         figure.colorbar(image, ax=grid, label="Share of crops that show it", shrink=0.8)
 
 

@@ -30,12 +30,15 @@ _FORMATS = {
     ".cff": "application/yaml",
     ".csv": "text/csv",
     ".gz": "application/gzip",
+    ".html": "text/html",
     ".json": "application/json",
     ".jsonl": "application/jsonl",
     ".md": "text/markdown",
+    ".pdf": "application/pdf",
     ".parquet": "application/vnd.apache.parquet",
     ".smk": "text/plain",
     ".svg": "image/svg+xml",
+    ".tex": "application/x-tex",
     ".yaml": "application/yaml",
 }
 

@@ -10,8 +10,12 @@ from active_perception_r1.report.figures import Figure, figures_of
 
 def study_keys(plan: StudyPlan) -> dict[str, Key]:
     """Of all jobs that take part in a study, by rule and what it is for."""
+    keys = JobKeys(plan.config)
     return {
-        **JobKeys(plan.config).of_study(plan.name),
+        **keys.of_study(plan.name),
+        "gallery": keys.gallery(plan.name),
+        "page": keys.page(plan.name),
+        **{f"training_gallery {run}": keys.training_gallery(plan.name, run) for run in plan.runs},
         **{
             f"draw_{name}": figure_key(name, figure, plan)
             for name, figure in figures_of(plan).items()

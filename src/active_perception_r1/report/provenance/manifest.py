@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from active_perception_r1.errors import DataError
+from active_perception_r1.report.gallery.names import is_picture
 from active_perception_r1.report.provenance.jobs import read_jobs
 from active_perception_r1.report.provenance.machine import hardware, packages, source_commit
 from active_perception_r1.storage.files import sha256_of, write_json
@@ -106,11 +107,16 @@ def _hash(content: Mapping[str, Any]) -> str:
 
 
 def _expanded(files: Iterable[Path]) -> Iterator[Path]:
-    """Folders as the files in them, hidden ones left out: Snakemake keeps time stamps there."""
+    """Folders as the files in them, hidden ones left out: Snakemake keeps time stamps there.
+
+    Pictures of galleries are left out as well: there are thousands, and each is named after its
+    content in files that are listed.
+    """
     for path in files:
         if path.is_dir():
             below = (file for file in path.rglob("*") if file.is_file())
-            yield from (f for f in below if not f.name.startswith("."))
+            shown = (f for f in below if not f.name.startswith(".") and not is_picture(f))
+            yield from shown
         elif path.exists():
             yield path
         else:

@@ -107,7 +107,7 @@ def _fill(part: Path, results: Path, workflow: Path, manifest: Manifest, name: s
 def _holds_pages_or_weights(name: str) -> bool:
     path = Path(name)
     pages = path.suffix == ".parquet" and path.parts[0] in ("dataset", "slice", "training")
-    return pages or "checkpoint" in path.parts or name == "report/gallery.html"
+    return pages or "checkpoint" in path.parts or name.startswith("report/gallery")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from active_perception_r1.config import Config
+from active_perception_r1.report.gallery.names import is_picture, name_of
 from active_perception_r1.report.provenance import manifest as manifests
 from active_perception_r1.report.provenance.pin import PIN, read_pin
 from active_perception_r1.storage.files import sha256_of
@@ -76,7 +77,10 @@ def _files(folder: Path, expected: Mapping[str, str], besides: set[str]) -> Iter
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     there = {name for name in there if not any(fnmatchcase(name, pattern) for pattern in _UNLISTED)}
     for name in sorted(there - expected.keys() - besides):
-        yield f"extra: {name}"
+        if not is_picture(Path(name)):
+            yield f"extra: {name}"
+        elif not name.endswith(name_of((folder / name).read_bytes(), Path(name).suffix[1:])):
+            yield f"changed: {name}"
 
 
 def _hashes(folder: Path, expected: Mapping[str, str], kind: str = "") -> Iterator[str]:

@@ -1,0 +1,47 @@
+"""The gallery as a folder of files that any browser opens, from a disk or from a server.
+
+Questions, answers and what models write are hostile until shown: they are only in texts inside of
+the data, from which the script makes text nodes, and the page's policy lets no other script run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from active_perception_r1.report.gallery.episodes import Data, Gallery, Index, chunks
+from active_perception_r1.report.gallery.pictures import Pictures
+
+ASSETS = files("active_perception_r1.report.gallery") / "assets"
+PAGE = "index.html"
+
+
+def write_gallery(gallery: Gallery, output: Path) -> None:
+    """Write a gallery into the folder `output`, in the place of what is there.
+
+    Raises:
+        DataError: see `Gallery`; a page cannot be opened.
+    """
+    shutil.rmtree(output, ignore_errors=True)
+    (output / "data").mkdir(parents=True)
+    index, pictures = Index(), Pictures(output)
+    for number, chunk in enumerate(chunks(gallery, index, pictures)):
+        _write(output, f"questions-{number}", chunk)
+    _write(output, "replies", {"replies": index.replies})
+    _write(output, "index", index.data(gallery))
+    # The page comes last: a folder with it is whole.
+    with as_file(ASSETS) as assets:
+        for asset in sorted(assets.iterdir(), key=lambda path: path.name == PAGE):
+            shutil.copyfile(asset, output / asset.name)
+
+
+def _write(output: Path, name: str, data: Data) -> None:
+    """As a script, since a page that is opened from a disk may read nothing else.
+
+    What it hands over is one text, so that no part of the data is ever taken for code.
+    """
+    text = json.dumps(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    path = output / "data" / f"{name}.js"
+    path.write_text(f'receive("{name}", {text});\n', encoding="utf-8")
