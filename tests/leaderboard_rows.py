@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,16 @@ def a_row(model: str = "m", mode: str = "active", **given: Any) -> LeaderboardRo
         "cycle_accuracy": None,
         "by_requires_zoom": {},
         "tool_only_beside": "",
-        "means": dict.fromkeys([*measures(), "delta_score", "delta_anls", "price"], NOTHING),
+        "means": dict.fromkeys([*measures(), "price"], NOTHING),
     }
     return LeaderboardRow(**(values | given))
+
+
+def a_compared_row(model: str = "m", mode: str = "active", **given: Any) -> LeaderboardRow:
+    """The same with the differences that every row of a leaderboard has, if only as null."""
+    row = a_row(model, mode, **given)
+    differences = (f"delta_{name}" for name, measure in measures().items() if measure.compared)
+    return replace(row, means=dict.fromkeys(differences, NOTHING) | dict(row.means))
 
 
 def write_rows(path: Path, rows: Iterable[LeaderboardRow]) -> Path:

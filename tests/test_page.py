@@ -19,7 +19,8 @@ from active_perception_r1.report.page.findings import findings
 from active_perception_r1.report.page.page import write_page
 from active_perception_r1.scoring.diagnosis_row import Diagnosis, Share
 from active_perception_r1.scoring.leaderboard_row import Estimate, Layout, LeaderboardRow
-from tests.leaderboard_rows import a_row, write_rows
+from tests.leaderboard_rows import a_compared_row as a_row
+from tests.leaderboard_rows import write_rows
 from tests.workflow import REPOSITORY
 
 ATTACK = "<script>alert(1)</script>"

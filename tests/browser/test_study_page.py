@@ -14,7 +14,7 @@ from active_perception_r1.report.figures import accuracy, drawn_of
 from active_perception_r1.report.page.page import write_page
 from tests.browser.accessibility import violations
 from tests.gallery_pages import make_gallery
-from tests.leaderboard_rows import a_row
+from tests.leaderboard_rows import a_compared_row as a_row
 from tests.test_page import ACTIVE, ATTACK, BASELINE, BLANK, ORACLE, diagnosis
 from tests.workflow import REPOSITORY
 
