@@ -20,7 +20,7 @@ def draw(rows: Sequence[Legibility], output: Path) -> None:
     Bands are 95 % intervals.
     """
     views, crops = ([row for row in rows if row.view == view] for view in (FIRST_VIEW, CROP))
-    with figure_in_style(output, (5.0, 3.4)) as figure:
+    with figure_in_style(output, 2.4) as figure:
         axes = figure.subplots()
         pixels, shares, low, high = zip(*map(_point, views), strict=True)
         axes.plot(pixels, shares, color=COLOURS[0], marker=MARKERS[0], label=FIRST_VIEW)
