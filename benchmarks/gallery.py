@@ -49,7 +49,7 @@ def main() -> None:
             used = megabytes() - before
             page.close()
         browser.close()
-    size = sum(path.stat().st_size for path in gallery.rglob("*") if path.is_file())
+        size = sum(path.stat().st_size for path in gallery.rglob("*") if path.is_file())
     print(f"{count}; {size / 1e6:.1f} MB on disk; opened in")
     print(f"{median(seconds):.2f} s (median of {RUNS}, {min(seconds):.2f} to {max(seconds):.2f});")
     print(f"{used:.0f} MB of memory for the page after going through 50 screens")
