@@ -243,8 +243,13 @@ class TestTraining:
 
     def test_a_run_without_episodes_says_so(self, tmp_path: Path) -> None:
         lost = tmp_path / "rollouts.jsonl.gz"
-        with pytest.raises(DataError, match="no episodes of this run were kept; train again"):
-            gallery_of_training("r", MODEL, DEFAULT_TASK, lost, tmp_path / "data.parquet")
+        gallery = gallery_of_training("r", MODEL, DEFAULT_TASK, lost, tmp_path / "data.parquet")
+        assert gallery.about == "No episodes of this run were kept."
+        write_gallery(gallery, tmp_path / "gallery")
+        assert read_data(tmp_path / "gallery", "index")["questions"]["id"] == []
+
+    def test_damaged_episodes_are_named(self, tmp_path: Path) -> None:
+        lost = tmp_path / "rollouts.jsonl.gz"
         lost.write_bytes(b"no gzip")
         with pytest.raises(DataError, match=r"rollouts\.jsonl\.gz: damaged"):
             gallery_of_training("r", MODEL, DEFAULT_TASK, lost, tmp_path / "data.parquet")

@@ -33,7 +33,7 @@ def gallery_of_training(
     data: Path,
     limit: int = MAX_EPISODES,
 ) -> Gallery:
-    """The gallery of a training run.
+    """The gallery of a training run; one that says so where its engine has kept no episodes.
 
     Args:
         base: how the model was shown pages.
@@ -44,16 +44,20 @@ def gallery_of_training(
     Raises:
         DataError: a file cannot be read.
     """
+    mode = MODES[ACTIVE]
+    columns = [
+        Column(run, which, mode.opening_name, mode.crops_are, mode.tool) for which in OF_A_GROUP
+    ]
+    title = f"Training of {run}"
+    if not rollouts.exists():
+        return Gallery(title, "No episodes of this run were kept.", columns, ())
     groups = _groups_by_step(rollouts)
     steps = _spread(sorted(groups), len(OF_A_GROUP) * max(map(len, groups.values())), limit)
     which = "every step" if len(steps) == len(groups) else f"{len(steps)} of {len(groups)} steps"
-    mode = MODES[ACTIVE]
     return Gallery(
-        title=f"Training of {run}",
+        title=title,
         about=f"The first, the last and the best episode of every group, of {which}.",
-        columns=[
-            Column(run, which, mode.opening_name, mode.crops_are, mode.tool) for which in OF_A_GROUP
-        ],
+        columns=columns,
         questions=_asked(
             {step: groups[step] for step in steps}, episode_rules(ACTIVE, base, task), data
         ),
@@ -70,8 +74,6 @@ def _groups_by_step(path: Path) -> dict[int, list[list[Line]]]:
                 kept = list(group)
                 best = max(kept, key=lambda line: line["reward"]["reward"])
                 found.setdefault(step, []).append([kept[0], kept[-1], best])
-    except FileNotFoundError:
-        raise DataError(f"{path}: no episodes of this run were kept; train again") from None
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged ({error}); train again") from None
     if not found:
