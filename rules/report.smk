@@ -93,7 +93,7 @@ rule page:
         settings=config_path,
         gpu=0,
     params:
-        key=get_key("page"),
+        key=get_page_key,
     shell:
         "active-perception page --config {resources.settings} --study {wildcards.study}"
         " --leaderboard {input.leaderboard} --diagnosis {input.diagnosis}"

@@ -3,7 +3,7 @@
 from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.report.figures import FIGURES, LeaderboardFigure, TrainingFigure
 from active_perception_r1.report.page.findings import findings
-from active_perception_r1.report.provenance.keys import figure_key, manifest_key
+from active_perception_r1.report.provenance.keys import figure_key, manifest_key, page_key
 
 from active_perception_r1.scoring.leaderboard_row import read_leaderboard
 
@@ -50,6 +50,11 @@ def get_figure_files(wildcards, input):
 def get_figure_key(name, figure):
     """As `get_key`."""
     return lambda wildcards: str(figure_key(name, figure, get_plan(wildcards)))
+
+
+def get_page_key(wildcards):
+    """As `get_key`."""
+    return str(page_key(get_plan(wildcards)))
 
 
 def get_figures(wildcards):

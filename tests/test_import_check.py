@@ -51,7 +51,7 @@ def test_it_tells_counts_sizes_units_and_what_is_left_out(
         "  unit of boxes: unit, by the data",
         "  with evidence: 4; of these require a zoom: 3",
         "  with options: 0",
-        f"  left out: 2, such as 'bad': column image: no file 'lost.png' in {here}",
+        "  left out: 2, such as 'bad': column image: no file 'lost.png' in .",
         "  left out: 1, such as 'none': its id occurs twice",
         "  without evidence: 1; in training, the relevance of their zooms will always be 0, and"
         " oracle cannot be run on them",
@@ -72,7 +72,7 @@ def test_what_it_prints_for_a_configuration_is_one(
     assert len(study.strip().splitlines()) <= 8
     assert yaml.safe_load(study)["studies"]["mine"]["dataset"] == {
         "source": "file",
-        "path": str(table.parent),
+        "path": "mine",
         "columns": {"id": "nr"},
     }
     assert (chosen.slice.split, chosen.slice.samples) == ("test", 4)

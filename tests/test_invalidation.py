@@ -82,8 +82,8 @@ CODE: dict[str, tuple[str, str, str, Jobs]] = {
     ),
     "the learning curve": (
         "report/figures/learning_curve.py",
-        "linewidth=1.8",
-        "linewidth=1.9",
+        "running_mean(values), color=COLOURS[0], linewidth=1.2",
+        "running_mean(values), color=COLOURS[0], linewidth=1.3",
         {"draw_learning_curve": 1},
     ),
     "training": ("training/grpo.py", "1_000_003", "1_000_033", {**TRAINING, **episodes(3)}),

@@ -30,7 +30,7 @@ from active_perception_r1.keys.stages import (
     is_any_of,
 )
 from active_perception_r1.report.figures import FIGURES
-from active_perception_r1.report.provenance.keys import figure_key, manifest_key
+from active_perception_r1.report.provenance.keys import figure_key, manifest_key, page_key
 from active_perception_r1.storage.fingerprint import read_code
 from tests.imports import entries_of
 from tests.misbehaving_server import MODEL as SERVED
@@ -162,7 +162,7 @@ def key_of(command: Sequence[str], folder: Path) -> Key:
         case "training-gallery":
             return keys.training_gallery(study, run)
         case "page":
-            return keys.page(study)
+            return page_key(plan)
         case "manifest":
             return manifest_key(plan)
     raise ValueError(f"{name}: no command of a job")

@@ -129,14 +129,18 @@ def test_episodes_are_found_by_what_became_of_them(
     one.page.close()
 
 
-def test_they_are_sorted(gallery: Opened) -> None:
-    gallery.page.select_option("#model", "after")
-    gallery.page.select_option("#sort", "-reward")
-    gallery.page.click("#list [aria-posinset='1']")
+def test_they_are_sorted_and_what_has_no_value_comes_last(gallery: Opened) -> None:
+    page = gallery.page
+    page.select_option("#sort", "-reward")
+    page.click("#list [aria-posinset='1']")
     gallery.wait_for_episode("after · active")
-    gallery.page.select_option("#sort", "reward")
-    gallery.page.click("#list [aria-posinset='1']")
-    gallery.wait_for_episode("after · baseline")
+    page.select_option("#sort", "reward")
+    page.click("#list [aria-posinset='1']")
+    gallery.wait_for_episode("before · active")
+    page.focus("#list")
+    page.evaluate("document.getElementById('list').scrollTop = 1e6")
+    page.click(f"#list [aria-posinset='{EPISODES}']")
+    gallery.wait_for_episode("after · oracle")  # without a tool there is no reward
 
 
 def test_before_and_after_stand_side_by_side(gallery: Opened) -> None:

@@ -195,9 +195,11 @@ class JobKeys:
         }
         return self._gallery(plan.entries, plan.study.task, settings)
 
-    def page(self, study: str) -> Key:
+    def page(self, study: str, figures: Iterable[str]) -> Key:
+        """Of the page that shows these figures."""
         plan = StudyPlan(self.config, study)
-        used = {*_of_modes(plan.study.modes), *_all_of(_METRICS), *_all_of(_FIGURES)}
+        used = {*_of_modes(plan.study.modes), *_all_of(_METRICS)}
+        used |= {_module(_FIGURES, name) for name in figures}
         settings = {
             "entries": plan.entries,
             "started_from": plan.started_from,

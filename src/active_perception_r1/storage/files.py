@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,12 +36,57 @@ def atomic(output: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(output: Path) -> Iterator[Path]:
+    """A folder to write into; it takes the place of `output` when the block ends without an error.
+
+    Raises:
+        OSError: as `atomic`.
+    """
+    part, before = (
+        output.with_name(f".{output.name}.{os.getpid()}.{suffix}")
+        for suffix in ("part", "old.part")
+    )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        _remove_parts_of_the_dead(output)
+        part.mkdir()
+    except OSError as error:
+        raise named(error, output.parent) from None
+    try:
+        yield part
+        if output.exists():
+            output.rename(before)
+        part.rename(output)
+    except OSError as error:
+        raise named(error, output) from None
+    finally:
+        _remove(part)
+        _remove(before)
+
+
 def _remove_parts_of_the_dead(output: Path) -> None:
     """What a killed process has left of its attempts to write `output`."""
     for part in output.parent.glob(f".{glob.escape(output.name)}.*.part"):
-        writer = part.name.rsplit(".", 2)[1]
-        if not Path("/proc", writer).exists():
-            part.unlink(missing_ok=True)
+        writer = part.name.removeprefix(f".{output.name}.").partition(".")[0]
+        if writer.isdecimal() and not _runs(int(writer)):
+            _remove(part)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part)
+    part.unlink(missing_ok=True)
 
 
 def named(error: OSError, path: Path) -> OSError:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from active_perception_r1.report.gallery.episodes import Data, Gallery, Index, chunks
 from active_perception_r1.report.gallery.pictures import Pictures
+from active_perception_r1.storage.files import atomic_folder
 
 ASSETS = files("active_perception_r1.report.gallery") / "assets"
-PAGE = "index.html"
 
 
 def write_gallery(gallery: Gallery, output: Path) -> None:
@@ -24,24 +24,22 @@ def write_gallery(gallery: Gallery, output: Path) -> None:
     Raises:
         DataError: see `Gallery`; a page cannot be opened.
     """
-    shutil.rmtree(output, ignore_errors=True)
-    (output / "data").mkdir(parents=True)
-    index, pictures = Index(), Pictures(output)
-    for number, chunk in enumerate(chunks(gallery, index, pictures)):
-        _write(output, f"questions-{number}", chunk)
-    _write(output, "replies", {"replies": index.replies})
-    _write(output, "index", index.data(gallery))
-    # The page comes last: a folder with it is whole.
-    with as_file(ASSETS) as assets:
-        for asset in sorted(assets.iterdir(), key=lambda path: path.name == PAGE):
-            shutil.copyfile(asset, output / asset.name)
+    with atomic_folder(output) as folder, as_file(ASSETS) as assets:
+        (folder / "data").mkdir()
+        index, pictures = Index(), Pictures(folder)
+        for number, chunk in enumerate(chunks(gallery, index, pictures)):
+            _write(folder, f"questions-{number}", chunk)
+        _write(folder, "replies", {"replies": index.replies})
+        _write(folder, "index", index.data(gallery))
+        for asset in assets.iterdir():
+            shutil.copyfile(asset, folder / asset.name)
 
 
-def _write(output: Path, name: str, data: Data) -> None:
+def _write(folder: Path, name: str, data: Data) -> None:
     """As a script, since a page that is opened from a disk may read nothing else.
 
     What it hands over is one text, so that no part of the data is ever taken for code.
     """
     text = json.dumps(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
-    path = output / "data" / f"{name}.js"
+    path = folder / "data" / f"{name}.js"
     path.write_text(f'receive("{name}", {text});\n', encoding="utf-8")

@@ -14,7 +14,7 @@ def study_keys(plan: StudyPlan) -> dict[str, Key]:
     return {
         **keys.of_study(plan.name),
         "gallery": keys.gallery(plan.name),
-        "page": keys.page(plan.name),
+        "page": page_key(plan),
         **{f"training_gallery {run}": keys.training_gallery(plan.name, run) for run in plan.runs},
         **{
             f"draw_{name}": figure_key(name, figure, plan)
@@ -26,6 +26,11 @@ def study_keys(plan: StudyPlan) -> dict[str, Key]:
 def figure_key(name: str, figure: Figure, plan: StudyPlan) -> Key:
     """Of a figure, by the name of its module."""
     return JobKeys(plan.config).figure(name, plan.name, figure.entries(plan))
+
+
+def page_key(plan: StudyPlan) -> Key:
+    """Of the page about a study, which shows the figures that it has."""
+    return JobKeys(plan.config).page(plan.name, figures_of(plan))
 
 
 def study_code(plan: StudyPlan) -> dict[str, str]:
