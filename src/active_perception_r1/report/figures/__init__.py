@@ -40,12 +40,20 @@ class Drawn:
 
 def drawn_of(plan: StudyPlan, files: Sequence[Path]) -> list[Drawn]:
     """These figures of a study, known by their names."""
+    # Those that are not among the files are asked nothing: they decide nothing about a page.
+    given = {_stem(path.name) for path in files}
+    drawn = {name: fig for name, fig in FIGURES.items() if _stem(fig.file_name(name)) in given}
     by_name = {
         path.name: (figure.title, run)
-        for name, figure in FIGURES.items()
+        for name, figure in drawn.items()
         for path, run in zip(figure.files(name, plan), figure.runs(plan), strict=True)
     }
     return [Drawn(*by_name[path.name], path) for path in files if path.name in by_name]
+
+
+def _stem(name: str) -> str:
+    """Of the name of a figure's file, what comes before a run's name."""
+    return name.partition(".")[0]
 
 
 __all__ = [
