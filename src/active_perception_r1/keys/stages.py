@@ -208,6 +208,7 @@ GALLERY = Stage(
     takes_in=(
         *_EPISODES,
         "report.answers",
+        "report.conversations",
         "report.gallery.*",
         "rewards.*",
         "scoring.*",

@@ -46,16 +46,57 @@ def conversations(answers: Answers, entry: Entry) -> Iterator[Conversation]:
     mode, rules = MODES[entry.mode], episode_rules(entry.mode, entry.settings, answers.task)
     earlier = _earlier(answers, entry)
     lines = read_predictions(entry.predictions)
-    for sample, distractor in _pairs(answers.slice_file, mode.needs_distractor):
-        episode = next(lines, None)
-        if episode is None or episode.sample_id != sample.id:
-            raise DataError(
-                f"{entry.predictions}: not the predictions of {answers.slice_file}; run infer again"
-            )
+    for sample, distractor in pairs(answers.slice_file, mode.needs_distractor):
+        episode = next_episode(lines, entry, answers.slice_file, sample)
         before = next(earlier, None)
-        sizes = before.crop_sizes if before else ()
-        messages, exact = _replay(episode, start_episode(sample, rules, distractor, sizes))
+        start = start_episode(sample, rules, distractor, before.crop_sizes if before else ())
+        messages = start.request
+        requests, exact = replay(episode, start)
+        if requests:
+            reply = Message("assistant", (episode.turns[len(requests) - 1].text,))
+            messages = (*requests[-1], reply)
         yield Conversation(sample, episode, messages, exact)
+
+
+def replay(episode: Episode, start: LiveEpisode) -> tuple[list[Request], bool]:
+    """What the model was asked before each of its turns, and whether that is what was recorded.
+
+    It is not where the code has changed since; then the episode may also end earlier.
+
+    Args:
+        start: the episode without a turn; it is played.
+    """
+    requests: list[Request] = []
+    exact = True
+    for turn in episode.turns:
+        if start.finished:
+            return requests, False
+        requests.append(start.request)
+        exact = exact and request_id(start.request) == turn.prompt_id
+        start.receive(Reply(turn.text, FinishReason(turn.finish_reason)))
+    return requests, exact
+
+
+def pairs(slice_file: Path, shuffles: bool) -> Iterator[tuple[Sample, Sample | None]]:
+    """The samples of a slice, each with another page where a mode needs one."""
+    samples = read_slice(slice_file)
+    return with_distractors(samples) if shuffles else ((sample, None) for sample in samples)
+
+
+def next_episode(
+    lines: Iterator[Episode], entry: Entry, slice_file: Path, sample: Sample
+) -> Episode:
+    """The next one of an entry's predictions, which is about this sample.
+
+    Raises:
+        DataError: it is not.
+    """
+    episode = next(lines, None)
+    if episode is None or episode.sample_id != sample.id:
+        raise DataError(
+            f"{entry.predictions}: not the predictions of {slice_file}; run infer again"
+        )
+    return episode
 
 
 def _earlier(answers: Answers, entry: Entry) -> Iterator[Episode]:
@@ -65,20 +106,3 @@ def _earlier(answers: Answers, entry: Entry) -> Iterator[Episode]:
         if (other.model, other.mode) == (entry.model, goes_by):
             return read_predictions(other.predictions)
     return iter(())
-
-
-def _pairs(slice_file: Path, shuffles: bool) -> Iterator[tuple[Sample, Sample | None]]:
-    samples = read_slice(slice_file)
-    return with_distractors(samples) if shuffles else ((sample, None) for sample in samples)
-
-
-def _replay(episode: Episode, live: LiveEpisode) -> tuple[Request, bool]:
-    exact = True
-    messages = live.request
-    for turn in episode.turns:
-        if live.finished:  # The code has changed since, and ends this episode earlier.
-            return messages, False
-        exact = exact and request_id(live.request) == turn.prompt_id
-        messages = (*live.request, Message("assistant", (turn.text,)))
-        live.receive(Reply(turn.text, FinishReason(turn.finish_reason)))
-    return messages, exact

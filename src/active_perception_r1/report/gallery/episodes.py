@@ -18,11 +18,11 @@ from typing import Any
 
 from active_perception_r1.geometry import Box
 from active_perception_r1.records import Step
+from active_perception_r1.report.conversations import replay
 from active_perception_r1.report.gallery.pictures import Pictures
 from active_perception_r1.report.gallery.questions import Asked, Column, Facts, Played
 from active_perception_r1.rewards.active_vision_reward import TERMS
-from active_perception_r1.sim.live_reinjection import LiveEpisode
-from active_perception_r1.sim.messages import FinishReason, Message, Reply, request_id
+from active_perception_r1.sim.messages import Message
 
 Data = dict[str, Any]
 
@@ -165,15 +165,11 @@ def _step(step: Step) -> Data:
 
 def _replay(played: Played, pictures: Pictures) -> Data:
     """The turns of an episode with what the model was shown before each."""
-    live: LiveEpisode = played.start
-    turns, exact = [], True
-    for turn in played.episode.turns:
-        if live.finished:  # The code has changed since, and ends this episode earlier.
-            exact = False
-            break
-        exact = exact and request_id(live.request) == turn.prompt_id
-        turns.append({**_shown(live.request[-1], pictures), "text": turn.text})
-        live.receive(Reply(turn.text, FinishReason(turn.finish_reason)))
+    requests, exact = replay(played.episode, played.start)
+    turns = [
+        {**_shown(request[-1], pictures), "text": turn.text}
+        for request, turn in zip(requests, played.episode.turns, strict=False)
+    ]
     return {"turns": turns, "exact": exact}
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 
 from tqdm import tqdm
 
-from active_perception_r1.data.distractors import with_distractors
 from active_perception_r1.data.predictions import read_predictions
-from active_perception_r1.data.samples import read_slice, slice_length
-from active_perception_r1.errors import DataError
+from active_perception_r1.data.samples import slice_length
 from active_perception_r1.modes import MODES, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample
 from active_perception_r1.report.answers import Answers
+from active_perception_r1.report.conversations import next_episode, pairs
 from active_perception_r1.report.gallery.episodes import Gallery
 from active_perception_r1.report.gallery.questions import Asked, Column, Played, facts_of
 from active_perception_r1.rewards.active_vision_reward import episode_reward
@@ -62,16 +60,11 @@ def _asked(answers: Answers, started_from: Mapping[str, str], shown: int) -> Ite
     shuffles = any(MODES[entry.mode].needs_distractor for entry in entries)
     files = [read_predictions(entry.predictions) for entry in entries]
     rules = [episode_rules(entry.mode, entry.settings, answers.task) for entry in entries]
-    pairs = _pairs(answers.slice_file, shuffles)
-    for sample, distractor in tqdm(pairs, total=shown, unit="question"):
+    asked = pairs(answers.slice_file, shuffles)
+    for sample, distractor in tqdm(asked, total=shown, unit="question"):
         episodes: dict[tuple[str, str], Episode] = {}
         for entry, lines in zip(entries, files, strict=True):
-            episode = next(lines, None)
-            if episode is None or episode.sample_id != sample.id:
-                raise DataError(
-                    f"{entry.predictions}: not the predictions of {answers.slice_file}; run infer"
-                    " again"
-                )
+            episode = next_episode(lines, entry, answers.slice_file, sample)
             episodes[entry.model, entry.mode] = episode
         played = []
         for entry, its_rules in zip(entries, rules, strict=True):
@@ -81,11 +74,6 @@ def _asked(answers: Answers, started_from: Mapping[str, str], shown: int) -> Ite
             )
             played.append(_played(episodes[entry.model, entry.mode], start, sample, answers))
         yield Asked(sample, played, facts_of(names, played, sample, started_from))
-
-
-def _pairs(slice_file: Path, shuffles: bool) -> Iterator[tuple[Sample, Sample | None]]:
-    samples = read_slice(slice_file)
-    return with_distractors(samples) if shuffles else ((sample, None) for sample in samples)
 
 
 def _played(episode: Episode, start: LiveEpisode, sample: Sample, answers: Answers) -> Played:
