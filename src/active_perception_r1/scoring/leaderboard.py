@@ -142,7 +142,7 @@ class _Study:
     def headroom(self, entry: Entry) -> PairedTest | None:
         baseline = self.tables.get(Entry(entry.model, BASELINE))
         oracle = self.tables.get(Entry(entry.model, ORACLE))
-        return None if oracle is None else _against(baseline, oracle)
+        return None if oracle is None else against(baseline, oracle)
 
     def seeds(self, entry: Entry) -> Sequence[pd.DataFrame]:
         """The models that differ from each other in their seed only, this one among them."""
@@ -154,8 +154,8 @@ class _Study:
 def _row(entry: Entry, study: _Study) -> LeaderboardRow:
     everything = study.tables[entry]
     table = everything[was_run(everything)]
-    before = _against(study.before(entry), everything)
-    start = _against(study.start(entry), everything)
+    before = against(study.before(entry), everything)
+    start = against(study.start(entry), everything)
     headroom = study.headroom(entry)
     documents = table["doc_id"].cat.codes
     accuracy = share_interval(table["correct"], documents) if len(table) else None
@@ -210,7 +210,7 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
     )
 
 
-def _against(before: pd.DataFrame | None, after: pd.DataFrame) -> PairedTest | None:
+def against(before: pd.DataFrame | None, after: pd.DataFrame) -> PairedTest | None:
     """The paired test on the samples that both have answered; None without a `before`."""
     if before is None:
         return None

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,7 @@ def atomic(output: Path) -> Iterator[Path]:
         OSError: the disk is full, the folder read-only, or such; it names what cannot be written.
     """
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        _remove_parts_of_the_dead(output)
-        part.touch()
-    except OSError as error:
-        raise named(error, output.parent) from None
+    _begin(output, part.touch)
     try:
         yield part
         os.replace(part, output)
@@ -47,12 +42,7 @@ def atomic_folder(output: Path) -> Iterator[Path]:
         output.with_name(f".{output.name}.{os.getpid()}.{suffix}")
         for suffix in ("part", "old.part")
     )
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        _remove_parts_of_the_dead(output)
-        part.mkdir()
-    except OSError as error:
-        raise named(error, output.parent) from None
+    _begin(output, part.mkdir)
     try:
         yield part
         if output.exists():
@@ -63,6 +53,16 @@ def atomic_folder(output: Path) -> Iterator[Path]:
     finally:
         _remove(part)
         _remove(before)
+
+
+def _begin(output: Path, make: Callable[[], None]) -> None:
+    """Make a part of `output` in its folder."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        _remove_parts_of_the_dead(output)
+        make()
+    except OSError as error:
+        raise named(error, output.parent) from None
 
 
 def _remove_parts_of_the_dead(output: Path) -> None:

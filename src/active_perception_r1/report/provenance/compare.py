@@ -25,8 +25,9 @@ from tabulate import tabulate
 
 from active_perception_r1.errors import DataError
 from active_perception_r1.scoring.formats import MISSING, chance, share
-from active_perception_r1.scoring.paired_tests import PairedTest, paired_test
-from active_perception_r1.scoring.score_tables import read_tables, was_judged
+from active_perception_r1.scoring.leaderboard import against
+from active_perception_r1.scoring.paired_tests import PairedTest
+from active_perception_r1.scoring.score_tables import read_tables
 
 BOARD = "leaderboard.json"
 
@@ -156,9 +157,7 @@ def _paired(before: Path, after: Path, model: str, mode: str) -> PairedTest | No
         return None
     if set(old.index) != set(new.index):
         return None
-    old = old.reindex(new.index)
-    both = was_judged(old) & was_judged(new)
-    return paired_test(old[both]["correct"], new[both]["correct"], new[both]["doc_id"].cat.codes)
+    return against(old.reindex(new.index), new)
 
 
 def _scores(path: Path) -> pd.DataFrame:
