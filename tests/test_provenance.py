@@ -16,10 +16,11 @@ from active_perception_r1.cli import main
 from active_perception_r1.config import parse_config
 from active_perception_r1.errors import DataError
 from active_perception_r1.report.provenance.compare import compare
-from active_perception_r1.report.provenance.manifest import read_manifest
+from active_perception_r1.report.provenance.manifest import read_manifest, write_manifest
 from active_perception_r1.report.provenance.pin import pin
 from active_perception_r1.report.provenance.verify import differences
 from tests.finished_study import CONFIG, finish_study, row
+from tests.gallery_pages import make_gallery
 from tests.score_tables import score_table
 from tests.workflow import REPOSITORY
 
@@ -133,6 +134,24 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 def test_untouched_results_are_what_their_manifest_says(results: Path) -> None:
     assert differences(results, parse_config(CONFIG)) == []
     assert main(["verify", str(results)]) == 0
+
+
+def test_a_picture_of_a_gallery_is_missed_by_its_name_and_known_by_its_content(
+    results: Path,
+) -> None:
+    gallery = make_gallery(results / "report").rename(results / "report/gallery.r")
+    manifest = results / "manifest.json"
+    files = {path for path in results.rglob("*") if path.is_file() and path != manifest}
+    listed = [*files - set(gallery.rglob("*")), gallery]
+    write_manifest("s", RESOLVED, {}, listed, Path(".snakemake/metadata"), manifest)
+    assert differences(results) == []
+    lost, changed, *_ = sorted(gallery.glob("images/*/*"))
+    lost.unlink()
+    changed.write_bytes(b"other pixels")
+    assert differences(results) == [
+        f"changed: {changed.relative_to(results)}",
+        f"missing: {lost.relative_to(results)}",
+    ]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

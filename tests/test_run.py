@@ -146,7 +146,7 @@ def test_what_was_cut_off_goes_on_and_a_log_gets_few_plain_lines(
     lines = done.stdout.splitlines()
     assert "\x1b" not in done.stdout
     assert len(lines) < 12
-    assert lines[-1] == os.path.relpath(study.parent / "results/mine/leaderboard.md", "/")
+    assert lines[-1] == os.path.relpath(study.parent / "results/mine/report/index.html", "/")
 
 
 def saved_steps(study: Path) -> int:

@@ -208,7 +208,7 @@ def test_a_finished_study_has_nothing_to_do_for_either_command(finished: Workflo
     )
     assert done.stderr.splitlines()[-2:] == [
         "nothing to do: everything is there",
-        os.path.relpath(finished.folder / "results/small/leaderboard.md", "/"),
+        os.path.relpath(finished.folder / "results/small/report/index.html", "/"),
     ]
 
 

@@ -158,7 +158,7 @@ def _run(command: argparse.Namespace) -> None:
         raise UserError(status.removeprefix("error: "))
     if status:
         raise SystemExit(status)
-    page = place.folder / "results" / config.study / "leaderboard.md"
+    page = place.folder / "results" / config.study / "report" / "index.html"
     if page.exists() and not command.dry_run:
         print(os.path.relpath(page), file=sys.stderr)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 FOLDER = "images"
+_NAMED = re.compile(r'(?<!\\)\\"([0-9a-f]{2}/[0-9a-f]{16}\.(?:png|jpg|webp))\\"')
 
 
 def name_of(content: bytes, suffix: str) -> str:
@@ -25,3 +27,12 @@ def is_picture(path: Path) -> bool:
     True
     """
     return path.match(f"gallery*/{FOLDER}/*/*")
+
+
+def named_in(data: str) -> set[str]:
+    r"""The pictures that a file of a gallery's data names, which is JSON inside of a text.
+
+    >>> named_in(r'receive("questions-0", "[\"6e/6ec9c2b0eb140107.png\",112,112]");')
+    {'6e/6ec9c2b0eb140107.png'}
+    """
+    return set(_NAMED.findall(data))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from active_perception_r1.config import Config
-from active_perception_r1.report.gallery.names import is_picture, name_of
+from active_perception_r1.report.gallery.names import FOLDER, is_picture, name_of, named_in
 from active_perception_r1.report.provenance import manifest as manifests
 from active_perception_r1.report.provenance.pin import PIN, read_pin
 from active_perception_r1.storage.files import sha256_of
@@ -81,6 +81,19 @@ def _files(folder: Path, expected: Mapping[str, str], besides: set[str]) -> Iter
             yield f"extra: {name}"
         elif not name.endswith(name_of((folder / name).read_bytes(), Path(name).suffix[1:])):
             yield f"changed: {name}"
+    yield from _missing_pictures(folder, expected.keys() & there)
+
+
+def _missing_pictures(folder: Path, listed: Set[str]) -> Iterator[str]:
+    data = [folder / name for name in listed if Path(name).match("gallery*/data/*.js")]
+    named = {
+        file.parents[1] / FOLDER / name
+        for file in data
+        for name in named_in(file.read_text("utf-8"))
+    }
+    for picture in sorted(named):
+        if not picture.is_file():
+            yield f"missing: {picture.relative_to(folder).as_posix()}"
 
 
 def _hashes(folder: Path, expected: Mapping[str, str], kind: str = "") -> Iterator[str]:
