@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
+# A study starts dozens of processes: without bytecode each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots pin reference test test-quick test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility browser tex check check-envs check-workflows bench bench-check bench-quick clean
 

@@ -103,6 +103,7 @@ def test_penalties_are_those_of_the_openai_api() -> None:
     assert scores.tolist() == [[0, 0, 0, -1.0, -0.75, 0]]
 
 
+@pytest.mark.slow
 def test_what_is_set_aside_is_told_once_and_recorded_beside_the_predictions(
     hostile: ModelConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

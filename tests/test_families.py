@@ -65,6 +65,7 @@ def backend(entry: ModelConfig) -> TransformersBackend:
     return Zooming(entry)
 
 
+@pytest.mark.slow
 def test_a_family_goes_from_slice_to_score_in_every_mode(
     entry: ModelConfig,
     backend: TransformersBackend,

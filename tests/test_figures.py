@@ -59,6 +59,7 @@ def rows() -> list[LeaderboardRow]:
     return [*rows, a_row("m", "x", n=0, accuracy=None, ci_low=None, ci_high=None)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".svg", ".pdf", ".png"])
 def test_the_same_data_give_the_same_bytes(
     tmp_path: Path, metrics: Path, rows: list[LeaderboardRow], suffix: str

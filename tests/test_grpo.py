@@ -203,6 +203,7 @@ def test_every_sample_is_asked_once_before_any_is_asked_again(
     assert len(set(asked[:5])) == len(set(asked[5:])) == 5
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_ends_as_an_undisturbed_one(
     untrained_model: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

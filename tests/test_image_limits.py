@@ -67,6 +67,7 @@ def processed(family: str, image: Image.Image, budget: int = BUDGET) -> Any:
     return processor(images=[image], return_tensors="pt", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("family", PROCESSORS)
 @pytest.mark.parametrize("size", [(40, 5900), (5900, 40), (1, 200)])

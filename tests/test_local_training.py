@@ -70,6 +70,7 @@ def test_padding_and_neighbours_change_no_probability(stand_in: ModelConfig) -> 
 # Precision.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [1e-4, 1e-5, 1e-6])
 @pytest.mark.parametrize("adapter", [0, 4])
 def test_every_weight_with_a_gradient_moves_however_small_the_rate(

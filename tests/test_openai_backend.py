@@ -217,6 +217,7 @@ def test_a_served_model_can_be_tried_from_the_command_line(
     assert len(server.received) == 6
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_loses_nothing_and_the_next_run_goes_on(
     server: MisbehavingServer, tmp_path: Path
 ) -> None:

@@ -289,6 +289,7 @@ class TestTrainingData:
 
 
 class TestSliceFiles:
+    @pytest.mark.slow
     @given(
         st.lists(
             st.builds(

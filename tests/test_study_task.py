@@ -200,6 +200,7 @@ class TestTraining:
         assert main(["train", "--run=better", f"--config={config}"]) == 0
         assert jobs[0].task == "relaxed"
 
+    @pytest.mark.slow
     def test_the_pipeline_tells_every_stage(
         self, tmp_path: Path, untrained_model: ModelConfig, programs: Path
     ) -> None:

@@ -91,6 +91,7 @@ def case_of(base: ModelConfig, fused: bool, **keys: object) -> Case:
     return Case(trainer.policy, of_batch(shape, batch), batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recompute", "adapter", "fused"), [(False, 0, False), (True, 0, True), (True, 4, True)]
 )

@@ -28,6 +28,7 @@ def workflow(tmp_path: Path, programs: Path) -> Workflow:
 # What is planned.
 
 
+@pytest.mark.slow
 def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflow) -> None:
     assert workflow.planned("--config", "study=demo") == {
         "download_dataset": 2,
@@ -126,6 +127,7 @@ def test_inference_and_training_ask_for_the_gpus_of_the_model(workflow: Workflow
 # What a user is told.
 
 
+@pytest.mark.slow
 def test_a_wrong_key_stops_with_one_line(workflow: Workflow) -> None:
     workflow.configure({"studies": {"demo": {"mods": ["active"]}}})
     done = workflow.run("--dry-run")
