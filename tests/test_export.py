@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from huggingface_hub import parse_eval_result_entries
+from huggingface_hub import SpaceCard, parse_eval_result_entries
 
 from active_perception_r1.cli import main
 from active_perception_r1.cli.export import FORMATS
@@ -19,9 +22,10 @@ from active_perception_r1.records import Episode
 from active_perception_r1.report.conversations import conversations
 from active_perception_r1.report.exports import EXPORTS
 from active_perception_r1.report.finished import FinishedStudy, read_study
+from tests.finished_report import finished_report
 from tests.finished_study import CONFIG
 from tests.leaderboard_rows import a_row
-from tests.workflow import Workflow
+from tests.workflow import REPOSITORY, Workflow
 
 
 def test_every_format_can_be_asked_for() -> None:
@@ -70,6 +74,91 @@ def test_a_part_of_a_study_is_refused(
     assert (
         "active.parquet: not there; give the folder of a study that ran" in capsys.readouterr().err
     )
+
+
+def test_pinned_results_are_refused_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    (pinned,) = (REPOSITORY / "results" / "pinned").glob("demo-*")
+    assert main(["export", str(pinned), "--to", "space"]) == 1
+    assert "without the images of their pages; make the study again" in capsys.readouterr().err
+
+
+# A static site.
+
+
+class Addresses(HTMLParser):
+    """Whatever a page leads to or loads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found |= {value or "" for name, value in attributes if name in ("href", "src")}
+
+
+def assert_whole(site: Path) -> None:
+    """Every address on a page is that of a file of the site, relative to the page."""
+    pages = sorted(site.rglob("*.html"))
+    for page in pages:
+        for address in Addresses(page.read_text(encoding="utf-8")).found:
+            parts = urlsplit(address)
+            if parts.scheme == "data":
+                continue
+            assert (parts.scheme, parts.netloc) == ("", ""), address
+            target = (page.parent / unquote(parts.path)).resolve()
+            assert target.is_relative_to(site.resolve()), address
+            assert target.exists(), address
+    assert {page.parent.name for page in pages} > {site.name, "gallery"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    written = list(EXPORTS["space"].write(finished_report(tmp_path / "results"), tmp_path))
+    assert all(path.exists() for path in written)
+    shutil.rmtree(tmp_path / "results")  # nothing of the site is there
+    return tmp_path
+
+
+def test_every_address_of_a_site_is_a_file_of_it(site: Path) -> None:
+    assert_whole(site)
+    page = (site / "index.html").read_text(encoding="utf-8")
+    assert {"leaderboard.csv", "manifest.json", "accuracy.svg"} < Addresses(page).found
+    assert "gallery.tiny-zoom-vlm%2Bgrpo/index.html" in Addresses(page).found
+
+
+def test_a_site_is_a_static_space(site: Path) -> None:
+    card = SpaceCard.load(site / "README.md")
+    assert (card.data.sdk, card.data.app_file) == ("static", "index.html")
+    assert "- When it may zoom (active), m answers 0.800" in card.text
+    assert [path.name for path in site.rglob(".*")] == []
+
+
+def test_a_site_is_written_over_an_earlier_one(tmp_path: Path) -> None:
+    study = finished_report(tmp_path / "results")
+    site = tmp_path / "site"
+    (site / "gallery").mkdir(parents=True)
+    (site / "gallery" / "old.js").touch()
+    (site / ".git").mkdir()
+    list(EXPORTS["space"].write(study, site))
+    assert not (site / "gallery" / "old.js").exists()
+    assert (site / ".git").exists()
+
+
+@pytest.mark.parametrize("missing", ["report/gallery", "leaderboard.tex"])
+def test_a_study_without_a_part_of_its_site_is_refused(tmp_path: Path, missing: str) -> None:
+    study = finished_report(tmp_path / "results")
+    (study.folder / missing).rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=re.escape(f"{missing}: not there; run snakemake")):
+        list(EXPORTS["space"].write(study, tmp_path))
+
+
+def test_the_site_of_a_run_is_whole(finished: Workflow, tmp_path: Path) -> None:
+    results = finished.folder / "results" / "small"
+    assert main(["export", str(results), "--to", "space", "--output", str(tmp_path)]) == 0
+    assert_whole(tmp_path)
+    assert (tmp_path / "gallery.tiny+grpo" / "index.html").exists()
+    assert str(finished.folder) not in (tmp_path / "manifest.json").read_text()
 
 
 # The Hub's own results.

@@ -10,9 +10,11 @@ from playwright.sync_api import Browser
 
 from active_perception_r1.config import parse_config
 from active_perception_r1.config.plan import StudyPlan
+from active_perception_r1.report.exports import EXPORTS
 from active_perception_r1.report.figures import accuracy, drawn_of
 from active_perception_r1.report.page.page import write_page
 from tests.browser.accessibility import violations
+from tests.finished_report import finished_report
 from tests.gallery_pages import make_gallery
 from tests.leaderboard_rows import a_compared_row as a_row
 from tests.test_page import ACTIVE, ATTACK, BASELINE, BLANK, ORACLE, diagnosis
@@ -69,6 +71,21 @@ def test_a_number_leads_to_its_episodes(chromium: Browser, page_file: Path) -> N
     page.wait_for_selector("html[data-ready]")
     assert page.inner_text("#count") == "2 of 20 episodes, 2 of them right"
     assert page.input_value("#change") == "gained"
+    page.close()
+
+
+def test_an_exported_site_opens_from_a_disk(chromium: Browser, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    list(EXPORTS["space"].write(finished_report(tmp_path / "results"), site))
+    page = chromium.new_page()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((site / "index.html").as_uri())
+    page.get_by_role("link", name="+7/-0").click()
+    page.wait_for_selector("html[data-ready]")
+    assert page.inner_text("#count") == "2 of 20 episodes, 2 of them right"
+    own = (site.as_uri(), "data:", "blob:")
+    assert [url for url in requests if not url.startswith(own)] == []
     page.close()
 
 

@@ -153,4 +153,5 @@ def _run_page(command: argparse.Namespace) -> None:
         read_diagnosis(command.diagnosis),
         drawn_of(plan, command.figures),
         command.output,
+        command.leaderboard.parent,
     )

@@ -12,6 +12,7 @@ from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.errors import DataError
 from active_perception_r1.report.answers import Answers, Entry
 from active_perception_r1.report.provenance import manifest as manifests
+from active_perception_r1.report.provenance.pin import PIN
 from active_perception_r1.scoring.leaderboard_row import LeaderboardRow, read_leaderboard
 
 
@@ -60,8 +61,14 @@ def read_study(folder: Path) -> FinishedStudy:
     """The study whose results are in a folder.
 
     Raises:
-        DataError: it has no manifest or leaderboard, or only a part of its results is there.
+        DataError: it has no manifest or leaderboard, or only a part of its results is there, as
+            where they are pinned.
     """
+    if (folder / PIN).exists():
+        raise DataError(
+            f"{folder}: pinned results are without the images of their pages; make the study again"
+            f" with --configfile {folder / 'config.yaml'}, and export the folder of its results"
+        )
     manifest = manifests.read_manifest(folder / manifests.NAME)
     plan = StudyPlan(parse_config(manifest["config"]), manifest["study"])
     study = FinishedStudy(folder, plan, manifest, read_leaderboard(folder / "leaderboard.json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
@@ -70,12 +70,21 @@ def write_page(
     diagnosis: Sequence[Diagnosis],
     drawn: Sequence[Drawn],
     output: Path,
+    results: Path | None = None,
+    galleries: Mapping[str, Path] | None = None,
 ) -> None:
-    """Write the page of a study.
+    """Write the page of a study, which leads to the folder `gallery` beside it.
 
     Args:
         drawn: its figures, in the order in which they are shown.
+        results: folder of the leaderboard's files and the manifest; by default the one above the
+            page's.
+        galleries: for each training run the folder of its gallery, if there is one; by default
+            where the pipeline leaves them.
     """
+    results = output.parent.parent if results is None else results
+    if galleries is None:
+        galleries = {name: training_gallery(RESULTS, name, run) for name, run in plan.runs.items()}
     style = (ASSETS / "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment = Environment(
@@ -100,9 +109,9 @@ def write_page(
         sides=diagnosis_page.SIDES,
         figures=[figure for figure in drawn if not figure.run],
         training=[
-            (name, _beside(_gallery(name, run), output), [f for f in drawn if f.run == name])
-            for name, run in plan.runs.items()
+            (name, galleries.get(name), [f for f in drawn if f.run == name]) for name in plan.runs
         ],
+        results=results,
         beside=lambda path: _beside(path, output),
         ended=_grouped("How episodes ended", tables.status_table(rows), kind="status"),
         style=Markup(style),
@@ -112,8 +121,13 @@ def write_page(
         part.write_text(text, encoding="utf-8")
 
 
-def _gallery(name: str, run: TrainingConfig) -> Path:
-    return RESULTS / run.study / "report" / f"gallery.{name}" / "index.html"
+def training_gallery(results: Path, name: str, run: TrainingConfig) -> Path:
+    """The folder of the gallery of a training run, which lies with the study that it belongs to.
+
+    Args:
+        results: folder of the results of all studies.
+    """
+    return results / run.study / "report" / f"gallery.{name}"
 
 
 def _beside(path: Path, page: Path) -> str:
