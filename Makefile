@@ -5,7 +5,7 @@ export PATH := $(BIN):$(PATH)
 # A study starts dozens of processes: without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots pin reference test test-quick test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility browser tex check check-envs check-workflows bench bench-check bench-quick clean
+.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots pin reference test test-quick test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility test-wheel browser tex check check-envs check-workflows bench bench-check bench-quick clean
 
 env: .venv/installed
 
@@ -134,6 +134,10 @@ test-inspect: env .venv-inspect/installed
 	.venv-inspect/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
+# Wheel and sdist, installed in new environments (1.5 GB or more) and used in an empty folder.
+test-wheel: env
+	pytest tests/wheel
+
 check: env
 	ruff format --check .
 	ruff check .
@@ -166,7 +170,7 @@ test-verl: .venv-verl/installed
 .venv-verl/installed: requirements-verl.lock
 	$(PYTHON) -m venv .venv-verl
 	.venv-verl/bin/python -m pip install --quiet --no-deps --requirement requirements-verl.lock
-	.venv-verl/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	.venv-verl/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 # TRL and verifiers play the shipped model's episodes, in an environment of their own (1.9 GB).

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run by Snakemake in each environment that it makes: adds this repository's package.
-# Snakemake runs a copy from elsewhere, so the Snakefile says where the repository is.
+# Run by Snakemake in each environment that it makes: adds the package as it is where Snakemake runs,
+# which is why the Snakefile tells where that is from.
 set -e
-python -m pip install --quiet --no-deps --editable "${ACTIVE_PERCEPTION_CHECKOUT:?}"
+python -m pip install --quiet --no-deps "${ACTIVE_PERCEPTION_PACKAGE:?}"

@@ -11,6 +11,7 @@ from active_perception_r1.config.plan import StudyPlan
 from active_perception_r1.errors import UserError
 from active_perception_r1.keys import JobKeys, recipe_key
 from active_perception_r1.modes import MODES
+from active_perception_r1.runtime.installation import requirement
 from active_perception_r1.runtime.processes import put_on_path
 from active_perception_r1.storage.journal import retries
 from active_perception_r1.storage.shards import WHOLE, Shard
@@ -50,7 +51,7 @@ if not workflow.modifier.is_main_snakefile():
 
 
 # For envs/*.post-deploy.sh.
-os.environ.update(ACTIVE_PERCEPTION_CHECKOUT=str(checkout))
+os.environ.update(ACTIVE_PERCEPTION_PACKAGE=requirement())
 
 
 wildcard_constraints:

@@ -21,7 +21,8 @@ here="$(dirname "$0")"
 if [ "$1 $2" != "-m pip" ]; then
     exec {interpreter} "$@"
 fi
-for last; do :; done  # pip install --editable FOLDER
+for last; do :; done  # pip install --editable=FOLDER
+last="${last#--editable=}"
 if [ ! -d "$last/src/active_perception_r1" ]; then
     echo "$last holds no package" >&2
     exit 1

@@ -209,8 +209,32 @@ def test_the_shipped_model_is_trained_from_a_checkout_only(
     monkeypatch.setattr(stages, "ROOT", tmp_path / "site-packages" / "active_perception_r1")
     assert main(["train-tiny", "--output=o", "--checkpoints=c"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {tmp_path / 'recipes'}: not there")
+    assert line.startswith("error: train-tiny: ")
     assert "run from a checkout" in line
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"), [("torch", "models"), ("snakemake.cli", "workflow"), ("trl", "trl")]
+)
+def test_a_command_names_the_extra_that_it_needs(
+    module: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(command: object) -> None:
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
+
+    monkeypatch.setattr("active_perception_r1.cli.results._run_show", fail)
+    assert main(["show", "leaderboard.json"]) == 1
+    cure = f"{module} is not installed here; pip install 'active-perception-r1[{extra}]'"
+    assert capsys.readouterr().err == f"error: {cure}\n"
+
+
+def test_a_module_that_no_extra_brings_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(command: object) -> None:
+        raise ModuleNotFoundError("No module named 'tourch'", name="tourch")
+
+    monkeypatch.setattr("active_perception_r1.cli.results._run_show", fail)
+    with pytest.raises(ModuleNotFoundError, match="tourch"):
+        main(["show", "leaderboard.json"])
 
 
 def test_a_score_without_its_model_is_refused_by_the_parser() -> None:

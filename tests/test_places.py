@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from active_perception_r1.cli.run import Place, place_of
 from active_perception_r1.config import Config, load_config, parse_config
 from active_perception_r1.config.file import load_over
 from active_perception_r1.errors import UserError
-from active_perception_r1.keys import JobKeys
+from active_perception_r1.keys import JobKeys, stages
+from active_perception_r1.runtime.init import write_workflow
 from active_perception_r1.runtime.processes import put_on_path
 from tests.workflow import CONFIG, REPOSITORY
 
@@ -144,12 +146,24 @@ def test_programs_beside_this_python_are_found_first_unless_they_are_found_alrea
     assert os.environ["PATH"] == f"/mine:{own}:/bin"
 
 
-def test_a_package_without_its_checkout_cannot_run_the_pipeline(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from active_perception_r1.cli.run import place_of
-    from active_perception_r1.keys import stages
+def test_the_workflow_here_is_run_and_else_that_of_the_checkout(here: Path) -> None:
+    assert place_of("docvqa") == Place(REPOSITORY, REPOSITORY, config=("study=docvqa",))
+    write_workflow(here)
+    assert place_of(None) == Place(here, here)
+    assert place_of(str(mine(here))) == Place(here, here, (here / "table.yaml",))
 
-    monkeypatch.setattr(stages, "ROOT", tmp_path / "site-packages" / "active_perception_r1")
-    with pytest.raises(UserError, match="run from a checkout"):
+
+def mine(folder: Path) -> Path:
+    """A configuration of somebody's own."""
+    (folder / "table.yaml").write_text("study: demo\n")
+    return folder / "table.yaml"
+
+
+def test_a_package_alone_runs_a_file_of_mine_and_asks_for_a_workflow_before_a_study_of_its_own(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = here.parent / "site-packages" / "active_perception_r1"
+    monkeypatch.setattr(stages, "ROOT", root)
+    assert place_of(str(mine(here))) == Place(root / "workflow", here, (here / "table.yaml",))
+    with pytest.raises(UserError, match="no workflow is here; active-perception init DIR writes"):
         place_of("demo")

@@ -13,6 +13,7 @@ from active_perception_r1.cli import (
     data,
     doctor,
     export,
+    init,
     models,
     preflight,
     provenance,
@@ -57,6 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UserError as error:
         message = str(error)
+    except ModuleNotFoundError as error:
+        from active_perception_r1.runtime.installation import DISTRIBUTION, extra_of
+
+        extra = extra_of(error.name or "")
+        if extra is None:
+            raise
+        message = f"{error.name} is not installed here; pip install '{DISTRIBUTION}[{extra}]'"
     except BrokenPipeError:
         # As of `| head`. Python would complain once more when it closes the output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,7 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Does a vision-language model answer better when it can look closer?",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    parts = (run, data, models, results, report, provenance, benchmark, preflight, doctor, export)
+    parts = (
+        *(init, run, data, models, results, report, provenance, benchmark, preflight, doctor),
+        export,
+    )
     for part in parts:
         part.add_commands(commands)
     return parser

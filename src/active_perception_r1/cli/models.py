@@ -151,15 +151,15 @@ def _run_train(command: argparse.Namespace) -> None:
 
 def _run_train_tiny(command: argparse.Namespace) -> None:
     from active_perception_r1.errors import UserError
-    from active_perception_r1.keys.stages import ROOT
+    from active_perception_r1.runtime.installation import checkout
 
-    checkout = ROOT.parents[1]
-    if not (checkout / "recipes").is_dir():
+    folder = checkout()
+    if folder is None:
         raise UserError(
-            f"{checkout / 'recipes'}: not there, since the recipe is no part of the installed"
-            " package; run from a checkout of the repository (git clone, then make env)"
+            "train-tiny: the recipe is no part of the installed package; run from a checkout of the"
+            " repository (git clone, then make env)"
         )
-    sys.path.insert(0, str(checkout))
+    sys.path.insert(0, str(folder))
     from recipes.tiny_zoom_vlm.make import make
 
     make(command.output, command.checkpoints)

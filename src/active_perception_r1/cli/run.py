@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _STUDY = (
-    "study of the checkout, or a file of yours: relative paths in it, and results, are beside it"
+    "study of this workflow, or a file of yours: relative paths in it, and results, are beside it"
 )
 
 
@@ -60,21 +60,21 @@ class Place:
     """Where a study is made, and from what.
 
     Attributes:
-        checkout: the repository.
+        workflow: folder of the Snakefile and of the configuration that belongs to it.
         folder: where `results` lies.
-        files: of the configuration, over that of the checkout.
+        files: of the configuration, over that of the workflow.
         config: what is over all files.
     """
 
-    checkout: Path
+    workflow: Path
     folder: Path
     files: tuple[Path, ...] = ()
     config: tuple[str, ...] = ()
 
     @property
     def own(self) -> Path:
-        """The checkout's configuration."""
-        return self.checkout / "workflow_config.yaml"
+        """The workflow's configuration."""
+        return self.workflow / "workflow_config.yaml"
 
     def load(self) -> Config:
         """The configuration, for a process in `folder`.
@@ -94,23 +94,22 @@ def place_of(
     """What the words of a command line mean.
 
     Raises:
-        UserError: there is no such file, or no checkout.
+        UserError: there is no such file, or no workflow whose study it is.
     """
-    from active_perception_r1.keys.stages import ROOT
+    from active_perception_r1.runtime.installation import checkout, workflow_folder
 
-    checkout = ROOT.parents[1]
-    if not (checkout / "Snakefile").is_file():
-        raise UserError(
-            f"{checkout / 'Snakefile'}: not there, since the pipeline is no part of the installed"
-            " package; run from a checkout of the repository (git clone, then make env)"
-        )
+    here = Path.cwd()
+    given = all((here / name).is_file() for name in ("Snakefile", "workflow_config.yaml"))
+    workflow = here if given else workflow_folder()
     files = tuple(map(_config_file, configfiles))
-    if study is None:
-        return Place(checkout, checkout, files, tuple(config))
-    if Path(study).suffix in SUFFIXES or os.sep in study:
+    if study and (Path(study).suffix in SUFFIXES or os.sep in study):
         file = _config_file(study)
-        return Place(checkout, file.parent, (file, *files), tuple(config))
-    return Place(checkout, checkout, files, (f"study={study}", *config))
+        return Place(workflow, file.parent, (file, *files), tuple(config))
+    if not (given or checkout()):
+        raise UserError(
+            f"{here}: no workflow is here; active-perception init DIR writes one, to run there"
+        )
+    return Place(workflow, workflow, files, (*([f"study={study}"] if study else []), *config))
 
 
 def _config_file(name: str) -> Path:
@@ -126,12 +125,8 @@ def _config_file(name: str) -> Path:
 
 
 def _run(command: argparse.Namespace) -> None:
-    try:
-        from snakemake.cli import main as snakemake
-    except ImportError:
-        raise UserError(
-            "Snakemake is not installed here; pip install 'active-perception-r1[workflow]'"
-        ) from None
+    from snakemake.cli import main as snakemake
+
     from active_perception_r1.runtime.screen import INTERRUPTED
 
     place = place_of(command.study, command.configfile, command.config)
@@ -165,7 +160,7 @@ def _run(command: argparse.Namespace) -> None:
 
 def _arguments(place: Place, command: argparse.Namespace) -> list[str]:
     """Snakemake's command line."""
-    words: list[Any] = ["--snakefile", place.checkout / "Snakefile", "--directory", place.folder]
+    words: list[Any] = ["--snakefile", place.workflow / "Snakefile", "--directory", place.folder]
     words += ["--cores", command.cores]
     options = {
         "--config": place.config,

@@ -223,7 +223,7 @@ PAGE = Stage(
 )
 MANIFEST = Stage(
     begins=("report.provenance.manifest",),
-    takes_in=("report.gallery.names", "report.provenance.*"),
+    takes_in=("report.gallery.names", "report.provenance.*", "runtime.installation"),
 )
 RECIPE = Stage(begins=("data.synthetic", "runtime.precision"), takes_in=(*_RECORDS, "envs.*"))
 """What the recipe of the shipped model uses of the package."""

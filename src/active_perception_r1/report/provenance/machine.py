@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pynvml
 
-from active_perception_r1.keys.stages import ROOT
+from active_perception_r1.runtime.installation import checkout
 
 CPUINFO = Path("/proc/cpuinfo")  # of Linux
 
@@ -43,12 +43,14 @@ def packages() -> dict[str, str]:
 
 def source_commit() -> dict[str, Any]:
     """Commit of the checkout that the package runs from; `dirty`: with changes on top of it."""
-    commit = _git("rev-parse", "HEAD")
-    return {"commit": commit, "dirty": None if commit is None else bool(_git("status", "-s"))}
+    folder = checkout()  # an environment may lie in a repository of somebody else's
+    commit = _git(folder, "rev-parse", "HEAD") if folder else None
+    dirty = bool(_git(folder, "status", "-s")) if folder and commit else None
+    return {"commit": commit, "dirty": dirty}
 
 
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(ROOT), *arguments]
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
