@@ -304,7 +304,7 @@ Path(os.environ["VERL_PID"]).write_text(str(os.getpid()))
 fine = {"actor/lr": 1e-6, "actor/loss": 0.1, "actor/grad_norm": 0.1,
         "training/rollout_actor_probs_pearson_corr": 0.999}
 parts = [*REWARD_FIELDS, "over_long", "image_count"]
-for step in range(1, 2 if runs == "stops early" else 4):
+for step in range(1, 2 if runs in ("stops early", "a worker dies") else 4):
     zooms = 0 if runs == "no zoom" else 1
     rows = [{**dict.fromkeys(parts, 0.5), "id": "q", "doc_id": "d", "episode": {}, "reward": s,
              "shown": zooms} for s in (0.0, 1.0) * 3]
@@ -330,7 +330,12 @@ if runs != "stops early":
 
 
 @pytest.fixture
-def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def alarms() -> AlarmConfig:
+    return AlarmConfig(patience=2)
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, alarms: AlarmConfig, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The arguments of `active-perception train` for a run of the stand-in."""
     package = tmp_path / "python" / "verl" / "trainer"
     package.mkdir(parents=True)
@@ -344,7 +349,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     entry = build("qwen2_5_vl", tmp_path / "weights") | {"gpus": 0}
     base = parse_section(ModelConfig, json.dumps(entry))
     episodes = {"prompts_per_step": 3, "samples_per_prompt": 2, "micro_batch": 2}
-    run = run_of(steps=3, alarms=AlarmConfig(patience=2), **episodes)
+    run = run_of(steps=3, alarms=alarms, **episodes)
     config = configure_training(tmp_path, "r", run, base)
     return [
         *["train", "--config", str(config), "--run=r"],
@@ -385,3 +390,16 @@ def test_a_run_that_goes_wrong_ends_the_command_with_its_reason(
         assert heard.splitlines()[-1].startswith("error: ")
     assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
     assert not (tmp_path / "out" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("alarms", [AlarmConfig(max_idle_minutes=0.01)])
+def test_a_run_that_waits_for_a_worker_that_died_is_stopped_and_says_where_to_look(
+    trainer: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VERL_PLAYS", "a worker dies")
+    assert main(trainer) == 1
+    heard = capsys.readouterr().err
+    assert ": no episode has ended for 0.01 minutes (alarms.max_idle_minutes), " in heard
+    log = Path(heard.split()[-1])
+    assert log.name == "verl.001.log"
+    assert log.is_file()

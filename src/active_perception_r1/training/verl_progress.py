@@ -87,10 +87,11 @@ class Progress:
             TrainingError: an alarm.
         """
         alarms = Alarms(self._run.alarms)
+        idle = _Idle(self._run.alarms.max_idle_minutes, log.with_suffix(".log"))
         with tqdm(
             total=self._run.steps, initial=self.metrics.steps(), desc=name, unit="step"
         ) as bar:
-            for line in _lines(log, process, lambda: self._watch(alarms)):
+            for line in _lines(log, process, lambda: self._watch(alarms, idle)):
                 row = self._note(line)
                 if row is None:
                     continue
@@ -101,7 +102,7 @@ class Progress:
                 self._keep_best(row.step)
                 alarms.check(row, self._episodes.read(row.step).reason)
 
-    def _watch(self, alarms: Alarms) -> None:
+    def _watch(self, alarms: Alarms, idle: _Idle) -> None:
         """Look at the step that is under way.
 
         verl may not live to log it: its update of Qwen2.5-VL fails on the rows without an image
@@ -109,11 +110,13 @@ class Progress:
         episodes all have one reward.
 
         Raises:
-            TrainingError: too many of its episodes failed, or it has drawn very often.
+            TrainingError: too many of its episodes failed, it has drawn very often, or nothing has
+                happened for long.
         """
         run, step = self._run, self.metrics.steps() + 1
         found = self._episodes.read(step)
         ended = len(found.rewarded) + len(found.errors)
+        idle.check(step, ended + len(self._validations.read(step).rewarded))
         if ended >= run.prompts_per_step * run.samples_per_prompt:
             alarms.check_failures(step, len(found.errors), ended, found.reason)
         if run.refill:
@@ -189,6 +192,37 @@ class Progress:
 
     def _folder(self, step: int) -> Path:
         return self._state / "checkpoints" / f"global_step_{step}"
+
+
+class _Idle:
+    """Notices that a run neither ends nor goes on: verl waits for ever for a worker that has died.
+
+    Its log is no sign of life, since those that wait for the worker may say so every minute.
+
+    Args:
+        minutes: most that may pass from one episode, or step, to the next.
+        log: what verl says.
+    """
+
+    def __init__(self, minutes: float, log: Path) -> None:
+        self._minutes, self._log = minutes, log
+        self._seen: tuple[int, int] | None = None
+        self._since = 0.0
+
+    def check(self, step: int, episodes: int) -> None:
+        """Take notice of how many episodes of a step have ended.
+
+        Raises:
+            TrainingError: no more than long ago.
+        """
+        if self._seen != (step, episodes):
+            self._seen, self._since = (step, episodes), time.monotonic()
+        elif time.monotonic() - self._since > 60 * self._minutes:
+            raise TrainingError(
+                f"step {step}: no episode has ended for {self._minutes:g} minutes"
+                " (alarms.max_idle_minutes), and the step has not; a worker that verl waits for may"
+                f" have died: see {self._log}"
+            )
 
 
 def _lines(

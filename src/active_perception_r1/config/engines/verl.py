@@ -55,7 +55,8 @@ class AlarmConfig(Section):
     """When a run is stopped: a value was out of bounds in `patience` steps on end.
 
     Rollout engine and actor disagree where both of their bounds are passed. Episodes that fail stop
-    it at once: the others would be trained on as if nothing had happened.
+    it at once: the others would be trained on as if nothing had happened. Nor does it wait for ever
+    where nothing happens any more.
     """
 
     patience: int = Field(default=5, gt=0, description="steps on end that stop the run")
@@ -76,6 +77,11 @@ class AlarmConfig(Section):
     )
     min_zoom_rate: float = Field(
         default=0.02, ge=0, le=1, description="least share of episodes with a zoom"
+    )
+    max_idle_minutes: float = Field(
+        default=60,
+        gt=0,
+        description="time in which neither an episode nor a step ends; more stops the run",
     )
 
 
