@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -109,26 +110,26 @@ def finish(arguments: list[str], log: Path, record: Path | None = None) -> int:
 
 
 def page(side: int) -> Image.Image:
-    return Image.effect_noise((side, side), 80).convert("RGB")
+    """Noise, which `random.seed` makes again."""
+    return Image.frombytes("L", (side, side), random.randbytes(side * side)).convert("RGB")
 
 
 def write_questions(path: Path, count: int) -> None:
+    """Each of a page of its own."""
+    write_samples(path, map(_question, range(count)))
+
+
+def _question(number: int) -> Sample:
     encoded = io.BytesIO()
     page(448).save(encoded, "PNG")
-    write_samples(
-        path,
-        (
-            Sample(
-                id=f"sample-{number}",
-                doc_id=f"page-{number}",
-                image=encoded.getvalue(),
-                width=448,
-                height=448,
-                question=QUESTION,
-                answers=("7",),
-                evidence=(Evidence("answer", Box(0.55, 0.55, 0.7, 0.65)),),
-                requires_zoom=True,
-            )
-            for number in range(count)
-        ),
+    return Sample(
+        id=f"sample-{number}",
+        doc_id=f"page-{number}",
+        image=encoded.getvalue(),
+        width=448,
+        height=448,
+        question=QUESTION,
+        answers=("7",),
+        evidence=(Evidence("answer", Box(0.55, 0.55, 0.7, 0.65)),),
+        requires_zoom=True,
     )

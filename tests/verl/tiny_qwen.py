@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -44,14 +45,15 @@ ZOOMS = [
     '<zoom_roi x0="0.5" y0="0.5" x1="0.75" y1="0.75"/>',
     '<zoom_roi x0="0.0" y0="0.0" x1="0.2" y1="0.2"/>',
 ]
+STEPS = 400
 ANSWERS = ["<answer>7</answer>", "<answer>the total is 3</answer>"]
 
 
 def build(folder: Path) -> None:
     """Write the model, trained for a few seconds."""
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # more would wait for each other
     random.seed(0)
+    torch.set_num_threads(1)  # more would wait for each other
     tokenizer = _tokenizer()
     tokenizer.save_pretrained(folder)
     _model(tokenizer).save_pretrained(folder)
@@ -163,15 +165,22 @@ def _train(model: Qwen2_5_VLForConditionalGeneration, processor: AutoProcessor) 
     """To zoom, mostly, and to answer at random: enough for rewards to differ."""
     model.model.visual.requires_grad_(False)
     optimiser = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=3e-3)
-    batches = [_batch(processor) for _ in range(8)]
-    for step in range(400):
+    slower = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0, STEPS)
+    batches = [_batch(processor) for _ in range(4)]
+    for step in range(STEPS):
         model(**batches[step % len(batches)]).loss.backward()
         optimiser.step()
+        slower.step()
         optimiser.zero_grad()
 
 
 def _batch(processor: AutoProcessor) -> dict[str, torch.Tensor]:
-    texts, images = zip(*(_conversation(processor) for _ in range(6)), strict=True)
+    """All that may be said of one page, which tells nothing of what to say."""
+    view, crop = page(448), page(112)
+    said = itertools.product((*ZOOMS, None), ANSWERS)
+    texts, images = zip(
+        *(_conversation(processor, view, crop, zoom, answer) for zoom, answer in said), strict=True
+    )
     batch = processor(text=list(texts), images=list(images), padding=True, return_tensors="pt")
     image = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     ids = batch["input_ids"]
@@ -181,11 +190,13 @@ def _batch(processor: AutoProcessor) -> dict[str, torch.Tensor]:
     }
 
 
-def _conversation(processor: AutoProcessor) -> tuple[str, list[Image.Image]]:
-    live = LiveEpisode("rote", QUESTION, page(448), [page(112)], episode_rules(ACTIVE, MODEL))
-    if random.random() < 0.8:
-        live.receive(Reply(random.choice(ZOOMS), FinishReason.STOP))
-    messages = (*live.request, Message("assistant", (random.choice(ANSWERS),)))
+def _conversation(
+    processor: AutoProcessor, view: Image.Image, crop: Image.Image, zoom: str | None, answer: str
+) -> tuple[str, list[Image.Image]]:
+    live = LiveEpisode("rote", QUESTION, view, [crop], episode_rules(ACTIVE, MODEL))
+    if zoom:
+        live.receive(Reply(zoom, FinishReason.STOP))
+    messages = (*live.request, Message("assistant", (answer,)))
     written = [template_message(message, processor.image_token) for message in messages]
     images = [image for message in messages for image in message.images]
     return processor.apply_chat_template(written), images

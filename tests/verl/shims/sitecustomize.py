@@ -16,7 +16,6 @@ import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import os
-import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,4 +90,5 @@ if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
     del os.environ["CUDA_VISIBLE_DEVICES"]
 if "RECORD" in os.environ:
     recorder = Path(__file__).parents[2] / "recording" / "sitecustomize.py"
-    runpy.run_path(str(recorder), run_name="sitecustomize")
+    # Not by `runpy`, which puts the file in the place of the command.
+    exec(compile(recorder.read_text(), recorder, "exec"), {"__name__": "sitecustomize"})
