@@ -50,8 +50,8 @@ if not workflow.modifier.is_main_snakefile():
     keep(settings)
 
 
-# For envs/*.post-deploy.sh.
-os.environ.update(ACTIVE_PERCEPTION_PACKAGE=requirement())
+# For envs/*.post-deploy.sh; and for jobs, which leave models loaded as long as this process lives.
+os.environ.update(ACTIVE_PERCEPTION_PACKAGE=requirement(), ACTIVE_PERCEPTION_RUN=str(os.getpid()))
 
 
 wildcard_constraints:

@@ -18,7 +18,7 @@ from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError
 from active_perception_r1.models.infer import infer
-from active_perception_r1.models.runner_processes import RunnerProcesses
+from active_perception_r1.models.runner_processes import runner_processes
 from active_perception_r1.modes import ACTIVE, BASELINE, SHUFFLED_CROP
 from active_perception_r1.records import Episode
 from active_perception_r1.runtime.processes import processes_with
@@ -68,7 +68,7 @@ def test_each_process_plays_a_share_of_what_is_wanted(
         send(connection, task)
 
     send = Connection.send
-    with RunnerProcesses(2, "tiny", untrained_model, BASELINE) as processes:
+    with runner_processes(2, "tiny", untrained_model, BASELINE) as processes:
         monkeypatch.setattr(Connection, "send", noted)
         done = [episode.sample_id for episode in processes.run(slice_path, wanted)]
     assert [len(share) for share in shares] == [4, 3]
@@ -95,7 +95,7 @@ def test_a_killed_process_is_told_and_takes_nothing_with_it(
     slice_path: Path, untrained_model: ModelConfig
 ) -> None:
     slowly = untrained_model.model_copy(update={"max_concurrent_episodes": 1})
-    with RunnerProcesses(2, "tiny", slowly, ACTIVE) as processes:
+    with runner_processes(2, "tiny", slowly, ACTIVE) as processes:
         episodes = processes.run(slice_path, WANTED)
         next(episodes)
         multiprocessing.active_children()[0].kill()
@@ -111,11 +111,11 @@ def test_processes_end_with_a_killed_parent(slice_path: Path, untrained_model: M
 import time
 from pathlib import Path
 from active_perception_r1.config import ModelConfig, parse_section
-from active_perception_r1.models.runner_processes import RunnerProcesses
+from active_perception_r1.models.runner_processes import runner_processes
 from active_perception_r1.modes import ACTIVE
 if __name__ == "__main__":
     model = parse_section(ModelConfig, {untrained_model.model_dump_json(exclude_none=True)!r})
-    with RunnerProcesses(2, "tiny", model, ACTIVE) as processes:
+    with runner_processes(2, "tiny", model, ACTIVE) as processes:
         print("started", flush=True)
         time.sleep(600)
 """

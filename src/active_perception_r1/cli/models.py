@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,11 +88,16 @@ def add_commands(commands: Commands) -> None:
 
 def _run_infer(command: argparse.Namespace) -> None:
     from active_perception_r1.config.plan import load_plan
+    from active_perception_r1.models.kept_model import can_be_kept
+    from active_perception_r1.runtime.lease import lease, require_granted
 
     plan = load_plan(command.config, command.study)
     settings = plan.model(command.model)
     purpose = f"infer {command.model} {command.mode}"
-    with _leased(plan.config, settings.gpus, command.granted, purpose):
+    kept = can_be_kept(settings)
+    require_granted(settings.gpus, command.granted)
+    # Of a model that is kept, the process that keeps it has the GPUs.
+    with nullcontext() if kept else lease(settings.gpus, plan.config.gpu, purpose):
         from active_perception_r1.models.infer import infer
 
         infer(
@@ -106,6 +111,7 @@ def _run_infer(command: argparse.Namespace) -> None:
             plan.study.task,
             command.earlier,
             command.shard,
+            plan.config.gpu if kept else None,
         )
 
 

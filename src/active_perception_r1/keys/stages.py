@@ -35,7 +35,9 @@ MECHANISM = (
     "models.backends.openai",  # what is sent and received is beside it
     "models.infer",
     "models.join",
+    "models.kept_model",
     "models.load",
+    "models.remote_runner",
     "models.runner_processes",
     "prompts*",  # every text that they give counts by its value: see `modes.decisive_rules`
     "registry",

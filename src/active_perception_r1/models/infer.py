@@ -13,13 +13,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from active_perception_r1.config import ModelConfig, PriceConfig
+from active_perception_r1.config import GpuConfig, ModelConfig, PriceConfig
 from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import BackendError, DataError, UserError
 from active_perception_r1.keys import inference_key
+from active_perception_r1.models.kept_model import Job, kept_runner
 from active_perception_r1.models.runner import BackendRunner, EpisodeRunner
-from active_perception_r1.models.runner_processes import RunnerProcesses
+from active_perception_r1.models.runner_processes import runner_processes
 from active_perception_r1.modes import MODES, CropSizes
 from active_perception_r1.records import Episode, ToolStatus
 from active_perception_r1.storage.files import sha256_of, write_json
@@ -49,6 +50,7 @@ def infer(
     task: str = DEFAULT_TASK,
     earlier: Path | None = None,
     shard: Shard = WHOLE,
+    keep: GpuConfig | None = None,
 ) -> None:
     """Run every sample of a slice; write the predictions, and beside them what made them.
 
@@ -65,6 +67,8 @@ def infer(
         cores: more than one run in a process each, if transformers runs the model on the CPU.
         earlier: the model's predictions in the mode that this one goes by, if it goes by one.
         shard: the part of the slice's samples that is run.
+        keep: how GPUs are leased, if the model is to be the one that stays loaded while the
+            pipeline runs; without it, this process has its GPUs, and loads a model of its own.
 
     Raises:
         BackendError: the model cannot be loaded, or its engine is gone: no request succeeds any
@@ -81,9 +85,8 @@ def infer(
     with ExitStack() as stack:
         runner, made_by = None, _made_by([partial, *others], key_of, order, settings)
         if made_by is None:
-            runner = stack.enter_context(
-                _runner(name, settings, mode, task, cores, replies_file(partial))
-            )
+            job = Job(name, settings, mode, task)
+            runner = stack.enter_context(_runner(job, cores, replies_file(partial), keep))
             made_by = _MadeBy(runner.revision, dict(runner.set_aside))
         key = key_of(made_by.revision)
         store = stack.enter_context(Journal(partial, key, asdict(made_by), others))
@@ -104,6 +107,7 @@ def infer(
             "revision": made_by.revision,
             "settings": settings.model_dump(mode="json"),
             "set_aside": made_by.set_aside,
+            "loads": runner.loads if runner else 0,
             "tokens": tokens,
         }
         write_json(output.with_suffix(".json"), about)
@@ -185,12 +189,15 @@ class _Progress(tqdm):  # type: ignore[type-arg]  # it cannot be subscripted whe
 
 
 def _runner(
-    name: str, settings: ModelConfig, mode: str, task: str, cores: int, replies: Path
+    job: Job, cores: int, replies: Path, keep: GpuConfig | None
 ) -> AbstractContextManager[EpisodeRunner]:
-    # Other engines share out the work themselves.
-    if cores > 1 and settings.backend == "transformers" and not settings.gpus:
-        return RunnerProcesses(cores, name, settings, mode, task)
-    return BackendRunner(name, settings, mode, task, replies)
+    # Engines that are not on the CPU by transformers share out the work themselves.
+    count = 1 if job.settings.gpus or job.settings.backend != "transformers" else cores
+    if keep:
+        return kept_runner(job, count, keep)
+    if count > 1:
+        return runner_processes(count, job.name, job.settings, job.mode, job.task)
+    return BackendRunner(job.name, job.settings, job.mode, job.task, replies)
 
 
 def _save(

@@ -33,10 +33,12 @@ class EpisodeRunner(Protocol):
 
     Attributes:
         revision, set_aside: of the model, as `Backend` has them.
+        loads: how many times the model was loaded for it.
     """
 
     revision: str
     set_aside: Mapping[str, Any]
+    loads: int
 
     def run(
         self,
@@ -61,10 +63,13 @@ class BackendRunner:
 
     Args:
         replies: where the engine may keep replies beyond the life of this process.
+        backend: its engine, if that is there already, set up for the mode.
 
     Raises:
         BackendError: the model cannot be loaded.
     """
+
+    loads = 1
 
     def __init__(
         self,
@@ -73,8 +78,9 @@ class BackendRunner:
         mode: str,
         task: str = DEFAULT_TASK,
         replies: Path | None = None,
+        backend: Backend | None = None,
     ) -> None:
-        self._backend = load_backend(settings.showing(mode))
+        self._backend = backend or load_backend(settings.showing(mode))
         if replies is not None:
             self._backend.keep_replies(replies)
         self.revision = self._backend.revision

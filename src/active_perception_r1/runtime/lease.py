@@ -16,11 +16,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from getpass import getuser
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # types only: whoever waits for a GPU need not load pydantic
     from active_perception_r1.config import GpuConfig
 
 TOKEN = "ACTIVE_PERCEPTION_LEASE"
+LEAVE = signal.SIGURG  # No harm to a process that does not know what it means.
 BUSY_GRACE = 30.0  # Seconds in which the memory of a job that has just ended may be freed.
 BUSY_CURE = "; wait, or share it with allow_busy_gpu: true (--allow-busy-gpu)"
 SETTLE = 0.05  # Seconds; between fork and exec, a process shows neither lock nor token.
@@ -43,7 +45,9 @@ REMIND = 60.0  # Seconds between two messages that say the same.
 
 
 @contextmanager
-def lease(count: int, policy: GpuConfig, purpose: str) -> Iterator[tuple[str, ...]]:
+def lease(
+    count: int, policy: GpuConfig, purpose: str, yields: bool = False
+) -> Iterator[tuple[str, ...]]:
     """Have `count` GPUs to oneself inside the block; waits until they are free.
 
     Their names are yielded, and set as `CUDA_VISIBLE_DEVICES` for this process and its children:
@@ -51,12 +55,14 @@ def lease(count: int, policy: GpuConfig, purpose: str) -> Iterator[tuple[str, ..
 
     Args:
         purpose: what the others are told that the GPUs are used for.
+        yields: who waits for the GPUs sends this process `LEAVE`, at which it ends if it has
+            nothing to do.
 
     Raises:
         UserError: there are not so many GPUs, others use them without a lease, or the lock files
             cannot be written.
     """
-    me = Holder(purpose)
+    me = Holder(purpose, yields)
     locks = _acquire(count, policy, me) if count else []
     names = tuple(lock.device.name for lock in locks)
     environment = dict(os.environ)
@@ -104,6 +110,7 @@ class Holder:
     """Who has a lease, as the lock file says it."""
 
     purpose: str
+    yields: bool = False
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     pid: int = field(default_factory=os.getpid)
     user: str = field(default_factory=lambda: _user_name())
@@ -216,7 +223,11 @@ def _attempt(count: int, devices: Sequence[Device], policy: GpuConfig, folder: P
     for device in sorted(devices, key=lambda device: device.key):
         lock = _Lock(folder, device)
         if not lock.try_lock():
-            leased[device] = f"held by {lock.holder() or SOMEBODY}"
+            holder = lock.holder()
+            leased[device] = f"held by {holder or SOMEBODY}"
+            if holder and holder.yields:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(holder.pid, LEAVE)
         elif left := lock.taken_by():
             leased[device] = left
         elif device not in busy and len(locks) < count:

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from active_perception_r1.config import ModelConfig
 from active_perception_r1.sim.messages import Reply, Request
 
 Answered = Sequence[tuple[int, Reply]]
@@ -41,6 +42,9 @@ class Backend(ABC):
 
         For engines whose replies cost more than to write them down; others do nothing.
         """
+
+    def set_up(self, settings: ModelConfig) -> None:  # noqa: B027  # most are set up for it
+        """Have images of the sizes that an entry of the same model says, from now on."""
 
     def close(self) -> None:  # noqa: B027  # most have nothing to end
         """End it; what is under way and would be lost is waited for and kept."""

@@ -75,9 +75,8 @@ class TransformersBackend(BatchBackend):
             detail = " ".join(str(error).split())
             raise BackendError(f"model '{settings.id}' cannot be loaded: {detail}") from error
         require_family(settings, model.config.model_type)
-        images = self.processor.image_processor
-        for option, value in image_options(settings, images).items():
-            setattr(images, option, value)
+        self._images_as_loaded = copy.copy(self.processor.image_processor)
+        self.set_up(settings)
         self.processor.tokenizer.padding_side = "left"
         if settings.device_map is None:
             model.to("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
@@ -93,6 +92,11 @@ class TransformersBackend(BatchBackend):
         self._prefixes = PrefixCache(self.model, self.processor.image_token_id)
         if self.device.type == "cpu":
             keep_freed_memory()
+
+    def set_up(self, settings: ModelConfig) -> None:
+        """As `Backend.set_up`."""
+        for option, value in image_options(settings, self._images_as_loaded).items():
+            setattr(self.processor.image_processor, option, value)
 
     def drawn_at(self, temperature: float) -> Self:
         """The same model, not a copy of it, with replies drawn at another temperature."""

@@ -63,7 +63,7 @@ class VllmBackend(Backend):
         self._refused: list[tuple[int, Reply]] = []
         self._since = 0.0
         # Or Python, if this is still in use at its end, waits for a process that waits for it.
-        atexit.register(self.engine.llm_engine.engine_core.shutdown)
+        atexit.register(self.close)
 
     def submit(self, request: Request) -> int:
         number = next(self._numbers)
@@ -91,6 +91,9 @@ class VllmBackend(Backend):
         now = time.perf_counter()
         seconds, self._since = (now - self._since) / len(outputs), now
         return [(self._asked.pop(out.request_id), self._reply(out, seconds)) for out in outputs]
+
+    def close(self) -> None:
+        self.engine.llm_engine.engine_core.shutdown()
 
     def _finished(self) -> list[Any]:
         """Outputs of the first step that ends a request."""
