@@ -47,7 +47,7 @@ def _lines(parts: Sequence[Path], slice_path: Path) -> Iterator[bytes]:
 
 
 def _joined(parts: Sequence[Path], output: Path) -> dict[str, Any]:
-    """What made all of them; tokens are summed."""
+    """What made all of them; tokens and loads are summed."""
     abouts = [json.loads(part.with_suffix(".json").read_bytes()) for part in parts]
     if len(revisions := {about["revision"] for about in abouts}) > 1:
         raise DataError(
@@ -55,4 +55,4 @@ def _joined(parts: Sequence[Path], output: Path) -> dict[str, Any]:
             f" ({', '.join(sorted(revisions))}); set revision in its entry, and run again"
         )
     tokens = {kind: sum(about["tokens"][kind] for about in abouts) for kind in abouts[0]["tokens"]}
-    return {**abouts[0], "tokens": tokens}
+    return {**abouts[0], "tokens": tokens, "loads": sum(about["loads"] for about in abouts)}

@@ -45,6 +45,7 @@ RUN = "ACTIVE_PERCEPTION_RUN"
 """In the environment of a run's jobs: the id of its process."""
 
 _LOADED_HERE = ("transformers", "vllm")  # by these backends; behind others there is a server
+_GONE = (EOFError, ConnectionError)  # What is raised when the job's end of a connection is.
 _ATTEMPTS = 3  # A process that is about to end may still take a connection.
 _POLL = 0.5  # Seconds after which a process looks whether its run goes on.
 _END_SECONDS = 20.0  # For an engine to end in when the job that it worked for is gone.
@@ -235,12 +236,14 @@ class _Keeper:
         self._listener.settimeout(_POLL)
         with ExitStack() as stack:
             while self._run_goes_on():
-                with suppress(TimeoutError, EOFError, ConnectionError):
+                with suppress(TimeoutError, *_GONE):
                     connection, job = self._accept()
                     self._busy = True
                     with connection:
                         self._serve(connection, job, stack)
-                    self._busy = False
+                # Who reads what the job writes may wait for the last one who could.
+                _write_to(os.open(os.devnull, os.O_WRONLY))
+                self._busy = False
         shutil.rmtree(self._model.folder, ignore_errors=True)
 
     def _run_goes_on(self) -> bool:
@@ -258,9 +261,7 @@ class _Keeper:
         with client:
             client.settimeout(None)
             _, (log,), *_ = socket.recv_fds(client, 1, 1) or (b"", (), 0, None)
-            for output in (1, 2):
-                os.dup2(log, output)
-            os.close(log)
+            _write_to(log)
             connection = Connection(client.detach())
         job: Job = connection.recv()
         return connection, job
@@ -275,7 +276,10 @@ class _Keeper:
                     connection.send(error)
                     raise SystemExit from None
             if not self._model.shared:
-                serve(connection, lambda: _runner(job, self._backend), loads)
+                try:
+                    serve(connection, lambda: _runner(job, self._backend), loads)
+                except _GONE:  # with requests under way
+                    raise SystemExit from None
         if not self._model.shared:
             connection.send(None)
         elif pid := os.fork():
@@ -297,6 +301,13 @@ class _Keeper:
         return backend
 
 
+def _write_to(file: int) -> None:
+    """Have standard output and error go to an open file, which is closed."""
+    for output in (1, 2):
+        os.dup2(file, output)
+    os.close(file)
+
+
 def _runner(job: Job, backend: Backend | None) -> BackendRunner:
     assert backend is not None
     backend.set_up(job.settings.showing(job.mode))
@@ -311,6 +322,8 @@ def _serve_in_fork(connection: Connection, job: Job, backend: Backend | None, lo
             serve(connection, lambda: _runner(job, backend), loads)
         connection.send(None)
         status = 0
+    except _GONE:
+        pass
     except BaseException:
         traceback.print_exc()
     finally:

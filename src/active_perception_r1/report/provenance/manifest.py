@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from os.path import relpath
@@ -67,6 +68,7 @@ def write_manifest(
         "inputs": dict(sorted(inputs.items())),
         "outputs": dict(sorted(outputs.items())),
         "jobs": read_jobs(records, output.parent),
+        "loads": _loads(output.parent, outputs),
         "machine": hardware(),
         "packages": packages(),
     }
@@ -135,6 +137,16 @@ def _revisions(folder: Path, outputs: Iterable[str]) -> dict[str, dict[str, str]
                 line = next(lines, "{}")
             found["models"][path.parent.name] = _field(line, "model_revision", path)
     return {kind: dict(sorted(named.items())) for kind, named in found.items()}
+
+
+def _loads(folder: Path, outputs: Iterable[str]) -> dict[str, int]:
+    """How often each model was loaded for its predictions: as a measurement, like seconds."""
+    found: Counter[str] = Counter()
+    for name in outputs:
+        if name.startswith("predictions/") and name.endswith(".json"):
+            about = json.loads((folder / name).read_bytes())
+            found[Path(name).parent.name] += about.get("loads", 0)
+    return dict(sorted(found.items()))
 
 
 def _dataset(folder: Path, outputs: Iterable[str]) -> dict[str, str]:
