@@ -100,3 +100,14 @@ def test_what_ctrl_c_cuts_off_is_no_failure(seen: Seen) -> None:
     seen.screen.failed(1, "infer", job.logs)
     seen.screen.failed(2, "score", [])
     assert seen.lines == ["m active 5/12 0:00 left 3.0/s replies 24 interrupted"]
+
+
+def test_forced_colours_make_no_terminal_of_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    screen = Screen()
+    screen.expect(1)
+    screen.started(1, Job("infer", WILDCARDS, (tmp_path / "log",)))
+    screen.close()
+    assert "\x1b" not in capsys.readouterr().err

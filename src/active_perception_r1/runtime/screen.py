@@ -6,6 +6,7 @@ no terminal, only the former are written, and now and then how far the others ar
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +61,9 @@ class Screen:
     """Shows what it is told, from any thread; a context manager that ends with it."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        # FORCE_COLOR, which notebooks set, makes no terminal of a pipe: nothing can be drawn over.
+        terminal = None if sys.stderr.isatty() else False
+        self._console = console or Console(stderr=True, highlight=False, force_terminal=terminal)
         self._jobs: dict[int, Job] = {}
         self._shown: dict[str, _Shown] = {}
         self._done, self._total = 0, 0
