@@ -5,7 +5,7 @@ export PATH := $(BIN):$(PATH)
 # A study starts dozens of processes: without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots pin reference test test-quick test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility test-wheel browser tex check check-envs check-workflows bench bench-check bench-quick clean
+.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots pin crate reference test test-quick test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility test-wheel browser tex check check-envs check-workflows bench bench-check bench-quick clean
 
 env: .venv/installed
 
@@ -58,6 +58,15 @@ screenshots: env browser
 # Keep the demo's results, small and citable, in results/pinned.
 pin: env
 	snakemake pin --cores all --config study=demo
+
+# The repository of the last commit as a Workflow RO-Crate, for WorkflowHub.
+crate: env
+	rm -rf build/crate
+	mkdir -p build/crate
+	git archive HEAD | tar -xf - -C build/crate
+	python -m active_perception_r1.report.provenance.workflow_crate build/crate \
+		$$(git log -1 --format=%cI)
+	cd build/crate && python -m zipfile -c ../active-perception-r1.crate.zip .
 
 # Pages that follow from the keys and columns that the code declares.
 reference: env

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from huggingface_hub import SpaceCard, parse_eval_result_entries
+from datasets import load_dataset
+from huggingface_hub import DatasetCard, SpaceCard, parse_eval_result_entries
 
 from active_perception_r1.cli import main
 from active_perception_r1.cli.export import FORMATS
 from active_perception_r1.config import parse_config
 from active_perception_r1.config.plan import StudyPlan
+from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.records import Episode
 from active_perception_r1.report.conversations import conversations
@@ -25,7 +28,27 @@ from active_perception_r1.report.finished import FinishedStudy, read_study
 from tests.finished_report import finished_report
 from tests.finished_study import CONFIG
 from tests.leaderboard_rows import a_row
+from tests.scripted import make_sample
 from tests.workflow import REPOSITORY, Workflow
+
+HUB: dict[str, object] = {"source": "hub", "id": "craigwu/vstar_bench", "format": "vstar"}
+ABOUT = {"url": "https://huggingface.co/datasets/craigwu/vstar_bench", "license": "MIT"}
+
+
+def study(dataset: dict[str, object], weights: str, *modes: str) -> FinishedStudy:
+    config = {
+        **CONFIG,
+        "studies": {"s": {"dataset": dataset, "models": ["m"], "modes": modes}},
+        "models": {"m": {**CONFIG["models"]["m"], "id": weights}},
+    }
+    manifest = {
+        "created": "2026-11-26T12:00:00+00:00",
+        "digest": "d0",
+        "revisions": {"dataset": {"test": "d0"}},
+        "dataset": ABOUT if dataset is HUB else {},
+    }
+    rows = [a_row("m", mode) for mode in modes]
+    return FinishedStudy(Path("nowhere"), StudyPlan(parse_config(config), "s"), manifest, rows)
 
 
 def test_every_format_can_be_asked_for() -> None:
@@ -161,21 +184,38 @@ def test_the_site_of_a_run_is_whole(finished: Workflow, tmp_path: Path) -> None:
     assert str(finished.folder) not in (tmp_path / "manifest.json").read_text()
 
 
+# A dataset.
+
+
+@pytest.mark.parametrize(
+    ("source", "license", "said"),
+    [
+        ({"source": "synthetic"}, "apache-2.0", "drawn by Active-Perception-R1"),
+        (HUB, "other", "https://huggingface.co/datasets/craigwu/vstar_bench, licence: MIT."),
+    ],
+    ids=["own pages", "those of others"],
+)
+def test_questions_are_a_dataset_with_its_card(
+    source: dict[str, object], license: str, said: str, tmp_path: Path
+) -> None:
+    finished = replace(study(source, "a/model", "baseline"), folder=tmp_path / "results")
+    (tmp_path / "results" / "slice").mkdir(parents=True)
+    samples = [make_sample(0), make_sample(7)]
+    write_samples(finished.answers.slice_file, samples)
+    table, readme = EXPORTS["dataset"].write(finished, tmp_path)
+    card = DatasetCard.load(readme)
+    assert card.data.license == license
+    assert said in card.text
+    (config,) = card.data.to_dict()["configs"]
+    (file,) = config["data_files"]
+    assert tmp_path / file["path"] == table
+    kept = load_dataset("parquet", data_files={file["split"]: str(table)}, cache_dir=tmp_path)
+    assert [row["image"].size for row in kept["test"]] == [(s.width, s.height) for s in samples]
+    assert [tuple(row["answers"]) for row in kept["test"]] == [s.answers for s in samples]
+    assert kept["test"][0]["evidence"][0]["x0"] == samples[0].evidence[0].box.x0
+
+
 # The Hub's own results.
-
-
-def study(dataset: dict[str, object], weights: str, *modes: str) -> FinishedStudy:
-    config = {
-        **CONFIG,
-        "studies": {"s": {"dataset": dataset, "models": ["m"], "modes": modes}},
-        "models": {"m": {**CONFIG["models"]["m"], "id": weights}},
-    }
-    manifest = {"created": "2026-11-26T12:00:00+00:00", "revisions": {"dataset": {"test": "d0"}}}
-    rows = [a_row("m", mode) for mode in modes]
-    return FinishedStudy(Path("nowhere"), StudyPlan(parse_config(config), "s"), manifest, rows)
-
-
-HUB = {"source": "hub", "id": "craigwu/vstar_bench", "format": "vstar"}
 
 
 def test_a_result_of_the_hub_is_filed_with_its_model(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Check pinned results with the validator of the Workflow Run Crate profile, without a network.
+"""`validate.py CRATE PROFILE`: check a crate with the validator of its profile, without a network.
 
 `make test-crate` runs it in an environment of its own, since what the validator needs clashes with
 Snakemake's. The context of RO-Crate 1.1, which the validator would fetch, is made from that of 1.3,
@@ -44,7 +44,7 @@ def main() -> int:
     HttpRequester.get = answer
     settings = ValidationSettings(
         rocrate_uri=Path(sys.argv[1]),
-        profile_identifier="workflow-run-crate-0.5",
+        profile_identifier=sys.argv[2],
         requirement_severity=Severity.RECOMMENDED,
     )
     result = validate(settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from active_perception_r1.cli.arguments import Commands, add_command
 
-FORMATS = ("eval-results", "inspect", "space", "sts")
+FORMATS = ("dataset", "eval-results", "inspect", "space", "sts")
 
 
 def add_commands(commands: Commands) -> None:

@@ -40,7 +40,7 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> None:
     """Writes a slice file, whole or not at all, holding a few samples in memory at a time."""
     with atomic(path) as part, RowWriter(part, SCHEMA) as writer:
         for sample in samples:
-            writer.add(_as_row(sample))
+            writer.add(as_row(sample))
 
 
 def read_slice(path: Path, images: bool = True) -> Iterator[Sample]:
@@ -99,7 +99,8 @@ def image_hash(image: bytes) -> str:
     return hashlib.sha256(image).hexdigest()[:16]
 
 
-def _as_row(sample: Sample) -> Row:
+def as_row(sample: Sample) -> Row:
+    """A sample as a row of a slice file."""
     # Not `asdict`: it would copy the image.
     row = {field.name: getattr(sample, field.name) for field in fields(sample)}
     row["evidence"] = [

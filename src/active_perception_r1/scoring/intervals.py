@@ -47,7 +47,8 @@ def share_interval(outcomes: npt.ArrayLike, documents: npt.ArrayLike) -> Interva
     Methodol. 7:334.
 
     Args:
-        outcomes, documents: for each question, whether it was answered right, and its document.
+        outcomes: for each question, whether it was answered right.
+        documents: for each, what it is about.
     """
     right = np.asarray(outcomes, dtype=np.float64)
     if not len(right):

@@ -55,7 +55,8 @@ def paired_test(
     this is McNemar's exact test (1947).
 
     Args:
-        before, after: whether each question was answered right.
+        before: whether each question was answered right.
+        after: the same, in the same order.
         documents: what each is about; without, each is about a document of its own.
 
     Raises:

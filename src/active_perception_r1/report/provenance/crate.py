@@ -8,6 +8,7 @@ the configuration gave the leaderboard and everything else in the folder.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
 SNAKEFILE = "workflow/Snakefile"
 CONFIG = "config.yaml"
+AUTHOR = "#authors"
+WORKFLOW_PROFILE = {"https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate"}
 _PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
-    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
+    **WORKFLOW_PROFILE,
 }
 _FORMATS = {
     "": "text/plain",
@@ -45,27 +48,15 @@ _FORMATS = {
 
 def write_crate(folder: Path, manifest: Manifest, name: str) -> None:
     """Write `ro-crate-metadata.json` for everything that is in a pinned folder called `name`."""
-    # Imported here: only pinning needs it, not whoever checks or compares.
-    from rocrate.model.contextentity import ContextEntity
-    from rocrate.rocrate import ROCrate
-
-    crate = ROCrate(version="1.1")
     date = manifest["created"]
-    crate.name = title(manifest)
-    crate.description = f"Pinned results {name}, sha256 {manifest['digest']}."
-    crate.datePublished = date
-    license = {"@type": "CreativeWork", "name": LICENSE, "description": "Apache License 2.0"}
-    crate.license = crate.add(ContextEntity(crate, f"https://spdx.org/licenses/{LICENSE}", license))
-    workflow = crate.add_workflow(
-        folder / SNAKEFILE, SNAKEFILE, main=True, lang="snakemake", properties=_workflow(manifest)
-    )
+    about = f"Pinned results {name}, sha256 {manifest['digest']}."
+    crate = begin(title(manifest), about, date)
+    workflow = add_workflow(crate, folder, SNAKEFILE, manifest["source"]["commit"] or "unknown")
     files = [
-        _add_file(crate, folder, path)
+        add_file(crate, folder, path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path != folder / SNAKEFILE
     ]
-    author = crate.add(ContextEntity(crate, "#authors", {"@type": "Organization", "name": AUTHORS}))
-    crate.root_dataset["author"] = crate.root_dataset["publisher"] = author
     config = crate.dereference(CONFIG)
     results = [f for f in files if f.id != CONFIG and not f.id.startswith("workflow/")]
     action = crate.add_action(
@@ -79,37 +70,87 @@ def write_crate(folder: Path, manifest: Manifest, name: str) -> None:
             "startTime": manifest["jobs"][0]["started"] if manifest["jobs"] else date,
             "endTime": date,
             "actionStatus": "http://schema.org/CompletedActionStatus",
-            "agent": _ref(author.id),
+            "agent": _ref(AUTHOR),
         },
     )
     crate.root_dataset["mentions"] = action
-    _add_parameters(crate, workflow, config)
-    if about := manifest.get("dataset"):
-        _add_dataset(crate, about)
-    for uri, profile in _PROFILES.items():
-        version = uri.rsplit("/", 1)[1]
-        about = {"@type": "CreativeWork", "name": profile, "version": version}
-        crate.add(ContextEntity(crate, uri, about))
-    crate.root_dataset["conformsTo"] = [_ref(uri) for uri in _PROFILES]
-    # Written by hand: the library would copy every file onto itself.
-    text = json.dumps(crate.metadata.generate(), indent=2, ensure_ascii=False)
-    (folder / "ro-crate-metadata.json").write_text(text + "\n", encoding="utf-8")
+    leaderboard = crate.dereference("leaderboard.json")
+    for role, entity in (("input", config), ("output", leaderboard)):
+        parameter = add_parameter(crate, workflow, role)
+        parameter["workExample"] = entity
+        entity["exampleOfWork"] = parameter
+    if dataset := manifest.get("dataset"):
+        _add_dataset(crate, dataset)
+    save(crate, folder, _PROFILES)
 
 
-def _workflow(manifest: Manifest) -> dict[str, Any]:
-    return {
+def begin(name: str, description: str, date: str) -> ROCrate:
+    """A crate with its license and authors.
+
+    Args:
+        date: when its content was made, in ISO 8601.
+    """
+    # Imported here: only who makes a crate needs it, not who checks or compares.
+    from rocrate.model.contextentity import ContextEntity
+    from rocrate.rocrate import ROCrate
+
+    crate = ROCrate(version="1.1")
+    crate.name, crate.description, crate.datePublished = name, description, date
+    license = {"@type": "CreativeWork", "name": LICENSE, "description": "Apache License 2.0"}
+    crate.license = crate.add(ContextEntity(crate, f"https://spdx.org/licenses/{LICENSE}", license))
+    author = crate.add(ContextEntity(crate, AUTHOR, {"@type": "Organization", "name": AUTHORS}))
+    crate.root_dataset["author"] = crate.root_dataset["publisher"] = author
+    return crate
+
+
+def add_workflow(crate: ROCrate, folder: Path, name: str, version: str) -> Any:
+    """The Snakefile called `name` in the crate's folder, as that which the crate is about."""
+    about = {
         "name": "Active-Perception-R1",
         "conformsTo": _ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"),
         "encodingFormat": "text/plain",
-        "version": manifest["source"]["commit"] or "unknown",
+        "version": version,
     }
+    return crate.add_workflow(folder / name, name, main=True, lang="snakemake", properties=about)
+
+
+def add_parameter(crate: ROCrate, workflow: Any, role: str) -> Any:
+    """The file that a workflow takes or gives.
+
+    Args:
+        role: `input`, the configuration, or `output`, the leaderboard.
+    """
+    parameter = crate.add_formal_parameter(
+        name=role, additionalType="File", identifier=f"#{role}", valueRequired=True
+    )
+    workflow[role] = parameter
+    return parameter
+
+
+def save(crate: ROCrate, folder: Path, profiles: Mapping[str, str]) -> None:
+    """Write the metadata of a crate that is a folder already.
+
+    Args:
+        profiles: the names of those to which it conforms, by their addresses.
+    """
+    from rocrate.model.contextentity import ContextEntity
+
+    for uri, profile in profiles.items():
+        version = uri.rsplit("/", 1)[1]
+        about = {"@type": "CreativeWork", "name": profile, "version": version}
+        crate.add(ContextEntity(crate, uri, about))
+    crate.root_dataset["conformsTo"] = [_ref(uri) for uri in profiles]
+    # Written by hand: the library would copy every file onto itself.
+    text = json.dumps(crate.metadata.generate(), indent=2, ensure_ascii=False)
+    (folder / "ro-crate-metadata.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _ref(id: str) -> dict[str, str]:
     return {"@id": id}
 
 
-def _add_file(crate: ROCrate, folder: Path, path: Path) -> Any:
+def add_file(crate: ROCrate, folder: Path, path: Path) -> Any:
+    """A file in the crate's folder, as a part of the crate."""
     name = path.relative_to(folder).as_posix()
     about: dict[str, Any] = {"name": name, "contentSize": str(path.stat().st_size)}
     if kind := _FORMATS.get(path.suffix):
@@ -127,15 +168,3 @@ def _add_dataset(crate: ROCrate, about: dict[str, str]) -> None:
     known = {key: about[key] for key in ("url", "license", "citation") if about[key]}
     entity = crate.add(ContextEntity(crate, about["url"], {**described, **known}))
     crate.root_dataset["isBasedOn"] = entity
-
-
-def _add_parameters(crate: ROCrate, workflow: Any, config: Any) -> None:
-    """The workflow takes a configuration and gives a leaderboard."""
-    leaderboard = crate.dereference("leaderboard.json")
-    for role, entity in (("input", config), ("output", leaderboard)):
-        parameter = crate.add_formal_parameter(
-            name=role, additionalType="File", identifier=f"#{role}", valueRequired=True
-        )
-        parameter["workExample"] = entity
-        entity["exampleOfWork"] = parameter
-        workflow[role] = parameter
