@@ -5,7 +5,7 @@ export PATH := $(BIN):$(PATH)
 # A study starts dozens of processes: without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots pin crate reference test test-quick test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility test-wheel browser tex check check-envs check-workflows bench bench-check bench-quick clean
+.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots site pin crate reference test test-quick test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility test-wheel browser tex check check-envs check-workflows bench bench-check bench-quick clean
 
 env: .venv/installed
 
@@ -147,6 +147,25 @@ test-inspect: env .venv-inspect/installed
 test-wheel: env
 	pytest tests/wheel
 
+# The site of the documentation, in build/site, with the tutorials executed.
+PAGES := README.md CHANGELOG.md CONTRIBUTING.md RELEASING.md LICENSE workflow_config.yaml \
+	config/README.md benchmarks/RESULTS.md models/tiny-zoom-vlm/README.md docs
+
+site: export PYTHONPATH := $(CURDIR)/.venv-docs
+site: export JUPYTER_PATH := $(CURDIR)/.venv-docs/share/jupyter
+site: .venv-docs/installed
+	rm -rf build/pages build/site
+	mkdir -p build/pages
+	tar -cf - $(PAGES) | tar -xf - -C build/pages
+	python -m nbconvert --to markdown --execute --coalesce-streams build/pages/docs/tutorials/*.ipynb
+	python -m mkdocs build --strict
+
+# What is locked for it, on top of the environment in which the tutorials run.
+.venv-docs/installed: requirements-docs.lock | env
+	rm -rf .venv-docs
+	$(BIN)/python -m pip install --quiet --no-deps --target .venv-docs --requirement $<
+	touch $@
+
 check: env
 	ruff format --check .
 	ruff check .
@@ -207,5 +226,5 @@ check-envs: env
 
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
-	rm -rf .node .venv .venv-crate .venv-inspect .venv-legibility .venv-trainers .venv-verl .venv-vllm .venv-workflows build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .node .venv .venv-crate .venv-docs .venv-inspect .venv-legibility .venv-trainers .venv-verl .venv-vllm .venv-workflows build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src recipes tests -name __pycache__ -prune -exec rm -rf {} +
