@@ -63,7 +63,8 @@ class Job:
 
 def can_be_kept(settings: ModelConfig) -> bool:
     """Whether this process is a job of a run, loads its model itself, and may fork."""
-    return sys.platform == "linux" and RUN in os.environ and settings.backend in _LOADED_HERE
+    of_a_run = RUN in os.environ and psutil.pid_exists(int(os.environ[RUN]))
+    return sys.platform == "linux" and of_a_run and settings.backend in _LOADED_HERE
 
 
 @contextmanager
