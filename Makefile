@@ -157,13 +157,15 @@ site: .venv-docs/installed
 	rm -rf build/pages build/site
 	mkdir -p build/pages
 	tar -cf - $(PAGES) | tar -xf - -C build/pages
-	python -m nbconvert --to markdown --execute --coalesce-streams build/pages/docs/tutorials/*.ipynb
+	python -m nbconvert --to markdown --execute \
+		--CoalesceStreamsPreprocessor.enabled=True build/pages/docs/tutorials/*.ipynb
 	python -m mkdocs build --strict
 
 # What is locked for it, on top of the environment in which the tutorials run.
 .venv-docs/installed: requirements-docs.lock | env
 	rm -rf .venv-docs
-	$(BIN)/python -m pip install --quiet --no-deps --target .venv-docs --requirement $<
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes \
+		--target .venv-docs --requirement $<
 	touch $@
 
 check: env

@@ -139,7 +139,8 @@ def save(crate: ROCrate, folder: Path, profiles: Mapping[str, str]) -> None:
         version = uri.rsplit("/", 1)[1]
         about = {"@type": "CreativeWork", "name": profile, "version": version}
         crate.add(ContextEntity(crate, uri, about))
-    crate.root_dataset["conformsTo"] = [_ref(uri) for uri in profiles]
+    kept = [_ref(uri) for uri in profiles]
+    crate.root_dataset["conformsTo"] = kept if len(kept) > 1 else kept[0]
     # Written by hand: the library would copy every file onto itself.
     text = json.dumps(crate.metadata.generate(), indent=2, ensure_ascii=False)
     (folder / "ro-crate-metadata.json").write_text(text + "\n", encoding="utf-8")
