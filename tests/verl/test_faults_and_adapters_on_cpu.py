@@ -23,7 +23,8 @@ from tests.verl.runs import ON_CPU, RUN, command, finish, write_questions
 
 
 def changed(**changes: Any) -> VerlTraining:
-    return VerlTraining(**{**RUN.model_dump(), "validate_every": 0, "steps": 1, **changes})
+    one_step = {"steps": 1, "validate_every": 0, "export": "last"}
+    return VerlTraining(**{**RUN.model_dump(), **one_step, **changes})
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
