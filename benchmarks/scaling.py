@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from measuring import Figure, Run, measured, report
+from measuring import Figure, Run, measured, ratios, report
 from PIL import Image
 
 from active_perception_r1.config.sources.synthetic import SyntheticDataset
@@ -42,6 +42,23 @@ QUESTIONS_OF_A_DOCUMENT = 5
 SIDE = 48  # of a page in pixels
 MODELS = (1, 5, 20)
 SAMPLES_OF_MODELS = 1_000
+REPEATS = 3
+JOBS = 252  # of a study with 20 models in 6 modes
+EMPTY = f"""
+rule all:
+    input: expand("made/{{i}}", i=range({(JOBS - 2) // 2})), "board"
+rule infer:
+    output: "kept/{{i}}"
+    shell: "touch {{output}}"
+rule score:
+    input: "kept/{{i}}"
+    output: "made/{{i}}"
+    shell: "touch {{output}}"
+rule leaderboard:
+    input: expand("made/{{i}}", i=range({(JOBS - 2) // 2}))
+    output: "board"
+    shell: "touch {{output}}"
+"""
 STAGES = ("slice", "score", "leaderboard", "diagnosis", "page")
 
 
@@ -122,6 +139,10 @@ def model_figures(folder: Path) -> list[Figure]:
             figures += [Figure(f"{what}, s", run.seconds), Figure(f"{what}, MB", run.megabytes)]
         times = [run.seconds for run in found]
         figures.append(Figure(f"{title}, growth exponent", exponent(MODELS, times)))
+    ours = [measured(plan_command(folder, names)).cpu for _ in range(REPEATS)]
+    empty = [measured(empty_plan_command(folder)).cpu for _ in range(REPEATS)]
+    what = f"planning {JOBS} jobs of {MODELS[-1]} models, processor time over that of an empty"
+    figures.append(ratios(f"{what} Snakefile", ours, empty, bar="<= 1.3"))
     return figures
 
 
@@ -154,6 +175,22 @@ def plan_command(folder: Path, models: Sequence[str]) -> list[str | Path]:
     options = ["--snakefile", REPOSITORY / "Snakefile", "--directory", folder / "plan"]
     config = configured(folder, models)
     return ["snakemake", "--dry-run", "--cores", "2", *options, "--configfile", config]
+
+
+def empty_plan_command(folder: Path) -> list[str | Path]:
+    """A dry run of as many jobs as a study with the most models has, by rules that do nothing."""
+    snakefile = folder / "empty" / "Snakefile"
+    snakefile.parent.mkdir(exist_ok=True)
+    snakefile.write_text(EMPTY, encoding="utf-8")
+    return [
+        "snakemake",
+        "--dry-run",
+        "--cores",
+        "2",
+        "--directory",
+        snakefile.parent,
+        *("--snakefile", snakefile),
+    ]
 
 
 def configured(folder: Path, models: Sequence[str], samples: int = 300) -> Path:

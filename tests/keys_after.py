@@ -91,7 +91,7 @@ def _look_again(changed: Sequence[Path]) -> None:
             del sys.modules[name]
         importlib.invalidate_caches()
     if stages := sys.modules.get(f"{PACKAGE}.keys.stages"):
-        stages.code_of.cache_clear()
+        stages.forget()
 
 
 def _is_ours(module: str) -> bool:

@@ -88,24 +88,36 @@ class Stage:
         Raises:
             ModuleNotFoundError: a listed module is not there.
         """
-        found: set[str] = set()
-        waiting = [*self.begins, *used]
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                waiting += (
-                    other
-                    for other in imported(name)
-                    if is_any_of(other, self.takes_in) or _is_helper(other, name)
-                )
-        return tuple(sorted(name for name in found if not is_any_of(name, MECHANISM)))
+        return _modules(self, frozenset(used))
 
 
-@functools.cache  # Snakemake asks for every job
+# Snakemake asks for every job.
+@functools.cache
+def _modules(stage: Stage, used: frozenset[str]) -> tuple[str, ...]:
+    found: set[str] = set()
+    waiting = [*stage.begins, *used]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += (
+                other
+                for other in imported(name)
+                if is_any_of(other, stage.takes_in) or _is_helper(other, name)
+            )
+    return tuple(sorted(name for name in found if not is_any_of(name, MECHANISM)))
+
+
+@functools.cache
 def code_of(modules: tuple[str, ...]) -> str:
     """Fingerprint of modules."""
     return fingerprint(*(f"{name} {read_code(file_of(name)).fingerprint}" for name in modules))
+
+
+def forget() -> None:
+    """Read files again that may have changed."""
+    for known in (_modules, code_of, imported):
+        known.cache_clear()
 
 
 def is_any_of(module: str, patterns: Collection[str]) -> bool:
@@ -113,7 +125,8 @@ def is_any_of(module: str, patterns: Collection[str]) -> bool:
     return any(fnmatchcase(module, pattern) for pattern in patterns)
 
 
-def imported(module: str) -> set[str]:
+@functools.cache
+def imported(module: str) -> frozenset[str]:
     """Modules of the package that a module imports itself, wherever in its text.
 
     One whose whole name is in a text counts as well: it is handed on to be imported elsewhere.
@@ -123,10 +136,8 @@ def imported(module: str) -> set[str]:
     """
     code = read_code(file_of(module))
     named = (name for text in code.named for name in (text, text.rpartition(".")[0]))
-    return {
-        *_inside(code.imports),
-        *(name for name in _inside(named) if file_of(name).name != "__init__.py"),
-    }
+    named_modules = (name for name in _inside(named) if file_of(name).name != "__init__.py")
+    return frozenset((*_inside(code.imports), *named_modules))
 
 
 def _inside(names: Iterable[str]) -> Iterator[str]:
