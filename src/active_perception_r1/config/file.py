@@ -105,6 +105,11 @@ class Config(Section):
         default={}, description="training runs by name; each is also a model"
     )
     gpu: GpuConfig = Field(default=GpuConfig(), description="how GPUs are shared with others")
+    container: str | None = Field(
+        default=None,
+        description="image that jobs run in by `--sdm apptainer`, such as docker://HOST/NAME:TAG or"
+        " a .sif file; it has this package in it",
+    )
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
