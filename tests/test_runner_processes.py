@@ -18,7 +18,6 @@ import pytest
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import BackendError
-from active_perception_r1.models import runner_processes
 from active_perception_r1.models.infer import infer
 from active_perception_r1.models.runner_processes import runner_processes
 from active_perception_r1.modes import ACTIVE, BASELINE, SHUFFLED_CROP
@@ -69,7 +68,7 @@ def test_processes_that_take_over_nothing_play_the_same_episodes(
         return started[-1]
 
     alone = run(slice_path, untrained_model, ACTIVE, cores=1)
-    monkeypatch.setattr(runner_processes, "get_context", spawning)
+    monkeypatch.setattr("active_perception_r1.models.runner_processes.get_context", spawning)
     assert run(slice_path, untrained_model, ACTIVE, cores=2) == alone
     assert len(started) == 1
 

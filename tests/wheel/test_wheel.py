@@ -69,7 +69,9 @@ def installed(wheel: Path, extras: str, folder: Path) -> Path:
     done = call(sys.executable, "-m", "venv", folder, folder=folder.parent)
     assert done.returncode == 0, done.stdout
     asked = f"active-perception-r1{extras} @ {wheel.as_uri()}"
-    lock = REPOSITORY / "requirements.lock"
+    lock = folder / "versions.txt"  # without hashes, which would be asked of the wheel, too
+    pins = (REPOSITORY / "requirements.lock").read_text().splitlines()
+    lock.write_text("\n".join(pin.split()[0] for pin in pins if "==" in pin and pin[0] != "#"))
     pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
     done = call(*pip, "--constraint", lock, asked, folder=folder)
     assert done.returncode == 0, done.stdout
