@@ -186,7 +186,7 @@ site: .venv-docs/installed
 	mkdir -p build/pages
 	tar -cf - $(PAGES) | tar -xf - -C build/pages
 	python -m nbconvert --to markdown --execute \
-		--CoalesceStreamsPreprocessor.enabled=True build/pages/docs/tutorials/*.ipynb
+		--ExecutePreprocessor.coalesce_streams=True build/pages/docs/tutorials/*.ipynb
 	python -m mkdocs build --strict
 
 # What is locked for it, on top of the environment in which the tutorials run.
