@@ -185,8 +185,9 @@ site: .venv-docs/installed
 	rm -rf build/pages build/site
 	mkdir -p build/pages
 	tar -cf - $(PAGES) | tar -xf - -C build/pages
-	python -m nbconvert --to markdown --execute \
-		--ExecutePreprocessor.coalesce_streams=True build/pages/docs/tutorials/*.ipynb
+	python -m nbconvert --to notebook --execute --inplace build/pages/docs/tutorials/*.ipynb
+	python -m nbconvert --to markdown --CoalesceStreamsPreprocessor.enabled=True \
+		build/pages/docs/tutorials/*.ipynb
 	python -m mkdocs build --strict
 
 # What is locked for it, on top of the environment in which the tutorials run.
