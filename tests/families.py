@@ -17,7 +17,7 @@ import transformers as hf
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from active_perception_r1.config import load_config
-from tests.without_torchvision.sitecustomize import install
+from tests.without_torchvision.sitecustomize import install, torchvision_is_missing
 
 install()  # before any processor is loaded
 
@@ -158,7 +158,10 @@ def _build_qwen(
     marks = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     tokenizer = _tokenizer("<|im_end|>", ["<|im_start|>", *marks])
     images = hf.Qwen2VLImageProcessorPil(patch_size=patch, min_pixels=4 * 28**2, max_pixels=10**7)
-    video = hf.models.auto.video_processing_auto.AutoVideoProcessor.from_pretrained("")
+    if torchvision_is_missing():
+        video = hf.models.auto.video_processing_auto.AutoVideoProcessor.from_pretrained("")
+    else:
+        video = hf.Qwen2VLVideoProcessor()
     processor = processor_type(images, tokenizer, video, chat_template=_QWEN_CHAT)
     rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": mrope}
     rope |= {"mrope_interleaved": True} if config_type is hf.Qwen3VLConfig else {}

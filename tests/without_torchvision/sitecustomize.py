@@ -67,9 +67,13 @@ class _AfterImport(importlib.abc.MetaPathFinder):
         return spec
 
 
+def torchvision_is_missing():
+    return importlib.util.find_spec("torchvision") is None
+
+
 def install():
     """Replace the video processors where torchvision is missing, now or when they are imported."""
-    if importlib.util.find_spec("torchvision") is not None:
+    if not torchvision_is_missing():
         return
     if _PROCESSORS in sys.modules:
         _replace_video_processors()
