@@ -70,8 +70,9 @@ def installed(wheel: Path, extras: str, folder: Path) -> Path:
     assert done.returncode == 0, done.stdout
     asked = f"active-perception-r1{extras} @ {wheel.as_uri()}"
     lock = folder / "versions.txt"  # without hashes, which would be asked of the wheel, too
-    pins = (REPOSITORY / "requirements.lock").read_text().splitlines()
-    lock.write_text("\n".join(pin.split()[0] for pin in pins if "==" in pin and pin[0] != "#"))
+    locks = [REPOSITORY / f"requirements{name}.lock" for name in ("", "-torch")]
+    lines = [line for path in locks for line in path.read_text().splitlines()]
+    lock.write_text("\n".join(line.split()[0] for line in lines if line[0].isalpha()))
     pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
     done = call(*pip, "--constraint", lock, asked, folder=folder)
     assert done.returncode == 0, done.stdout
