@@ -21,7 +21,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -355,6 +354,7 @@ def _ending_with(connection: Connection, end: Callable[[], object]) -> Iterator[
 
 def _interrupt() -> None:
     """In the way in which an engine ends its own processes, if it still can."""
+    late = threading.Timer(_END_SECONDS, os._exit, (1,))
+    late.daemon = True
+    late.start()
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(_END_SECONDS)
-    os._exit(1)
