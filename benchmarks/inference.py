@@ -42,8 +42,9 @@ from active_perception_r1.envs.zoom_simulator import first_view, opening_view, z
 from active_perception_r1.geometry import Box
 from active_perception_r1.models.backends import Backend
 from active_perception_r1.models.load import load_backend
+from active_perception_r1.models.remote_runner import RemoteRunner
 from active_perception_r1.models.runner import _Answers, unseen
-from active_perception_r1.models.runner_processes import RunnerProcesses
+from active_perception_r1.models.runner_processes import runner_processes
 from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample
 from active_perception_r1.sim.driver import Batches, run_episodes
@@ -118,12 +119,12 @@ def draw(folder: Path, pages: int) -> Path:
 
 def compare(settings: ModelConfig, slice_path: Path, repeats: int) -> dict[str, float]:
     cores = len(os.sched_getaffinity(0))
-    with RunnerProcesses(cores, "", settings, ACTIVE) as processes:
+    with runner_processes(cores, "", settings, ACTIVE) as processes:
         return compare_with(processes, settings, slice_path, repeats)
 
 
 def compare_with(
-    processes: RunnerProcesses, settings: ModelConfig, slice_path: Path, repeats: int
+    processes: RemoteRunner, settings: ModelConfig, slice_path: Path, repeats: int
 ) -> dict[str, float]:
     samples = list(read_slice(slice_path))
     everyone = [sample.id for sample in samples]
