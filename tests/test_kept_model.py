@@ -17,7 +17,7 @@ import pytest
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import write_samples
-from active_perception_r1.models.kept_model import RUN
+from active_perception_r1.models.keeper import RUN
 from active_perception_r1.runtime.gpu import POOL
 from tests.scripted import make_sample
 from tests.workflow import REPOSITORY

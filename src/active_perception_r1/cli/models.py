@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from active_perception_r1.cli.arguments import (
     Commands,
@@ -25,9 +23,6 @@ from active_perception_r1.cli.arguments import (
     mode_name,
     shard_name,
 )
-
-if TYPE_CHECKING:  # the other subcommands start at once without it
-    from active_perception_r1.config import Config
 
 
 def add_commands(commands: Commands) -> None:
@@ -121,18 +116,9 @@ def _run_join(command: argparse.Namespace) -> None:
     join(command.parts, command.slice, command.output)
 
 
-@contextmanager
-def _leased(config: Config, gpus: int, granted: int | None, purpose: str) -> Iterator[None]:
-    """The GPUs that a model needs; torch and engines are imported inside, when they are chosen."""
-    from active_perception_r1.runtime.lease import lease, require_granted
-
-    require_granted(gpus, granted)
-    with lease(gpus, config.gpu, purpose):
-        yield
-
-
 def _run_train(command: argparse.Namespace) -> None:
     from active_perception_r1.config import load_config, training_folder
+    from active_perception_r1.runtime.lease import lease, require_granted
     from active_perception_r1.training.engines import ENGINES, Job
 
     config = load_config(command.config)
@@ -151,7 +137,9 @@ def _run_train(command: argparse.Namespace) -> None:
     if command.dry_run:
         print(engine.describe(job))
         return
-    with _leased(config, engine.local_gpus(job), command.granted, f"train {job.name}"):
+    gpus = engine.local_gpus(job)
+    require_granted(gpus, command.granted)
+    with lease(gpus, config.gpu, f"train {job.name}"):
         engine.train(job)
 
 

@@ -35,6 +35,7 @@ MECHANISM = (
     "models.backends.openai",  # what is sent and received is beside it
     "models.infer",
     "models.join",
+    "models.keeper",
     "models.kept_model",
     "models.load",
     "models.remote_runner",

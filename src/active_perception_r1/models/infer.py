@@ -18,7 +18,8 @@ from active_perception_r1.data.predictions import read_predictions
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.errors import BackendError, DataError, UserError
 from active_perception_r1.keys import inference_key
-from active_perception_r1.models.kept_model import Job, kept_runner
+from active_perception_r1.models.keeper import Job
+from active_perception_r1.models.kept_model import kept_runner
 from active_perception_r1.models.runner import BackendRunner, EpisodeRunner
 from active_perception_r1.models.runner_processes import runner_processes
 from active_perception_r1.modes import MODES, CropSizes
@@ -191,8 +192,7 @@ class _Progress(tqdm):  # type: ignore[type-arg]  # it cannot be subscripted whe
 def _runner(
     job: Job, cores: int, replies: Path, keep: GpuConfig | None
 ) -> AbstractContextManager[EpisodeRunner]:
-    # Engines that are not on the CPU by transformers share out the work themselves.
-    count = 1 if job.settings.gpus or job.settings.backend != "transformers" else cores
+    count = cores if job.shares else 1  # Other engines share out the work themselves.
     if keep:
         return kept_runner(job, count, keep)
     if count > 1:

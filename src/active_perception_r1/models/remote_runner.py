@@ -14,6 +14,9 @@ from active_perception_r1.models.runner import BackendRunner, unseen
 from active_perception_r1.modes import CropSizes
 from active_perception_r1.records import Episode
 
+GONE = (EOFError, ConnectionError)
+"""What is raised where the other end of a connection is gone."""
+
 
 class ProcessGoneError(BackendError):
     """It ended before it had done what it was asked."""
@@ -93,7 +96,7 @@ class RemoteRunner:
     def _alive(self, connection: Connection) -> Iterator[None]:
         try:
             yield
-        except (EOFError, ConnectionError):
+        except GONE:
             raise ProcessGoneError(
                 f"a process that ran episodes ended{self._connections[connection]()}; what was"
                 " finished is kept, run again to go on"
