@@ -157,6 +157,24 @@ def test_an_episode_that_cannot_be_rewarded_is_counted_with_its_error(
     assert found.reason.endswith(" (1 times)")
 
 
+@pytest.mark.parametrize("said", ["a\u2028b", "a\u0085b", "a\nb\r\nc", "a\x1eb"])
+def test_a_reply_is_one_line_whatever_separators_are_in_it(tmp_path: Path, said: str) -> None:
+    tally = EpisodeTally(tmp_path)
+    tally.append(1, {"id": "q", "said": said})
+    assert [row["said"] for row in tally.read(1).rewarded] == [said]
+
+
+def test_a_line_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
+    tally = EpisodeTally(tmp_path)
+    tally.append(1, {"id": "q0", "reward": 1.0})
+    tally.append(1, {"id": "q1", "reward": 1.0})
+    whole = tally.path(1).read_bytes()
+    tally.path(1).write_bytes(whole[:-1])
+    assert [row["id"] for row in tally.read(1).rewarded] == ["q0"]
+    tally.path(1).write_bytes(whole)
+    assert [row["id"] for row in tally.read(1).rewarded] == ["q0", "q1"]
+
+
 @pytest.mark.parametrize(
     ("logged", "asked"),
     [

@@ -68,10 +68,14 @@ class EpisodeTally:
         self.append(step, {"id": sample_id, ERROR: told})
 
     def read(self, step: int) -> StepEpisodes:
-        """What was written of a step; nothing if there is no file."""
+        """What was written of a step; nothing if there is no file.
+
+        While others write, the last line may be there in part, and is then left for the next time.
+        """
         path = self.path(step)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        rows = [json.loads(line) for line in lines]
+        written = path.read_bytes() if path.exists() else b""
+        # Bytes: a text would be split where a model wrote a separator of lines, such as U+2028.
+        rows = [json.loads(line) for line in written.split(b"\n")[:-1]]
         return StepEpisodes(
             rewarded=tuple(row for row in rows if ERROR not in row),
             errors=tuple(row[ERROR] for row in rows if ERROR in row),
