@@ -105,6 +105,16 @@ def test_environment_switches_stand_in_for_keys() -> None:
     assert switched(run_of(), BASE, {}) == (run_of(), BASE)
 
 
+def test_a_switch_between_model_and_adapter_brings_its_rate_unless_one_is_said() -> None:
+    def rate(run: VerlTraining, **environment: str) -> float:
+        return switched(run, BASE, environment)[0].learning_rate
+
+    assert rate(run_of(), LORA_RANK="8") == ADAPTER_RATE
+    assert rate(run_of(profile="1x24gb"), LORA_RANK="0") == FULL_RATE
+    assert rate(run_of(learning_rate=1e-5), LORA_RANK="8") == 1e-5
+    assert rate(run_of(), LORA_RANK="8", LEARNING_RATE="1e-5") == 1e-5
+
+
 @pytest.mark.parametrize("name", SWITCHES)
 def test_every_switch_names_a_key(name: str) -> None:
     key = SWITCHES[name].key

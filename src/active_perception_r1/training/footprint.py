@@ -15,8 +15,8 @@ Of P weights of which T are trained, in bytes each d as loaded and m as multipli
 What a layer keeps inside is, for each token: of its two norms the input in float32, and the output
 where their weights are trained; queries, keys, values and their product, 4 h; the inputs of the
 linear layers whose weights or adapters are trained, cast anew for each of them; and 3 i within the
-gate. Attention that is not fused keeps a matrix of n x n for every head. `tests/test_memory.py`
-counts the bytes.
+gate. Attention that is not fused keeps a matrix of n x n for every head.
+`tests/test_training_memory.py` counts the bytes.
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ def switched(
     if model := changes.pop("model.id", None):
         base = base.model_copy(update={"id": str(model), "revision": None})
     try:
-        return VerlTraining.model_validate({**run.model_dump(), **changes}), base
+        said = run.model_dump(exclude_unset=True)  # what was left out may follow from a change
+        return VerlTraining.model_validate({**said, **changes}), base
     except ValueError as error:
         raise ConfigError(f"environment: {' '.join(str(error).split())}") from None
 

@@ -69,7 +69,7 @@ class GrpoConfig(Section, ABC):
         default=1, gt=0, description="times that the episodes of a step are learned from"
     )
     learning_rate: float = Field(
-        default=1e-4, gt=0, description="of AdamW, after the warm-up; it falls by a cosine"
+        default=1e-4, gt=0, description="of AdamW, after the warm-up; it falls linearly"
     )
     warmup_steps: int = Field(default=3, ge=0, description="steps in which the rate rises")
     max_grad_norm: float = Field(

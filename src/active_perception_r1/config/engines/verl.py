@@ -177,16 +177,13 @@ class VerlTraining(GrpoConfig):
     def deciding(self, without: Collection[str] = ()) -> dict[str, Any]:
         return {**super().deciding(without), "hardware": asdict(self.hardware)}
 
-    @model_validator(mode="before")
-    @classmethod
-    def _rate_of_adapter(cls, entry: Any) -> Any:
-        if not isinstance(entry, Mapping) or "learning_rate" in entry:
-            return entry
-        profile = PROFILES.get(str(entry.get("profile", "1x80gb")))
-        rank = entry.get("lora_rank")
-        if (profile and profile.lora_rank) if rank is None else rank:
-            return {**entry, "learning_rate": ADAPTER_RATE}
-        return entry
+    @model_validator(mode="after")
+    def _rate_of_adapter(self) -> Self:
+        if self.trains_adapter and "learning_rate" not in self.model_fields_set:
+            # Past pydantic, to which it would count as said: then a run of which a switch makes one
+            # of another kind would keep it.
+            object.__setattr__(self, "learning_rate", ADAPTER_RATE)
+        return self
 
     @model_validator(mode="after")
     def _can_run(self) -> Self:
