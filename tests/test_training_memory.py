@@ -16,6 +16,7 @@ from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.modes import ACTIVE, BASELINE, episode_rules, start_episode
+from active_perception_r1.runtime.memory import free_memory
 from active_perception_r1.training import micro_batch as fitting
 from active_perception_r1.training.footprint import GIB, Shape, shape_of
 from active_perception_r1.training.freezing import LORA_RANK, look_without_gradient
@@ -232,6 +233,27 @@ def test_a_machine_that_is_too_small_is_named_before_anything_is_loaded_with_the
     monkeypatch.setattr(fitting, "_room", lambda base: 1)
     with pytest.raises(TrainingError, match=r"lower first_view\.max_pixels"):
         micro_batch("run", whole, untrained_model)
+
+
+def test_a_limit_of_a_container_or_a_job_counts_as_all_the_memory_there_is(tmp_path: Path) -> None:
+    def group(path: str, limit: str, held: int, of_files: int) -> None:
+        folder = tmp_path / "groups" / path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text(f"{held}\n")
+        (folder / "memory.stat").write_text(f"anon 1\ninactive_file {of_files}\n")
+
+    def left() -> int:
+        return free_memory(tmp_path / "own", tmp_path / "groups")
+
+    assert left() > 10**8  # no such groups: what is free on this machine
+    (tmp_path / "own").write_text("4:memory:/older\n0::/job/step\n")
+    group("job/step", "max", 900, 0)
+    assert left() > 10**8
+    group("job", "1000", 900, 500)
+    assert left() == 1000 - (900 - 500)
+    group("job/step", "800", 700, 0)
+    assert left() == 100
 
 
 def test_as_many_episodes_are_updated_at_once_as_fit(

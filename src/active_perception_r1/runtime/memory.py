@@ -1,10 +1,13 @@
-"""How this process holds memory."""
+"""How this process holds memory, and how much it may have."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import torch
 
 
@@ -24,3 +27,38 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
     )
+
+
+def free_memory(
+    own: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
+) -> int:
+    """Bytes of host memory that this process and those it starts may still take.
+
+    What is free, but no more than the limit of a container or a job leaves, where that is one of
+    Linux's control groups, version 2: psutil tells of the whole machine.
+
+    Args:
+        own: in which groups this process is, as the kernel says it.
+        groups: where they are mounted.
+    """
+    return min((psutil.virtual_memory().available, *_left_by_limits(own, groups)))
+
+
+def _left_by_limits(own: Path, groups: Path) -> Iterator[int]:
+    """What is left below the limit of each group that the process is in, from the innermost out."""
+    lines = own.read_text(encoding="utf-8").splitlines() if own.exists() else []
+    for line in lines:
+        if not line.startswith("0::"):  # version 1
+            continue
+        group = groups / line.removeprefix("0::/")
+        for folder in (group, *group.parents):
+            limit = folder / "memory.max"
+            if limit.exists() and (most := limit.read_text(encoding="utf-8").strip()) != "max":
+                yield int(most) - _held(folder)
+
+
+def _held(group: Path) -> int:
+    """Bytes of a group, without pages of files that the kernel drops when it needs room."""
+    stat = (group / "memory.stat").read_text(encoding="utf-8").splitlines()
+    droppable = dict(line.split() for line in stat)["inactive_file"]
+    return int((group / "memory.current").read_text(encoding="utf-8")) - int(droppable)

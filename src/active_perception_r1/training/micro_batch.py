@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import psutil
 import torch
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
 from active_perception_r1.errors import TrainingError
+from active_perception_r1.runtime.memory import free_memory
 from active_perception_r1.training.footprint import GIB, Shape, on_gpu, shape_of
 from active_perception_r1.training.freezing import LORA_RANK
 
@@ -66,7 +66,7 @@ def _cure(run: TrainingConfig, base: ModelConfig, shape: Shape, room: int) -> st
 def _room(base: ModelConfig) -> int:
     """Bytes that this process may still take where the model will be."""
     if not on_gpu(base):
-        return psutil.virtual_memory().available
+        return free_memory()
     devices = range(torch.cuda.device_count() if base.device_map else 1)
     return sum(map(_room_on, devices))
 

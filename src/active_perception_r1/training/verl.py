@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 from huggingface_hub import snapshot_download
 
 from active_perception_r1.config import ModelConfig
@@ -25,6 +24,7 @@ from active_perception_r1.errors import TrainingError
 from active_perception_r1.models.weights import find_weights, image_options
 from active_perception_r1.rollout.chat_tokens import ChatTokens
 from active_perception_r1.runtime.gpu import smallest_memory, usable_devices
+from active_perception_r1.runtime.memory import free_memory
 from active_perception_r1.storage.files import atomic
 from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.checkpoints import Trained, publish
@@ -119,7 +119,7 @@ def _computed_memory(name: str, run: VerlTraining, base: ModelConfig) -> str:
     on_this_machine = "RAY_ADDRESS" not in os.environ
     room = Room(
         smallest_memory(usable_devices()) if on_this_machine else None,
-        psutil.virtual_memory().available if on_this_machine else None,
+        free_memory() if on_this_machine else None,
     )
     return require_room(name, run, base, shape_of(Path(base.id)), room, has_flash_attention())
 
