@@ -149,7 +149,7 @@ def training(slice_path: Path, questions: Path) -> list[Figure]:
     samples = list(read_slice(slice_path))
     trainer = EveryGroupTeaches(STILL, model_settings(), samples)
     steps = range(1, TRAINING_STEPS + 1)
-    write_samples(questions, (asked for step in steps for asked in trainer.questions(step)))
+    write_samples(questions, (asked.sample for step in steps for asked in trainer.questions(step)))
     ours, theirs = [], []
     script = ["benchmarks/peer_trl.py", "--slice", questions, "--steps", str(TRAINING_STEPS)]
     with Peer(*script) as trl:

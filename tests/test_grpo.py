@@ -14,7 +14,13 @@ from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.backends.transformers import TransformersBackend
-from active_perception_r1.modes import ACTIVE, BASELINE, episode_rules, start_episode
+from active_perception_r1.modes import (
+    ACTIVE,
+    BASELINE,
+    STRICT_ZOOM,
+    episode_rules,
+    start_episode,
+)
 from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import episode_reward
 from active_perception_r1.storage.files import sha256_of
@@ -199,8 +205,27 @@ def test_every_sample_is_asked_once_before_any_is_asked_again(
     untrained_model: ModelConfig,
 ) -> None:
     trainer = GrpoTrainer(RUN, untrained_model, samples(5))
-    asked = [sample.id for step in range(1, 6) for sample in trainer.questions(step)]
+    asked = [question.sample.id for step in range(1, 6) for question in trainer.questions(step)]
     assert len(set(asked[:5])) == len(set(asked[5:])) == 5
+
+
+def test_questions_take_turns_in_the_modes_of_a_run(untrained_model: ModelConfig) -> None:
+    run = RUN.model_copy(update={"modes": (ACTIVE, ACTIVE, STRICT_ZOOM)})
+    trainer = GrpoTrainer(run, untrained_model, samples(6))
+    turns = [question.mode for step in range(1, 4) for question in trainer.questions(step)]
+    assert turns == 2 * [ACTIVE, ACTIVE, STRICT_ZOOM]
+    modes = [
+        {episode.mode for episode in trainer.step(step).played.rollouts.episodes} for step in (1, 2)
+    ]
+    assert modes == [{ACTIVE}, {ACTIVE, STRICT_ZOOM}]
+
+
+def test_the_zoom_rate_by_need_is_of_episodes_that_had_the_choice(
+    untrained_model: ModelConfig,
+) -> None:
+    run = RUN.model_copy(update={"modes": (STRICT_ZOOM,)})
+    metrics = GrpoTrainer(run, untrained_model, samples()).step(1).metrics
+    assert (metrics.zoom_rate_needed, metrics.zoom_rate_not_needed) == (None, None)
 
 
 @pytest.mark.slow

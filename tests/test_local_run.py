@@ -14,10 +14,9 @@ import torch
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import TrainingError
-from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import Reward
 from active_perception_r1.training import grpo
-from active_perception_r1.training.grpo import GrpoTrainer, Played, Step
+from active_perception_r1.training.grpo import GrpoTrainer, Played, Question, Step
 from active_perception_r1.training.local import train
 from tests.local_run import RUN, SAMPLES, run_with
 
@@ -88,10 +87,11 @@ def scripted(monkeypatch: pytest.MonkeyPatch, spread: Callable[[str], bool]) -> 
     asked: list[list[str]] = []
     play = GrpoTrainer._play
 
-    def played(self: GrpoTrainer, questions: Sequence[Sample], seed: int, step: int) -> Played:
-        asked.append([question.id for question in questions])
+    def played(self: GrpoTrainer, questions: Sequence[Question], seed: int, step: int) -> Played:
+        ids = [question.sample.id for question in questions]
+        asked.append(ids)
         found = play(self, questions, seed, step)
-        rows = [[1.0, -1.0] if spread(question.id) else [0.0, 0.0] for question in questions]
+        rows = [[1.0, -1.0] if spread(id) else [0.0, 0.0] for id in ids]
         return Played(found.rollouts, found.samples, found.rewards, torch.tensor(rows))
 
     monkeypatch.setattr(GrpoTrainer, "_play", played)

@@ -88,7 +88,9 @@ def test_pages_that_are_saved_are_not_drawn_again(
     drawn: list[str] = []
     draw = synthetic.render_page
     monkeypatch.setattr(
-        synthetic, "render_page", lambda rng, layout: drawn.append(layout) or draw(rng, layout)
+        synthetic,
+        "render_page",
+        lambda rng, layout, **print: drawn.append(layout) or draw(rng, layout, **print),
     )
     download(PAGES, "test", output, partial)
     assert len(drawn) == ROWS - saved

@@ -28,7 +28,7 @@ from active_perception_r1.errors import DataError
 from active_perception_r1.storage.rows import read_rows
 from tests.docvqa_files import ROTATED, docvqa_row, encoded, png, write_rows
 
-SYNTHETIC = SyntheticDataset(source="synthetic", seed=3, questions={"train": 15, "test": 12})
+SYNTHETIC = SyntheticDataset(source="synthetic", seed=3, questions={"train": 15, "test": 24})
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ class TestSyntheticPages:
 
     def test_layouts_are_balanced(self, splits: dict[str, Path]) -> None:
         layouts = Counter(row["layout"] for row in rows_of(splits["test"]))
-        assert layouts == dict.fromkeys(LAYOUTS, 4)
+        assert layouts == dict.fromkeys(LAYOUTS, 8)
 
     def test_no_page_is_in_two_splits_or_twice_in_one(self, splits: dict[str, Path]) -> None:
         rows = [row for path in splits.values() for row in rows_of(path)]
@@ -71,7 +71,33 @@ class TestSyntheticPages:
         for row in rows_of(splits["train"]):
             assert row["words"][row["span"]["start"]] == row["answers"][0]
             assert row["span"]["exact"]
-            assert row["requires_zoom"]
+
+    def test_one_question_of_four_is_about_large_print_and_needs_no_zoom(
+        self, splits: dict[str, Path]
+    ) -> None:
+        large: Counter[str] = Counter()
+        for row in rows_of(splits["test"]):
+            _, top, _, bottom = row["word_boxes"][row["span"]["start"]]
+            pixels = (bottom - top) * 112  # of the first view
+            assert row["requires_zoom"] == (pixels < 4)
+            large[row["layout"]] += not row["requires_zoom"]
+        assert large == dict.fromkeys(LAYOUTS, 2)
+
+    def test_neither_its_words_nor_large_print_in_sight_tell_whether_a_question_needs_a_zoom(
+        self, splits: dict[str, Path]
+    ) -> None:
+        """A total may be in small print, and beside large print others are asked, too."""
+        asked: Counter[tuple[str, bool, bool]] = Counter()
+        for row in rows_of(splits["test"]):
+            heights = [
+                bottom - top
+                for text, (_, top, _, bottom) in zip(row["words"], row["word_boxes"], strict=True)
+                if text.isdigit()
+            ]
+            about_total = row["question"] == "What is the value of the total?"
+            asked[row["layout"], about_total, max(heights) * 112 > 9] += 1
+        each = {(True, True): 2, (True, False): 1, (False, True): 3, (False, False): 2}
+        assert asked == {(layout, *kind): n for layout in LAYOUTS for kind, n in each.items()}
 
     def test_pages_are_whole_images(self, splits: dict[str, Path]) -> None:
         for row in rows_of(splits["test"]):
@@ -91,7 +117,7 @@ class TestSyntheticPages:
 
     def test_what_is_known_stands_beside_the_rows(self, splits: dict[str, Path]) -> None:
         known = about(splits["test"])
-        assert known["rows"] == 12
+        assert known["rows"] == 24
         assert known["box_unit"] == "unit"
         assert known["dataset"]["seed"] == 3
         assert known["sha256"] == hashlib.sha256(splits["test"].read_bytes()).hexdigest()

@@ -15,6 +15,7 @@ from PIL import Image
 from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.errors import DataError, PayloadError, TrainingError
+from active_perception_r1.modes import ACTIVE, STRICT_ZOOM, episode_rules, start_episode
 from active_perception_r1.rewards.active_vision_reward import episode_reward
 from active_perception_r1.rollout.episode_reward import compute_score
 from active_perception_r1.rollout.episode_tally import EpisodeTally
@@ -28,7 +29,7 @@ from active_perception_r1.training.verl_metrics import (
     validated,
 )
 from tests.docvqa_files import png
-from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start
+from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start, text_of
 from tests.test_verl_launch import metrics
 
 RUN = LocalTraining(base="base", study="study", prompts_per_step=2)
@@ -60,6 +61,22 @@ def test_a_page_that_the_family_does_not_take_costs_its_row_and_is_named(
     assert [info["index"] for info in infos] == [0, 2]  # by which the agent loop finds the page
     with pytest.raises(DataError, match="2 samples, but a step of mine takes 3"):
         divide_questions("mine", RUN.model_copy(update={"prompts_per_step": 3}), model, data)
+
+
+def test_questions_take_turns_in_the_modes_of_a_run(tmp_path: Path) -> None:
+    data, output = tmp_path / "data.parquet", tmp_path / "verl.parquet"
+    write_samples(data, SAMPLES)
+    modes = (ACTIVE, STRICT_ZOOM)
+    write_verl_data(data, range(3), "study", MODEL, AMPLE, output, modes=modes)
+    rows = pq.read_table(output).to_pylist()
+    assert [row["extra_info"]["mode"] for row in rows] == [ACTIVE, STRICT_ZOOM, ACTIVE]
+    asked = [row["prompt"][-1]["content"] for row in rows]
+    expected = [
+        text_of(start_episode(sample, episode_rules(mode, MODEL)).request[-1])
+        for sample, mode in zip(SAMPLES, (*modes, ACTIVE), strict=True)
+    ]
+    assert [text.replace("<image>", "") for text in asked] == expected
+    assert asked[0] != asked[1].replace(SAMPLES[1].question, SAMPLES[0].question)
 
 
 def test_prompts_that_verl_would_lose_are_refused_before_it_starts(tmp_path: Path) -> None:

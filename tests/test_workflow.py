@@ -29,14 +29,14 @@ def workflow(tmp_path: Path, programs: Path) -> Workflow:
 
 
 @pytest.mark.slow
-def test_the_demo_trains_and_evaluates_two_models_in_six_modes(workflow: Workflow) -> None:
+def test_the_demo_trains_and_evaluates_two_models_in_nine_modes(workflow: Workflow) -> None:
     assert workflow.planned("--config", "study=demo") == {
         "download_dataset": 2,
         "sample_slice": 1,
         "grpo_data": 1,
         "grpo_train": 1,
-        "infer": 12,
-        "score": 12,
+        "infer": 18,
+        "score": 18,
         "leaderboard": 1,
         "diagnosis": 1,
         "draw_accuracy": 1,

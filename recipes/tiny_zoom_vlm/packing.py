@@ -23,10 +23,13 @@ class Kind(IntEnum):
 
     CONTEXT = 0
     FORMAT = 1
-    ZOOM = 2
-    PLACE = 3
-    NAME = 4
-    ANSWER = 5
+    CHOICE = 2  # to zoom or to answer
+    ZOOM = 3
+    PLACE = 4
+    NAME = 5
+    PRINT = 6  # large or not
+    ANSWER = 7
+    GUESS = 8  # an answer that cannot be seen
 
 
 Conversation = Sequence[tuple[str, Kind]]
@@ -74,13 +77,17 @@ class Packer:
         self._targets: list[tuple[int, int, int, int]] = []
 
     def add(
-        self, images: Sequence[Image.Image], layout: int, conversations: Sequence[Conversation]
+        self,
+        images: Sequence[Image.Image],
+        layout: int,
+        conversations: Sequence[Conversation],
+        opening: int = 1,
     ) -> None:
-        """Adds a row: a user turn opened with the first image, continued by each conversation.
+        """Adds a row: a user turn opened with `opening` images, continued by each conversation.
 
         Further images belong to the image spans inside the conversations, in order.
         """
-        beginning = self._encode(USER_TURN)
+        beginning = self._encode(USER_TURN + (opening - 1) * IMAGE_SPAN)
         tokens, positions = list(beginning), list(range(len(beginning)))
         segments = [0] * len(beginning)
         for segment, conversation in enumerate(conversations, start=1):

@@ -74,7 +74,7 @@ class Curriculum:
                 window.clear()
         if known == len(LAYOUTS) and self.settled_at is None:
             self.settled_at = step
-        self.difficulty = Difficulty(side, tuple(fullness))
+        self.difficulty = Difficulty(side, tuple(fullness), self.settled_at is not None)
 
     def _mean(self, window: deque[float]) -> float:
         return sum(window) / len(window) if len(window) == self._WINDOW else 0.0
@@ -89,8 +89,10 @@ class Curriculum:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.difficulty = Difficulty(state["reading_side"], tuple(state["fullness"]))
         self.settled_at = state["settled_at"]
+        self.difficulty = Difficulty(
+            state["reading_side"], tuple(state["fullness"]), self.settled_at is not None
+        )
         self._reading.extend(state["reading"])
         for window, values in zip(self._places, state["places"], strict=True):
             window.extend(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import Idefics3ImageProcessorPil, Idefics3Processor, PreTrainedTokenizerFast
 
-from active_perception_r1.data.synthetic import COLUMN_KEYS, KEYS
+from active_perception_r1.data.synthetic import COLUMN_KEYS, KEYS, TOTAL
 
 IMAGE_SIDE = 112
 PATCH = 14
@@ -29,6 +29,7 @@ _WORDS = (
     *("system", "user", "assistant", "\n", " ", "What", "Where", " is", " the", " value", " of"),
     *(" at", " row", " column", " bar", " in", " inset", "?", ",", "."),
     *(" Answer", " directly", " You", " may", " zoom", " Zoom", " first"),
+    *(f" {TOTAL}", " large", " small"),
 )
 COORDINATES = tuple(f"{i / 100:.2f}" for i in range(101))
 _UNKNOWN = "<unk>"

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,13 @@ logger = logging.getLogger(__name__)
 
 _LOSS_WEIGHTS = {
     Kind.FORMAT: 0.2,
+    Kind.CHOICE: 0.5,
     Kind.ZOOM: 1.0,
     Kind.PLACE: 1.0,
     Kind.NAME: 1.0,
+    Kind.PRINT: 0.5,
     Kind.ANSWER: 2.0,
+    Kind.GUESS: 0.5,
 }
 _NEAR = 5  # coordinate tokens are 0.01 apart: within one step of the 0.05 grid
 
@@ -55,11 +58,14 @@ class TrainSettings:
     """All that decides a training run.
 
     The main part teaches everything with fair demonstrations of zooming; the closing part polishes
-    reading at a low rate, and makes the zooms as imprecise as they ship.
+    reading at a low rate, and its zooms are wider; the last parts polish reading of tight crops, as
+    the oracle shows them, and finding one's way in tables.
 
     Attributes:
         steps: optimiser steps of the main part.
         closing_steps: further steps at the end.
+        last_steps: and still further ones, every other with tight crops.
+        table_steps: and the very last ones, with twice as many tables.
         processes: processes of one core each; the rows of a mix are for each of them.
         decay_from: latest start of the learning rate's linear decay, as a share of `steps`; it
             starts sooner, `settle_steps` after all places are known.
@@ -67,25 +73,27 @@ class TrainSettings:
             and in the closing part: first mostly places, then mostly reading.
         aim, closing_aim: how the demonstrator misses.
         first_side, last_side: range of the reading curriculum (page units).
-        episode_side: reading side from which whole episodes are trained, too.
+        episode_side: reading side from which whole episodes and tiles are trained, too.
     """
 
     steps: int = 1600
     closing_steps: int = 250
+    last_steps: int = 80
+    table_steps: int = 200
     seed: int = 0
     processes: int = 2
     muon_rate: float = 0.01
     adam_rate: float = 2e-3
     warmup_steps: int = 50
     decay_from: float = 0.5
-    settle_steps: int = 150
+    settle_steps: int = 100
     search_mix: Mix = Mix(crops=18, pages=12, episodes=3)
-    settled_mix: Mix = Mix(crops=30, pages=6, episodes=3)
-    closing_mix: Mix = Mix(crops=40, pages=9, episodes=3)
-    aim: Aim = Aim(pull=0.07, error=0.08, sides=(0.15, 0.2))
-    closing_aim: Aim = Aim(pull=0.10, error=0.12, sides=(0.1, 0.15, 0.2, 0.25))
+    settled_mix: Mix = Mix(crops=28, pages=8, episodes=4, tiles=1)
+    closing_mix: Mix = Mix(crops=32, pages=8, episodes=4, tiles=1)
+    aim: Aim = Aim(pull=0.05, error=0.06, sides=(0.15, 0.2))
+    closing_aim: Aim = Aim(pull=0.05, error=0.06, sides=(0.15, 0.2, 0.25))
     first_side: float = 0.08
-    last_side: float = 0.30
+    last_side: float = 0.25
     episode_side: float = 0.16
     log_every: int = 50
     save_every: int = 100
@@ -183,15 +191,21 @@ def _run(settings: TrainSettings, output_dir: Path, rank: int) -> TrainReport:
         model.save_pretrained(output_dir)
         build_processor(tokenizer).save_pretrained(output_dir)
 
-    while step < settings.steps + settings.closing_steps:
+    closed = settings.steps + settings.closing_steps
+    read = closed + settings.last_steps
+    while step < read + settings.table_steps:
         rng = random.Random(f"{settings.seed} {step} {rank}")
         difficulty, settled = curriculum.difficulty, curriculum.settled_at is not None
         closing = step >= settings.steps
+        if step >= read:
+            difficulty = replace(difficulty, turns=(0, 1, 2, 1))
+        elif step >= closed:
+            difficulty = replace(difficulty, tight=step % 2 == 1)
         mix = settings.settled_mix if settled else settings.search_mix
         mix = settings.closing_mix if closing else mix
         aim = settings.closing_aim if closing else settings.aim
         if difficulty.reading_side < settings.episode_side:
-            mix = Mix(mix.crops, mix.pages, 0)
+            mix = Mix(mix.crops, mix.pages)
         counts, asked = no_counts(), 0
         for name, batch in sampler.step(difficulty, mix, aim, rng).items():
             loss, counts[BATCHES.index(name)] = _loss(optimiser.working, batch)
@@ -226,7 +240,16 @@ def _run(settings: TrainSettings, output_dir: Path, rank: int) -> TrainReport:
 
 
 def learning_rate(settings: TrainSettings, step: int, settled_at: int | None) -> float:
-    """Factor of the learning rates: warm-up, plateau, linear decay to 3 %; closing from 20 %."""
+    """Factor of the learning rates: warm-up, plateau, linear decay to 3 %.
+
+    It decays again from 20 % in the closing steps, and from 15 % in the last and in the very last.
+    """
+    closed = settings.steps + settings.closing_steps
+    read = closed + settings.last_steps
+    if step >= read:
+        return max(0.03, 0.15 * (1 - (step - read) / settings.table_steps))
+    if step >= closed:
+        return max(0.03, 0.15 * (1 - (step - closed) / settings.last_steps))
     if step >= settings.steps:
         return max(0.03, 0.2 * (1 - (step - settings.steps) / settings.closing_steps))
     decay_start = round(settings.decay_from * settings.steps)

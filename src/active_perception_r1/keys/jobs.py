@@ -23,7 +23,7 @@ from active_perception_r1.config.sources._table import FORMATS
 from active_perception_r1.families import FAMILIES
 from active_perception_r1.keys import stages
 from active_perception_r1.keys.stages import PACKAGE, ROOT, code_of
-from active_perception_r1.modes import ACTIVE, MODES, decisive_rules
+from active_perception_r1.modes import MODES, decisive_rules
 from active_perception_r1.registry import Registry
 from active_perception_r1.storage.fingerprint import (
     fingerprint,
@@ -91,8 +91,8 @@ def inference_key(
 def training_key(run: TrainingConfig, base: ModelConfig, task: str = DEFAULT_TASK) -> Key:
     """Of what a training run makes of its base, weights and data left out."""
     used = {_module(_TRAINERS, run.engine), _module(TASKS, task), *_of_family(base)}
-    modules = stages.TRAIN.modules(used | _of_episodes([base], [ACTIVE], task))
-    started = _episode_settings(base, ACTIVE, task, _REPLACED_IN_TRAINING)
+    modules = stages.TRAIN.modules(used | _of_episodes([base], run.modes, task))
+    started = [_episode_settings(base, mode, task, _REPLACED_IN_TRAINING) for mode in run.modes]
     return Key(modules, {"run": run.deciding(), "base": started, "task": task})
 
 
@@ -211,7 +211,8 @@ class JobKeys:
     def training_gallery(self, study: str, run: str) -> Key:
         entry, _ = self.config.training_run(run)
         task = self.config.studies[entry.study].task
-        return self._gallery([(entry.base, ACTIVE)], task, {"base": entry.base, "task": task})
+        played = [(entry.base, mode) for mode in entry.modes]
+        return self._gallery(played, task, {"base": entry.base, "task": task})
 
     def _gallery(self, entries: Sequence[tuple[str, str]], task: str, settings: Any) -> Key:
         """Its style sheet and scripts count as well."""

@@ -24,7 +24,7 @@ from active_perception_r1.errors import DataError
 from active_perception_r1.families import family_of
 from active_perception_r1.models.chat import reply_text
 from active_perception_r1.models.weights import image_options
-from active_perception_r1.modes import ACTIVE, episode_rules, start_episode
+from active_perception_r1.modes import episode_rules, start_episode
 from active_perception_r1.records import Sample
 from active_perception_r1.rollout.chat_tokens import ChatTokens
 from active_perception_r1.rollout.episode_tally import EpisodeTally
@@ -59,7 +59,7 @@ class ActivePerceptionZoomAgentLoop(AgentLoopBase):  # type: ignore[misc]  # ver
         self, *args: Any, settings: str, samples: str, task: str, episodes: str, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.settings, self._rules = _rules(settings, task)
+        self.settings, self._rules = _settings(settings), functools.partial(_rules, settings, task)
         self._samples = _samples(samples)
         self._episodes = Path(episodes)
         self.image_options = image_options(self.settings, self.processor.image_processor)
@@ -70,7 +70,7 @@ class ActivePerceptionZoomAgentLoop(AgentLoopBase):  # type: ignore[misc]  # ver
         metrics: dict[str, float] = {}
         try:
             sample = self._samples[int(about["index"])]
-            trajectory = await self.play(sample, sampling_params, metrics)
+            trajectory = await self.play(sample, about["mode"], sampling_params, metrics)
         except Exception as error:
             log = EpisodeTally.of(self._episodes, bool(about["validation"]))
             log.failed(step, str(about["id"]), error)
@@ -78,11 +78,15 @@ class ActivePerceptionZoomAgentLoop(AgentLoopBase):  # type: ignore[misc]  # ver
         return _output(trajectory, metrics, step, self.image_options)
 
     async def play(
-        self, sample: Sample, sampling_params: dict[str, Any], metrics: dict[str, float]
+        self,
+        sample: Sample,
+        mode: str,
+        sampling_params: dict[str, Any],
+        metrics: dict[str, float],
     ) -> Trajectory:
         """One episode; the time that its replies took is added to `metrics`."""
         return await run_dialogue(
-            start_episode(sample, self._rules),
+            start_episode(sample, self._rules(mode)),
             _VerlDialogue(self, sampling_params, metrics),
             Budget(self.settings.max_new_tokens, self.rollout_config.response_length),
             self.settings.id,
@@ -183,9 +187,14 @@ def _output(
 
 
 @functools.cache
-def _rules(settings: str, task: str) -> tuple[ModelConfig, EpisodeRules]:
+def _settings(settings: str) -> ModelConfig:
     model: ModelConfig = parse_section(ModelConfig, settings)
-    return model, episode_rules(ACTIVE, model, task)
+    return model
+
+
+@functools.cache
+def _rules(settings: str, task: str, mode: str) -> EpisodeRules:
+    return episode_rules(mode, _settings(settings), task)
 
 
 @functools.cache

@@ -21,12 +21,13 @@ import functools
 import random
 import time
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import torch
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
-from active_perception_r1.modes import ACTIVE
+from active_perception_r1.modes import ACTIVE, MODES
 from active_perception_r1.records import Sample
 from active_perception_r1.rewards.active_vision_reward import (
     Reward,
@@ -43,6 +44,13 @@ from active_perception_r1.training.update import PolicyUpdate
 
 REFILLS = 3
 """Times that questions are drawn for groups whose rewards have no spread."""
+
+
+class Question(NamedTuple):
+    """A sample, and the mode that it is asked in."""
+
+    sample: Sample
+    mode: str
 
 
 class Step(NamedTuple):
@@ -97,7 +105,7 @@ class GrpoTrainer:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(run, step)
         update = self.update.apply(rollouts, played.advantages.flatten())
-        rewards = played.rewards
+        rewards, chosen = played.rewards, _with_choice(played)
         metrics = StepMetrics(
             step=step,
             means=reward_means(rewards),
@@ -108,8 +116,8 @@ class GrpoTrainer:
             learning_rate=learning_rate(run, step),
             seconds=time.perf_counter() - start,
             documents=documents(played.samples),
-            zoom_rate_needed=zoom_rate(rewards, played.samples, needed=True),
-            zoom_rate_not_needed=zoom_rate(rewards, played.samples, needed=False),
+            zoom_rate_needed=zoom_rate(*chosen, needed=True),
+            zoom_rate_not_needed=zoom_rate(*chosen, needed=False),
         )
         return Step(metrics, played)
 
@@ -123,11 +131,12 @@ class GrpoTrainer:
             for episode, sample in zip(episodes, samples, strict=True)
         ]
 
-    def _play(self, questions: Sequence[Sample], seed: int, step: int) -> Played:
+    def _play(self, questions: Sequence[Question], seed: int, step: int) -> Played:
         run = self.run
-        asked = [sample for sample in questions for _ in range(run.samples_per_prompt)]
+        each = [question for question in questions for _ in range(run.samples_per_prompt)]
+        asked, modes = [sample for sample, _ in each], [mode for _, mode in each]
         with self.policy.cheaper_products():
-            rollouts = roll_out(self.policy.engine, asked, ACTIVE, seed, self._task)
+            rollouts = roll_out(self.policy.engine, asked, modes, seed, self._task)
         rewards = [
             episode_reward(episode, sample, run.reward, self._task)
             for episode, sample in zip(rollouts.episodes, asked, strict=True)
@@ -150,7 +159,7 @@ class GrpoTrainer:
             if not missing:
                 break
             draw = random.Random(f"{self.run.seed}/{step}/{attempt}")
-            others = draw.sample(self._samples, missing)
+            others = self._by_turns(draw.sample(self._samples, missing))
             played = played.followed_by(self._play(others, (seed << 8) + attempt, step))
         return played
 
@@ -170,14 +179,28 @@ class GrpoTrainer:
                 )
         return paid
 
-    def questions(self, step: int) -> list[Sample]:
-        """The samples of a step: every sample is asked once before any is asked again."""
+    def questions(self, step: int) -> list[Question]:
+        """Those of a step: every sample is asked once before any is asked again."""
         count, total = self.run.prompts_per_step, len(self._samples)
         chosen = []
         for position in range((step - 1) * count, step * count):
             epoch, place = divmod(position, total)
             chosen.append(self._samples[_permutation(self.run.seed, epoch, total)[place]])
-        return chosen
+        return self._by_turns(chosen, (step - 1) * count)
+
+    def _by_turns(self, samples: Sequence[Sample], first: int = 0) -> list[Question]:
+        """Each with the mode whose turn it is, `first` samples having had theirs."""
+        modes = self.run.modes
+        return [
+            Question(sample, modes[turn % len(modes)])
+            for turn, sample in enumerate(samples, start=first)
+        ]
+
+
+def _with_choice(played: Played) -> tuple[list[Reward], list[Sample]]:
+    """Rewards and samples of the episodes that might do without a zoom."""
+    free = [not MODES[episode.mode].require_zoom for episode in played.rollouts.episodes]
+    return list(compress(played.rewards, free)), list(compress(played.samples, free))
 
 
 def learning_rate(run: TrainingConfig, step: int) -> float:

@@ -53,7 +53,11 @@ class StepMetrics:
     ] = None
     zoom_rate_needed: Annotated[
         float | None,
-        Column("the zoom rate on questions that need a zoom, as their data say", "share"),
+        Column(
+            "the zoom rate on questions that need a zoom, as their data say, where the mode leaves"
+            " the choice",
+            "share",
+        ),
     ] = None
     zoom_rate_not_needed: Annotated[
         float | None, Column("the zoom rate on the others", "share")

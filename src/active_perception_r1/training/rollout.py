@@ -112,18 +112,22 @@ class Rollouts:
 def roll_out(
     policy: TransformersBackend,
     samples: Sequence[Sample],
-    mode: str,
+    modes: str | Sequence[str],
     seed: int,
     task: str = DEFAULT_TASK,
 ) -> Rollouts:
     """Run one episode for each of `samples` (repeats are separate episodes).
 
+    Args:
+        modes: that of all episodes, or of each.
+
     Raises:
         Whatever the model raises: an episode that ended in an engine error teaches nothing.
     """
     torch.manual_seed(seed)
-    rules = episode_rules(mode, policy.settings, task)
-    live = [start_episode(sample, rules) for sample in samples]
+    each = [modes] * len(samples) if isinstance(modes, str) else modes
+    rules = {mode: episode_rules(mode, policy.settings, task) for mode in set(each)}
+    live = [start_episode(sample, rules[mode]) for sample, mode in zip(samples, each, strict=True)]
     index = {id(episode): number for number, episode in enumerate(live)}
     batches: list[Sequences] = []
 

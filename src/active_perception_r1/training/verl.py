@@ -98,7 +98,9 @@ def take_steps(
         chosen, output = questions.validation, files.validation
         write_verl_data(data, chosen, run.study, base, limit, output, task, validation=True)
     if not files.data.exists():
-        write_verl_data(data, questions.training, run.study, base, limit, files.data, task)
+        write_verl_data(
+            data, questions.training, run.study, base, limit, files.data, task, run.modes
+        )
     with atomic(files.agents) as part:
         part.write_text(agent_loops(base, files, task), encoding="utf-8")
     settings = overrides(name, run, base, files, len(questions.training))

@@ -14,6 +14,7 @@ One row for each sample of the `grpo-data` file, in its order:
                   evidence               JSON: [{label, box: [x0, y0, x1, y1] of the page, weight}]
                   requires_zoom          whether the first view cannot hold the answer
                   page_size              [width, height] of the page in pixels
+                  mode                   that it is asked in
                   validation             whether it is validated on, and not trained on
 
 The page itself stays in the `grpo-data` file, from which the agent loop reads it.
@@ -23,8 +24,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ SCHEMA = pa.schema(
                     ("evidence", pa.string()),
                     ("requires_zoom", pa.bool_()),
                     ("page_size", pa.list_(pa.int32())),
+                    ("mode", pa.string()),
                     ("validation", pa.bool_()),
                 ]
             ),
@@ -88,26 +91,30 @@ def write_verl_data(
     limit: PromptLimit,
     output: Path,
     task: str = DEFAULT_TASK,
+    modes: Sequence[str] = (ACTIVE,),
     validation: bool = False,
 ) -> None:
     """Write `output` from a `grpo-data` file, one row in memory at a time.
 
     Args:
         usable: positions in `samples` of those to write.
+        modes: that they are asked in, by turns.
         validation: they are validated on.
 
     Raises:
         DataError: the file cannot be read, or a page in it; or prompts are too long.
     """
-    rules = episode_rules(ACTIVE, model, task)
+    rules = {mode: episode_rules(mode, model, task) for mode in modes}
     lengths: dict[str, int] = {}
+    turns = cycle(modes)
     with atomic(output) as part, pq.ParquetWriter(part, SCHEMA) as writer:
         for index, sample in enumerate(read_slice(samples)):
             if index in usable:
-                request = start_episode(sample, rules).request
+                mode = next(turns)
+                request = start_episode(sample, rules[mode]).request
                 lengths[sample.id] = limit.count(request)
                 row = _row(sample, study, request)
-                row["extra_info"] = _extra_info(index, sample, task, validation)
+                row["extra_info"] = _extra_info(index, sample, task, mode, validation)
                 writer.write_table(pa.Table.from_pylist([row], SCHEMA))
         _require_lengths(lengths, limit.tokens, samples)
 
@@ -143,7 +150,9 @@ def _row(sample: Sample, study: str, request: Request) -> dict[str, Any]:
     }
 
 
-def _extra_info(index: int, sample: Sample, task: str, validation: bool) -> dict[str, Any]:
+def _extra_info(
+    index: int, sample: Sample, task: str, mode: str, validation: bool
+) -> dict[str, Any]:
     evidence = [
         {"label": region.label, "box": astuple(region.box), "weight": region.weight}
         for region in sample.evidence
@@ -158,5 +167,6 @@ def _extra_info(index: int, sample: Sample, task: str, validation: bool) -> dict
         "evidence": json.dumps(evidence),
         "requires_zoom": sample.requires_zoom,
         "page_size": [sample.width, sample.height],
+        "mode": mode,
         "validation": validation,
     }

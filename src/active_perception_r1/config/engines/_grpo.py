@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from active_perception_r1.config.decisive import Decisive
 from active_perception_r1.config.model import ModelConfig
 from active_perception_r1.config.section import Name, Section
+from active_perception_r1.modes import ACTIVE, MODES
 from active_perception_r1.rewards.active_vision_reward import RewardConfig
 
 
@@ -51,7 +52,12 @@ class GrpoConfig(Section, ABC):
             "gradient_checkpointing",
             "tensorboard",
         ),
-        added={"refill": False, "validate_every": 0, "validation_samples": 64},
+        added={
+            "modes": [ACTIVE],
+            "refill": False,
+            "validate_every": 0,
+            "validation_samples": 64,
+        },
     )
 
     engine: str
@@ -59,6 +65,12 @@ class GrpoConfig(Section, ABC):
     study: Name = Field(description="the study whose dataset is trained on, its slice left out")
     split: Name = Field(default="train", description="split that the questions are drawn from")
     samples: int = Field(default=2000, gt=0, description="how many questions are drawn")
+    modes: tuple[str, ...] = Field(
+        default=(ACTIVE,),
+        min_length=1,
+        description="modes that the questions are asked in, by turns: `active`, and `strict_zoom`"
+        " where its request is not to be unlearned; one that is named twice has twice the turns",
+    )
     seed: int = Field(default=0, description="of the draw and of the training")
     steps: int = Field(default=40, gt=0, description="updates of the weights")
     prompts_per_step: int = Field(default=16, gt=0, description="questions in each step")
@@ -146,6 +158,15 @@ class GrpoConfig(Section, ABC):
     def unfit(self, base: ModelConfig) -> str:
         """Why the engine cannot train the base; empty if it can."""
         return ""
+
+    @field_validator("modes")
+    @classmethod
+    def _modes_zoom(cls, modes: tuple[str, ...]) -> tuple[str, ...]:
+        known = [mode for mode in MODES if MODES[mode].zooms_for_real]
+        for mode in modes:
+            if mode not in known:
+                raise ValueError(f"'{mode}' is no mode to learn zooming in: {', '.join(known)}")
+        return modes
 
     @model_validator(mode="after")
     def _validates(self) -> Self:

@@ -12,14 +12,17 @@ from active_perception_r1.config.sources._dataset import Dataset
 
 
 class SyntheticDataset(Dataset):
-    """Pages drawn by this package: forms, tables and charts, one question a page."""
+    """Pages drawn by this package: forms, tables and charts, one question a page.
+
+    A quarter of the questions is about a value in large print, which needs no zoom.
+    """
 
     decisive = Decisive(("source", "seed", "questions"))
 
     source: Literal["synthetic"] = Field(description="where pages and questions come from")
     seed: int = Field(default=0, description="another seed draws other pages")
     questions: dict[str, Annotated[int, Field(gt=0)]] = Field(
-        default={"train": 1000, "validation": 120, "test": 300},
+        default={"train": 1000, "validation": 120, "test": 400},
         description="number of questions of each split",
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ def gallery_of_training(
         about=f"The first, the last and the best episode of every group, of {which}.",
         columns=columns,
         questions=_asked(
-            {step: groups[step] for step in steps}, episode_rules(ACTIVE, base, task), data
+            {step: groups[step] for step in steps},
+            partial(episode_rules, model=base, task=task),
+            data,
         ),
     )
 
@@ -94,7 +97,7 @@ def _spread(steps: list[int], episodes: int, limit: int) -> list[int]:
 
 
 def _asked(
-    groups: Mapping[int, list[list[Line]]], rules: EpisodeRules, data: Path
+    groups: Mapping[int, list[list[Line]]], rules: Callable[[str], EpisodeRules], data: Path
 ) -> Iterator[Asked]:
     places = {sample.id: place for place, sample in enumerate(read_slice(data, images=False))}
     samples = SampleFile(data)
@@ -108,7 +111,12 @@ def _asked(
             yield Asked(sample, played, [Facts()] * len(played), step)
 
 
-def _played(line: Line, sample: Sample, rules: EpisodeRules) -> Played:
+def _played(line: Line, sample: Sample, rules: Callable[[str], EpisodeRules]) -> Played:
     episode = Episode.from_json(json.dumps(line["episode"]))
     reward = None if episode.error else line["reward"]
-    return Played(episode, start_episode(sample, rules), bool(reward and reward["correct"]), reward)
+    return Played(
+        episode,
+        start_episode(sample, rules(episode.mode)),
+        bool(reward and reward["correct"]),
+        reward,
+    )
