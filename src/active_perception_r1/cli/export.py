@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from active_perception_r1.cli.arguments import Commands, add_command
-
-FORMATS = ("dataset", "eval-results", "inspect", "space", "sts")
+from active_perception_r1.registry import names_in
 
 
 def add_commands(commands: Commands) -> None:
@@ -15,7 +14,8 @@ def add_commands(commands: Commands) -> None:
         commands, "export", _run_export, "write a finished study for other people's viewers"
     )
     export.add_argument("study", help="name of a study in results/, or a folder of results")
-    export.add_argument("--to", required=True, choices=FORMATS, help="whose format")
+    formats = [name.replace("_", "-") for name in names_in("active_perception_r1.report.exports")]
+    export.add_argument("--to", required=True, choices=formats, help="whose format")
     export.add_argument(
         "--output", type=Path, help="folder to write into (default: exports/STUDY/FORMAT)"
     )
