@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-from huggingface_hub import DatasetCard, DatasetCardData
+from huggingface_hub import DatasetCardData
 
 from active_perception_r1.config.sources.synthetic import SyntheticDataset
 from active_perception_r1.data.samples import as_row, read_slice, slice_length
 from active_perception_r1.report.exports import Export
+from active_perception_r1.report.exports._card import as_card
 from active_perception_r1.report.finished import FinishedStudy
 from active_perception_r1.storage.files import atomic
 from active_perception_r1.storage.rows import RowWriter
@@ -99,7 +100,7 @@ def _card(study: FinishedStudy, questions: int) -> str:
 
 Of the study with the digest `{study.manifest["digest"]}`.
 """
-    return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))
+    return as_card(data, text)
 
 
 EXPORT = Export("its questions as a dataset of the Hugging Face Hub", write)

@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from huggingface_hub import SpaceCard, SpaceCardData
+from huggingface_hub import SpaceCardData
 
 from active_perception_r1.config.sources.hub import HubDataset
 from active_perception_r1.errors import DataError
 from active_perception_r1.report.exports import Export
+from active_perception_r1.report.exports._card import as_card
 from active_perception_r1.report.figures import drawn_of
 from active_perception_r1.report.finished import FinishedStudy
 from active_perception_r1.report.page.findings import findings
@@ -99,7 +100,7 @@ def _card(study: FinishedStudy) -> str:
 `index.html` has all tables, and its numbers lead to their episodes in `gallery/`. The results are
 those with the digest `{study.manifest["digest"]}`; `manifest.json` tells what they were made from.
 {pages}"""
-    return str(SpaceCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))
+    return as_card(data, text)
 
 
 EXPORT = Export("a static site, which is a Space of the Hugging Face Hub", write)
