@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
@@ -19,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from active_perception_r1.report.provenance.machine import CPUINFO, hardware, source_commit
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -155,22 +156,13 @@ def as_table(figures: Sequence[dict[str, Any]], style: str) -> str:
 
 def commit() -> str:
     """Of the code that is measured."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
+    return (source_commit()["commit"] or "unknown")[:7]
 
 
 def machine() -> str:
-    """Processor, cores that may be used, memory, Python and how busy the machine was."""
-    processor = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    names = [
-        line.partition(":")[2].strip()
-        for line in processor.splitlines()
-        if line.startswith("model name")
-    ]
-    vectors = " with AVX-512" if "avx512f" in processor else ""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    name = names[0] if names else platform.machine()
-    return (
-        f"{name}{vectors}, {len(os.sched_getaffinity(0))} cores,"
-        f" {memory:.0f} GiB, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
-    )
+    """Processor, cores that may be used, memory, GPUs, Python and how busy the machine was."""
+    found = hardware()
+    vectors = " with AVX-512" if "avx512f" in CPUINFO.read_text(encoding="utf-8") else ""
+    about = [f"{found['cpu']}{vectors}", f"{found['cores']} cores", f"{found['ram_gib']:.0f} GiB"]
+    about += [*found["gpus"], f"Python {found['python']}", f"load {os.getloadavg()[0]:.1f}"]
+    return ", ".join(about)
