@@ -109,7 +109,9 @@ def copy_of_repository(folder: Path) -> Path:
     for name in ("Snakefile", CONFIG.name):
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in ("src", "rules", "report", "envs", "profiles"):
-        ignore = shutil.ignore_patterns("__pycache__")
+        # With bytecode, or the first jobs would all compile the package; what is just being written
+        # has a longer suffix, and may be gone.
+        ignore = shutil.ignore_patterns("*.pyc.*")
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
     return folder
 
