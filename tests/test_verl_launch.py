@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -29,7 +31,7 @@ from active_perception_r1.config.engines.verl import (
 from active_perception_r1.data.samples import SampleFile, write_samples
 from active_perception_r1.errors import ConfigError, TrainingError
 from active_perception_r1.rewards.active_vision_reward import FIELDS, RewardConfig
-from active_perception_r1.training import verl_progress
+from active_perception_r1.training import verl, verl_progress
 from active_perception_r1.training.verl_launch import SWITCHES, Overrides, RunFiles, switched
 from active_perception_r1.training.verl_metrics import Alarms, VerlStepMetrics
 from active_perception_r1.training.verl_overrides import overrides
@@ -398,8 +400,21 @@ def test_a_run_that_goes_wrong_ends_the_command_with_its_reason(
         assert heard.splitlines()[-1] == "CUDA out of memory"  # The end of verl's own log.
     else:
         assert heard.splitlines()[-1].startswith("error: ")
-    assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
     assert not (tmp_path / "out" / "checkpoint").exists()
+
+
+def test_a_run_is_ended_where_the_kernel_does_not_end_the_children_of_the_dead(
+    trainer: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(verl, "ctypes", SimpleNamespace(CDLL=lambda _: object()))
+    monkeypatch.setenv("VERL_PLAYS", "no zoom")
+    assert main(trainer) == 1
+    assert "zooming has collapsed" in capsys.readouterr().err
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.parametrize("alarms", [AlarmConfig(max_idle_minutes=0.01)])

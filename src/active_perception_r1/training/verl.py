@@ -155,7 +155,7 @@ def _weights(base: ModelConfig) -> tuple[str, str]:
 
 @contextmanager
 def _started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, which does not outlive this one, however this one ends."""
+    """The process, which does not outlive this one: on Linux, however this one ends."""
     libc = ctypes.CDLL(None)
 
     def die_with_parent() -> None:
@@ -168,7 +168,7 @@ def _started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=die_with_parent if hasattr(libc, "prctl") else None,
         )
     try:
         yield process
