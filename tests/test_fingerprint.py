@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from active_perception_r1.storage import fingerprint
 from active_perception_r1.storage.fingerprint import (
     TABLES,
     folder_fingerprint,
@@ -74,6 +76,30 @@ def test_a_file_is_the_same_wherever_and_whenever_it_was_written(tmp_path: Path)
     after.write_text(MODULE)
     os.utime(after, (1, 1))
     assert read_code(after).fingerprint == before
+
+
+def test_a_file_is_read_once_for_each_of_its_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    first = of(tmp_path, MODULE)
+    with monkeypatch.context() as another_process:
+        another_process.setattr(fingerprint, "_parsed", lambda _: pytest.fail("read again"))
+        fingerprint._code.cache_clear()
+        assert of(tmp_path, MODULE) == first
+    assert of(tmp_path, MODULE.replace("return 2", "return 3")) != first
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"content": 1}'])
+def test_a_damaged_file_of_what_was_read_costs_nothing(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    before = of(tmp_path, MODULE)
+    (kept,) = (tmp_path / "__pycache__").iterdir()
+    kept.write_text(damage)
+    fingerprint._code.cache_clear()
+    assert of(tmp_path, MODULE) == before
 
 
 def test_tables_are_those_of_the_package() -> None:

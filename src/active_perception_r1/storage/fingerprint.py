@@ -7,11 +7,14 @@ import functools
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 
-from active_perception_r1.storage.files import sha256_of
+from active_perception_r1.storage.files import sha256_of, write_json
 
 TABLES = (
     "BACKENDS",
@@ -75,12 +78,44 @@ class Code:
 
 
 def read_code(path: Path) -> Code:
-    """The code of a file."""
-    return _code(path.read_bytes())
+    """The code of a file.
+
+    It is kept beside what Python has compiled of the file, since every plan and every job asks for
+    that of many files.
+    """
+    return _code(path, path.read_bytes())
 
 
 @functools.cache
-def _code(text: bytes) -> Code:
+def _code(path: Path, text: bytes) -> Code:
+    content = hashlib.sha256(_own_text() + text).hexdigest()
+    kept = _kept_beside(path)
+    with suppress(OSError, ValueError, TypeError, KeyError):  # not there, or damaged
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        if found["content"] == content:
+            return Code(
+                found["fingerprint"], frozenset(found["imports"]), frozenset(found["named"])
+            )
+    code = _parsed(text)
+    if not sys.dont_write_bytecode:
+        sets = {"imports": sorted(code.imports), "named": sorted(code.named)}
+        with suppress(OSError):  # as Python does where it cannot write
+            write_json(kept, {"content": content, "fingerprint": code.fingerprint, **sets})
+    return code
+
+
+def _kept_beside(path: Path) -> Path:
+    """A file for each version of Python, which write and read code differently."""
+    return Path(cache_from_source(str(path))).with_suffix(".code.json")
+
+
+@functools.cache
+def _own_text() -> bytes:
+    """By which what is kept is known to be made as below."""
+    return Path(__file__).read_bytes()
+
+
+def _parsed(text: bytes) -> Code:
     tree = _Essence().visit(ast.parse(text))
     imports, named = set[str](), set[str]()
     for node in ast.walk(tree):

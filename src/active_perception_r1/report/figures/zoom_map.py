@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from active_perception_r1.data.predictions import read_predictions
-from active_perception_r1.data.samples import read_slice
 from active_perception_r1.geometry import Box
 from active_perception_r1.report.answers import Answers
 from active_perception_r1.report.figures._figure import EpisodesFigure
@@ -36,6 +35,9 @@ def draw(answers: Answers, output: Path) -> None:
     Raises:
         DataError: a file cannot be read.
     """
+    # Not above: a plan needs to know which figures there are, and not pyarrow.
+    from active_perception_r1.data.samples import read_slice
+
     slice_file, entries = answers.slice_file, answers.entries
     evidence = {s.id: [e.box for e in s.evidence] for s in read_slice(slice_file) if s.evidence}
     columns = min(2, len(entries))
