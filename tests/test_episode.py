@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from active_perception_r1.envs.zoom_simulator import Crop
 from active_perception_r1.geometry import Box
 from active_perception_r1.modes import (
     ACTIVE,
@@ -25,7 +29,7 @@ from active_perception_r1.modes import (
 from active_perception_r1.prompts import PROMPT_SETS
 from active_perception_r1.records import Episode, Evidence, ToolStatus
 from active_perception_r1.sim.driver import Batches, run_episodes
-from active_perception_r1.sim.live_reinjection import LiveEpisode
+from active_perception_r1.sim.live_reinjection import LiveEpisode, Pages
 from active_perception_r1.sim.messages import FinishReason, Reply, request_id
 from active_perception_r1.utils.trace_parser import SYNTAXES, Frame, parse_actions
 from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start, stop, text_of
@@ -262,6 +266,73 @@ def test_an_episode_goes_on_with_its_reply_and_waits_for_no_other() -> None:
     done = [episode.sample_id for episode in run_episodes(drawn, engine, live=2)]
     assert done == ["sample-1", "sample-2", "sample-3", "sample-4", "sample-0"]
     assert engine.most == 2
+
+
+def test_the_driver_begins_with_a_few_while_the_pages_of_others_are_opened() -> None:
+    asked: list[int] = []
+
+    def generate(episodes: Sequence[LiveEpisode]) -> list[Reply]:
+        asked.append(len(episodes))
+        return [stop(ANSWER if len(e.request) > 1 else ZOOM) for e in episodes]
+
+    rules = episode_rules(ACTIVE, MODEL)
+    drawn = (start_episode(make_sample(i), rules) for i in range(9))
+    done = list(run_episodes(drawn, Batches(generate), live=6, first=2))
+    assert len(done) == 9
+    assert asked == [2, 6, 6, 3, 1]
+
+
+def test_a_reply_is_read_while_the_engine_works_on_the_next() -> None:
+    rules = episode_rules(ACTIVE, MODEL)
+    engine = AsTheyCome()
+    drawn = (start_episode(make_sample(i), rules) for i in range(4))
+    done = [episode.sample_id for episode in run_episodes(drawn, engine, live=4)]
+    assert done == [f"sample-{i}" for i in range(4)]
+    assert engine.read_meanwhile == [True] * 8
+
+
+def test_an_engine_is_asked_the_same_however_long_crops_take() -> None:
+    def asked(slow: str) -> list[list[str]]:
+        batches = []
+
+        def generate(episodes: Sequence[LiveEpisode]) -> list[Reply]:
+            batches.append([request_id(episode.request) for episode in episodes])
+            return [stop(ANSWER if len(e.request) > 1 else ZOOM) for e in episodes]
+
+        def slowly(crop: Crop, pages: Pages) -> Image.Image:
+            if pages.draw.startswith(slow):
+                time.sleep(0.05)
+            return crop.image
+
+        rules = replace(episode_rules(ACTIVE, MODEL), crop_content=slowly)
+        drawn = (start_episode(make_sample(i), rules) for i in range(8))
+        list(run_episodes(drawn, Batches(generate), live=5))
+        return batches
+
+    assert asked(slow="sample-0") == asked(slow="sample-3") == asked(slow="nobody")
+
+
+class AsTheyCome:
+    """An engine that gives replies one after the other, and looks whether the last one was read."""
+
+    def __init__(self) -> None:
+        self.asked: list[LiveEpisode] = []
+        self.read_meanwhile: list[bool] = []
+
+    def submit(self, episode: LiveEpisode) -> None:
+        self.asked.append(episode)
+
+    def collect(self) -> Iterator[tuple[LiveEpisode, Reply]]:
+        asked, self.asked = self.asked, []
+        for episode in asked:
+            before = len(episode.request)
+            yield episode, stop(ANSWER if before > 1 else ZOOM)
+            deadline = time.monotonic() + 60
+            while not (read := episode.finished or len(episode.request) > before):
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.001)
+            self.read_meanwhile.append(read)
 
 
 class OneByOne:

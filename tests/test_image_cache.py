@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -55,6 +57,47 @@ def test_an_image_is_encoded_once_however_often_it_is_shown(
     backend.encode([FIRST, FIRST])
     backend.encode([SECOND, FIRST])
     assert encoded == [PAGE, CROP]
+
+
+def test_images_of_the_next_batch_are_prepared_beside_the_model(
+    untrained_model: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = untrained_model.model_copy(update={"batch_size": 2})
+    prepared: list[tuple[str, int]] = []
+    process = ImageCache._processed
+
+    def noted(self: ImageCache, images: Sequence[Image.Image]) -> Any:
+        prepared.append((threading.current_thread().name.partition("_")[0], len(images)))
+        return process(self, images)
+
+    monkeypatch.setattr(ImageCache, "_processed", noted)
+    views = [noise(112 + 8 * number, 112) for number in range(5)]
+    requests = [(Message("user", (view, "What is the value of A?")),) for view in views]
+    beside = TransformersBackend(settings).generate(requests)
+    assert prepared == [("MainThread", 2), ("prepare", 2), ("prepare", 1)]
+
+    monkeypatch.setattr(ImageCache, "preparing", lambda *_: nullcontext())
+    before = TransformersBackend(settings).generate(requests)
+    assert [reply.text for reply in beside] == [reply.text for reply in before]
+    assert [reply.visual_tokens for reply in beside] == [reply.visual_tokens for reply in before]
+
+
+def test_an_image_that_cannot_be_prepared_fails_its_own_request(
+    untrained_model: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = ImageCache._processed
+    views = [noise(112 + 8 * number, 112) for number in range(3)]
+
+    def failing(self: ImageCache, images: Sequence[Image.Image]) -> Any:
+        if any(image is views[2] for image in images):
+            raise ValueError("damaged")
+        return process(self, images)
+
+    monkeypatch.setattr(ImageCache, "_processed", failing)
+    requests = [(Message("user", (view, "What is the value of A?")),) for view in views]
+    backend = TransformersBackend(untrained_model.model_copy(update={"batch_size": 1}))
+    errors = [reply.error for reply in backend.generate(requests)]
+    assert errors == ["", "", "ValueError: damaged"]
 
 
 def test_an_image_is_forgotten_when_its_episode_is_over(untrained_model: ModelConfig) -> None:

@@ -17,6 +17,7 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
+from active_perception_r1.envs.kept_page import KeptPage
 from active_perception_r1.models.chat import template_message
 from active_perception_r1.modes import ACTIVE, episode_rules
 from active_perception_r1.sim.live_reinjection import LiveEpisode
@@ -193,7 +194,7 @@ def _batch(processor: AutoProcessor) -> dict[str, torch.Tensor]:
 def _conversation(
     processor: AutoProcessor, view: Image.Image, crop: Image.Image, zoom: str | None, answer: str
 ) -> tuple[str, list[Image.Image]]:
-    live = LiveEpisode("rote", QUESTION, view, [crop], episode_rules(ACTIVE, MODEL))
+    live = LiveEpisode("rote", QUESTION, KeptPage(view), [crop], episode_rules(ACTIVE, MODEL))
     if zoom:
         live.receive(Reply(zoom, FinishReason.STOP))
     messages = (*live.request, Message("assistant", (answer,)))

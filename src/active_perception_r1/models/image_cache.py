@@ -8,7 +8,9 @@ images; the model is given exactly what the processor would have made of the who
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +42,17 @@ class _Seen:
     deep: tuple[torch.Tensor, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What the processor has made of some images."""
+
+    images: Sequence[Image.Image] = ()
+    inputs: tuple[Inputs, Inputs] = ({}, {})
+
+    def of(self, images: Sequence[Image.Image]) -> bool:
+        return list(map(id, images)) == list(map(id, self.images))
+
+
 @dataclass
 class _Outputs(ModelOutput):
     """What the architectures' own outputs have in common."""
@@ -59,6 +72,23 @@ class ImageCache:
         self._model = model
         self._batch_size = batch_size
         self._seen: dict[int, _Seen] = {}
+        self._prepared = _Prepared()
+
+    @contextmanager
+    def preparing(self, images: Sequence[Sequence[Image.Image]]) -> Iterator[None]:
+        """Beside the block, do to the images that are asked for next what the processor does.
+
+        The block must not use the processor, which does one thing at a time.
+        """
+        new = self._unseen(images)[: self._batch_size] if TAKES_ENCODED_IMAGES else []
+        if not new:
+            yield
+            return
+        with ThreadPoolExecutor(1, "prepare") as thread:
+            future = thread.submit(self._processed, new)
+            yield
+        if not future.exception():  # else it is raised where the images are asked for
+            self._prepared = _Prepared(new, future.result())
 
     def encode(self, texts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Inputs:
         """Model inputs of a batch, padded as the tokenizer pads, on the device of the model.
@@ -108,8 +138,7 @@ class ImageCache:
 
     def _look_at(self, images: Sequence[Sequence[Image.Image]]) -> list[list[_Seen]]:
         """What is kept of these images, after encoding what was not seen before, in batches."""
-        every = (image for shown in images for image in shown)
-        new = list({id(image): image for image in every if id(image) not in self._seen}.values())
+        new = self._unseen(images)
         for first in range(0, len(new), self._batch_size):
             batch = new[first : first + self._batch_size]
             for image, seen in zip(batch, self._encoded(batch), strict=True):
@@ -117,9 +146,17 @@ class ImageCache:
                 weakref.finalize(image, self._seen.pop, id(image)).atexit = False
         return [[self._seen[id(image)] for image in shown] for shown in images]
 
+    def _unseen(self, images: Sequence[Sequence[Image.Image]]) -> list[Image.Image]:
+        every = (image for shown in images for image in shown)
+        return list({id(image): image for image in every if id(image) not in self._seen}.values())
+
+    def _processed(self, images: Sequence[Image.Image]) -> tuple[Inputs, Inputs]:
+        return processed(self._processor, [[image] for image in images], self._model.device)
+
     def _encoded(self, images: Sequence[Image.Image]) -> list[_Seen]:
-        processor = self._processor
-        given, by_token = processed(processor, [[image] for image in images], self._model.device)
+        processor, prepared = self._processor, self._prepared
+        self._prepared = _Prepared()
+        given, by_token = prepared.inputs if prepared.of(images) else self._processed(images)
         used = by_token.pop("attention_mask").bool()
         facts = {name: values for name, values in given.items() if name not in _PIXELS}
         with torch.no_grad():

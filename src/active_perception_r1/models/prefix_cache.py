@@ -131,7 +131,8 @@ class PrefixCache:
 
     def _put(self, last: Message, kept: _Kept) -> None:
         self._kept[id(last)] = kept
-        while sum(one.size for one in self._kept.values()) > self._room:
+        # A list: the last one to let go of a message may be a thread.
+        while sum(one.size for one in list(self._kept.values())) > self._room:
             self._kept.pop(next(iter(self._kept)))  # the oldest
         weakref.finalize(last, self._kept.pop, id(last), None).atexit = False
 

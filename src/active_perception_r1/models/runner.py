@@ -12,6 +12,7 @@ from PIL import Image
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.data.distractors import with_distractors
 from active_perception_r1.data.samples import read_slice
+from active_perception_r1.envs.kept_page import KeptPage
 from active_perception_r1.errors import DataError
 from active_perception_r1.models.backends import Backend
 from active_perception_r1.models.load import load_backend
@@ -99,10 +100,10 @@ class BackendRunner:
         """As `EpisodeRunner.run`."""
         ids = frozenset(wanted)
         pairs = (pair for pair in self._pairs(slice_path) if pair[0].id in ids)
-        live = self._backend.live
+        live, engine = self._backend.live, _Answers(self._backend, replied)
         start = partial(self._start, earlier=earlier or {})
         episodes = prefetch(start, pairs, ahead=max(1, live // 2))
-        for episode in run_episodes(episodes, _Answers(self._backend, replied), live):
+        for episode in run_episodes(episodes, engine, live, self._backend.first):
             yield episode.record(self._name, self.revision, self._settings.seed)
 
     def __enter__(self) -> Self:
@@ -126,9 +127,8 @@ class BackendRunner:
             return start_episode(sample, self._rules, distractor, earlier.get(sample.id, ()))
         except DataError as error:
             nothing = Image.new("RGB", (1, 1))
-            episode = LiveEpisode(
-                sample.id, sample.question, nothing, (nothing,), self._rules, nothing
-            )
+            page = KeptPage(nothing)
+            episode = LiveEpisode(sample.id, sample.question, page, (nothing,), self._rules, page)
             episode.abandon(ToolStatus.DATA_ERROR, str(error))
             return episode
 
@@ -144,7 +144,7 @@ class _Answers:
     def submit(self, episode: LiveEpisode) -> None:
         self._asking[self._backend.submit(episode.request)] = episode
 
-    def collect(self) -> Sequence[tuple[LiveEpisode, Reply]]:
-        replies = self._backend.collect()
-        self._replied(len(replies))
-        return [(self._asking.pop(number), reply) for number, reply in replies]
+    def collect(self) -> Iterator[tuple[LiveEpisode, Reply]]:
+        for number, reply in self._backend.collect():
+            self._replied(1)
+            yield self._asking.pop(number), reply

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from active_perception_r1.envs.encoded_page import open_page
+from active_perception_r1.envs.kept_page import KeptPage
 from active_perception_r1.envs.zoom_simulator import CropRules, ViewRules
 from active_perception_r1.families import family_of
 from active_perception_r1.modes._mode import MODES, CropSizes
@@ -153,9 +154,10 @@ def start_episode(
     opening = MODES[rules.mode].opening(sample, rules, earlier)
     other = None
     if rules.needs_distractor and distractor is not None:
-        other = open_page(distractor.image)
+        other = KeptPage(open_page(distractor.image), distractor.image)
     question = rules.task.put(sample.question, sample.options)
-    episode = LiveEpisode(sample.id, question, page, opening or (page,), rules, other)
+    kept = KeptPage(page, sample.image)
+    episode = LiveEpisode(sample.id, question, kept, opening or (page,), rules, other)
     if not opening:
         episode.abandon(ToolStatus.NO_EVIDENCE)
     return episode

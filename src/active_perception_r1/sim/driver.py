@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.messages import Reply
+from active_perception_r1.sim.prefetch import CORES
 
 Generate = Callable[[Sequence[LiveEpisode]], Sequence[Reply]]
 
@@ -17,8 +19,8 @@ class Engine(Protocol):
     def submit(self, episode: LiveEpisode) -> None:
         """Have its request answered."""
 
-    def collect(self) -> Sequence[tuple[LiveEpisode, Reply]]:
-        """The replies that are there; waits for the first of those asked for."""
+    def collect(self) -> Iterable[tuple[LiveEpisode, Reply]]:
+        """The replies that are there, or as they come; waits for the first of those asked for."""
 
 
 class Batches:
@@ -38,29 +40,40 @@ class Batches:
 
 
 def run_episodes(
-    episodes: Iterable[LiveEpisode], engine: Engine, live: int
+    episodes: Iterable[LiveEpisode], engine: Engine, live: int, first: int | None = None
 ) -> Iterator[LiveEpisode]:
     """Drive episodes to their end, `live` at a time; yields each when it is finished.
 
     An episode goes on as soon as its reply is there, and waits for no other. The next ones are
     drawn from `episodes` as places become free, which keeps memory flat in the number of samples.
+    Replies are read and crops cut in threads, beside each other and beside an engine that still
+    works on other replies; what an engine is asked, and in which order, does not depend on them.
+
+    Args:
+        first: with so many it begins, while the pages of the others are opened.
     """
     waiting = iter(episodes)
-    asked, all_drawn = 0, False
-    while asked or not all_drawn:
-        while asked < live and not all_drawn:
-            episode = next(waiting, None)
-            if episode is None:
-                all_drawn = True
-            elif episode.finished:
-                yield episode
-            else:
-                engine.submit(episode)
-                asked += 1
-        for episode, reply in engine.collect() if asked else ():
-            episode.receive(reply)
-            if episode.finished:
-                asked -= 1
-                yield episode
-            else:
-                engine.submit(episode)
+    asking: dict[LiveEpisode, None] = {}  # a set in order
+    places, all_drawn = first or live, False
+    with ThreadPoolExecutor(CORES, "receive") as pool:
+        while asking or not all_drawn:
+            while len(asking) < places and not all_drawn:
+                episode = next(waiting, None)
+                if episode is None:
+                    all_drawn = True
+                elif episode.finished:
+                    yield episode
+                else:
+                    engine.submit(episode)
+                    asking[episode] = None
+            places = live
+            answered = engine.collect() if asking else ()
+            told = {episode: pool.submit(episode.receive, reply) for episode, reply in answered}
+            for episode in [one for one in asking if one in told]:
+                told[episode].result()
+                del asking[episode]
+                if episode.finished:
+                    yield episode
+                else:
+                    engine.submit(episode)
+                    asking[episode] = None

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from PIL import Image
 
+from active_perception_r1.envs.kept_page import KeptPage
 from active_perception_r1.envs.zoom_simulator import (
     Crop,
     CropRules,
@@ -97,7 +98,7 @@ class LiveEpisode:
     """An episode in progress.
 
     Args:
-        page: the page at full resolution, RGB.
+        page: the page at full resolution.
         views: the images shown first; the size of the first is the frame of view-pixel syntaxes.
         question: as the task puts it.
         distractor: another page, if the rules need one.
@@ -107,10 +108,10 @@ class LiveEpisode:
         self,
         sample_id: str,
         question: str,
-        page: Image.Image,
+        page: KeptPage,
         views: Sequence[Image.Image],
         rules: EpisodeRules,
-        distractor: Image.Image | None = None,
+        distractor: KeptPage | None = None,
     ) -> None:
         if rules.needs_distractor and distractor is None:
             raise ValueError(f"mode {rules.mode} needs a distractor page")
@@ -238,8 +239,10 @@ class LiveEpisode:
         # The limit comes last: else a useless zoom before it would make a faulty call cheaper.
         if self._zooms_left <= 0:
             return Refusal(ToolStatus.ZOOM_LIMIT_REACHED, "no zoom is left")
-        asked = cut(self._page, wanted, crop)
-        pages = Pages(self._page, self._distractor, f"{self.sample_id} {len(self._steps)}")
+        page, other = self._page.image, self._distractor
+        asked = cut(page, wanted, crop)
+        draw = f"{self.sample_id} {len(self._steps)}"
+        pages = Pages(page, other.image if other else None, draw)
         return _Executed(asked.box, self._rules.crop_content(asked, pages))
 
     def _step(self, action: Action, outcome: _Executed | Refusal) -> Step:

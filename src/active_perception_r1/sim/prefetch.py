@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,9 +12,12 @@ from typing import TypeVar
 T = TypeVar("T")
 U = TypeVar("U")
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""That this process may use; macOS does not tell, and has all."""
+
 
 def prefetch(
-    make: Callable[[T], U], items: Iterable[T], ahead: int, threads: int = 2
+    make: Callable[[T], U], items: Iterable[T], ahead: int, threads: int = CORES
 ) -> Iterator[U]:
     """`make` of every item, in order, with up to `ahead` of them made before they are asked for.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.sim.messages import Reply, Request
 
-Answered = Sequence[tuple[int, Reply]]
+Answered = Iterable[tuple[int, Reply]]
 """Replies with the numbers of their requests."""
 
 
@@ -23,11 +23,13 @@ class Backend(ABC):
         set_aside: what its checkpoint's own `generation_config` asks for, and the entry's
             `decoding` does not; empty where that cannot be known.
         live: episodes that keep it busy.
+        first: episodes that it begins with; None for as many.
     """
 
     revision: str
     set_aside: Mapping[str, Any]
     live: int
+    first: int | None = None
 
     @abstractmethod
     def submit(self, request: Request) -> int:
@@ -35,7 +37,10 @@ class Backend(ABC):
 
     @abstractmethod
     def collect(self) -> Answered:
-        """The replies that are there, at least one; a request that failed has one with `error`."""
+        """The replies that are there, at least one, or as they come.
+
+        A request that failed has one with `error`.
+        """
 
     def keep_replies(self, path: Path) -> None:  # noqa: B027  # not every engine can
         """Keep replies in a file as they come, and take from there what was asked for before.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -63,6 +63,7 @@ class TransformersBackend(BatchBackend):
         super().__init__()
         self.settings = settings
         self.live = settings.max_concurrent_episodes
+        self.first = min(settings.batch_size, self.live)
         disable_progress_bar()  # type: ignore[no-untyped-call]  # the stage shows its own
         weights = find_weights(settings)
         self.revision = weights.revision
@@ -105,16 +106,27 @@ class TransformersBackend(BatchBackend):
         other._decoding = other._generation_config()
         return other
 
+    def collect(self) -> Iterator[tuple[int, Reply]]:
+        """Replies as soon as their batch is done."""
+        asked, self._asked = self._asked, {}
+        numbers = list(asked)
+        for index, reply in self._replies(list(asked.values())):
+            yield numbers[index], reply
+
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """Replies in the order of the requests, computed in batches of similar length."""
+        """Replies in the order of the requests."""
+        replies = dict(self._replies(requests))
+        return [replies[index] for index in range(len(requests))]
+
+    def _replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
+        """Each with the place of its request, computed in batches of similar length."""
         order = sorted(range(len(requests)), key=lambda index: _size(requests[index]))
-        replies: dict[int, Reply] = {}
         while order:
             batch = order[: self._batch_size]
             order = order[len(batch) :]
-            for index, reply in zip(batch, self._run([requests[i] for i in batch]), strict=True):
-                replies[index] = reply
-        return [replies[index] for index in range(len(requests))]
+            following = [requests[index] for index in order[: self._batch_size]]
+            replies = self._run([requests[index] for index in batch], following)
+            yield from zip(batch, replies, strict=True)
 
     def save(self, folder: Path) -> None:
         """Write model and processor, to be loaded by the folder's name."""
@@ -193,13 +205,18 @@ class TransformersBackend(BatchBackend):
             replies.append(Reply(text, reason, prompt, length, seconds / size, visual_tokens=seen))
         return replies
 
-    def _run(self, requests: Sequence[Request]) -> list[Reply]:
-        """A batch that halves itself until it fits, or until the request at fault stands alone."""
+    def _run(self, requests: Sequence[Request], following: Sequence[Request] = ()) -> list[Reply]:
+        """A batch that halves itself until it fits, or until the request at fault stands alone.
+
+        Args:
+            following: the next batch, whose images are prepared in the meantime.
+        """
         start = time.perf_counter()
         torch.manual_seed(request_seed(requests[0], self.settings.seed))
         try:
             inputs = self._prefixes.resume(requests, self.encode(requests))
-            generated = self.run(inputs)
+            with self._images.preparing(images_of(following)):
+                generated = self.run(inputs)
             self._prefixes.keep(requests, inputs, generated.completions, generated.lengths)
             return self.decode(generated, time.perf_counter() - start)
         except Exception as error:  # One request must not take the others with it.
