@@ -161,5 +161,5 @@ def test_a_job_has_as_many_processes_as_snakemake_gives_it_cores(
     done = workflow.run("--dry-run", "--printshellcmds", "--set-threads", "infer=2")
     assert done.returncode == 0, done.stdout
     commands = [line for line in done.stdout.splitlines() if "active-perception infer" in line]
-    assert len(commands) == 12
+    assert len(commands) == 18
     assert all("--cores 2" in command for command in commands)

@@ -121,7 +121,7 @@ def test_inference_and_training_ask_for_the_gpus_of_the_model(workflow: Workflow
     plan = workflow.run("--dry-run").stdout
     jobs = [job for job in plan.split("\nrule ") if "gpu=3" in job]
     assert {job.split(":")[0] for job in jobs} == {"infer", "grpo_train"}
-    assert len(jobs) == 13
+    assert len(jobs) == 19
 
 
 # What a user is told.
