@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,12 +34,63 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lease-jobs", type=int, default=20, help="jobs in the storm of GPU leases")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
     """Whatever needs the finished study, or the keys after many edits, is slow."""
     for item in items:
         if {"finished", "edited"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+    yield  # for others to leave items out
+    items[:] = long_ones_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+# Modules that take long, with about how many seconds.
+LONG = {
+    "chaos": 80,
+    "failures": 60,
+    "interruptions": 60,
+    "docs": 50,
+    "keys": 50,
+    "run": 45,
+    "runner_processes": 35,
+    "local_run": 30,
+    "disks": 25,
+    "invalidation": 25,
+    "kept_model": 25,
+    "shards": 25,
+    "conda": 20,
+    "workflow": 40,
+    "own_table": 17,
+    "extending": 16,
+    "lease": 16,
+}
+
+
+def long_ones_first(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """In an order in which the workers are done at about the same time.
+
+    Each begins with as many tests as the others, cut from this order, and takes from the end of
+    another's when it has none left. So each has a share of the modules that take long, which come
+    first, and what is there to be taken are quick tests.
+    """
+    long: dict[str, list[pytest.Item]] = {name: [] for name in LONG}
+    quick = []
+    for item in items:
+        name = item.path.stem.removeprefix("test_")
+        long.get(name, quick).append(item)
+    queues: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    seconds = [0] * workers
+    for name in sorted(LONG, key=LONG.__getitem__, reverse=True):
+        shortest = seconds.index(min(seconds))
+        seconds[shortest] += LONG[name]
+        queues[shortest] += long[name]
+    ordered: list[pytest.Item] = []
+    for number, queue in enumerate(queues):
+        share = (len(items) - len(ordered)) // (workers - number)
+        fill = max(0, share - len(queue))
+        ordered += [*queue, *quick[:fill]]
+        del quick[:fill]
+    return [*ordered, *quick]
 
 
 @pytest.fixture
@@ -99,8 +150,13 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Programs for a workflow: the command, without the wait for its libraries."""
-    with preloaded(tmp_path_factory.mktemp("programs")) as folder:
+    with preloaded(shared_among_workers(tmp_path_factory, "programs")) as folder:
         yield folder
+
+
+def shared_among_workers(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if IN_PARALLEL else base) / name
 
 
 @pytest.fixture(scope="session")
@@ -112,8 +168,8 @@ def finished(
     It is run once; each of several workers has a copy of its own. What ran is written down in
     `record` there.
     """
-    base, own = tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("finished") / "study"
-    shared = (base.parent if IN_PARALLEL else base) / "finished"
+    own = tmp_path_factory.mktemp("finished") / "study"
+    shared = shared_among_workers(tmp_path_factory, "finished")
     with FileLock(f"{shared}.lock"):
         if not shared.exists():
             folder = tmp_path_factory.mktemp("study")

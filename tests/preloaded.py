@@ -2,7 +2,10 @@
 
 To import torch and transformers takes a core five seconds, and a small study starts seven processes
 that need them; Snakemake takes it more than one, and the tests start it a hundred times. A fork
-imports the package itself, from the checkout that its command is run in.
+imports the package itself, from the checkout that its command is run in. Before, it calls `install`
+of the module that INSTALLED_BEFORE in its environment names.
+
+The workers of a test run share the process: it ends when none of them uses it any more.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,9 +21,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
+
+from filelock import FileLock
 
 LIBRARIES = (
     "jinja2",
@@ -62,38 +68,86 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
 
 @contextmanager
 def preloaded(folder: Path) -> Iterator[Path]:
-    """A folder of programs with the two commands, which work until the block ends."""
-    address, programs = str(folder / "socket"), folder / "bin"
-    programs.mkdir()
+    """A folder of programs with the two commands, which work until the block ends.
+
+    `folder` is made by the first of several that use it at the same time.
+    """
+    with ExitStack() as stack:
+        with FileLock(f"{folder}.lock"):
+            user = as_user(folder)
+            if user is None:
+                stack.enter_context(started(folder))
+                user = as_user(folder)
+        assert user is not None
+        with user:
+            yield folder / "bin"
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[None]:
+    """The process, from when it listens until nobody uses it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "bin").mkdir(parents=True)
     for name in MAIN:
-        (programs / name).write_text(COMMAND.format(python=sys.executable, address=address))
-        (programs / name).chmod(0o755)
+        program = folder / "bin" / name
+        program.write_text(COMMAND.format(python=sys.executable, address=str(folder / "jobs")))
+        program.chmod(0o755)
     with subprocess.Popen(
-        [sys.executable, "-m", __name__, address],
+        [sys.executable, "-m", __name__, str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
-        yield programs
+        yield
 
 
-def serve(address: str) -> None:
-    """Run each command in a fork, until the process that has started this one ends or closes it."""
+def as_user(folder: Path) -> socket.socket | None:
+    """A connection for as long as the process is used, if there is one."""
+    user = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        user.connect(str(folder / "users"))
+        if user.recv(1):
+            return user
+    except OSError:
+        pass
+    user.close()
+    return None
+
+
+def serve(folder: Path) -> None:
+    """Run each command in a fork, as long as somebody uses this process."""
+    starter = os.getppid()
     for library in LIBRARIES:
         import_module(library)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # Nobody waits for the forks.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-        server.bind(address)
-        server.listen()
+    with listening(folder / "users") as newcomers, listening(folder / "jobs") as jobs:
         print("ready", flush=True)
-        while server in select.select([server, sys.stdin], [], [])[0]:
-            client, _ = server.accept()
-            with client:
-                if os.fork() == 0:
-                    server.close()
-                    run(client)
+        users: list[socket.socket] = []
+        while users or os.getppid() == starter:
+            ready, _, _ = select.select([newcomers, jobs, *users], [], [], None if users else 1)
+            if newcomers in ready:
+                users.append(newcomers.accept()[0])
+                users[-1].send(b"!")
+            if jobs in ready:
+                client, _ = jobs.accept()
+                with client:
+                    if os.fork() == 0:
+                        for other in (newcomers, jobs, *users):
+                            other.close()
+                        run(client)
+            for user in set(users).intersection(ready):
+                user.close()
+                users.remove(user)
+                if not users:
+                    return
+
+
+def listening(path: Path) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server.bind(str(path))
+    server.listen()
+    return server
 
 
 def run(client: socket.socket) -> None:
@@ -111,6 +165,8 @@ def run(client: socket.socket) -> None:
     sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
     if "RECORD" in os.environ:  # as at every start of Python: see `recording`
         import_module("sitecustomize")
+    if "INSTALLED_BEFORE" in os.environ:
+        import_module(os.environ["INSTALLED_BEFORE"]).install()
     threading.Thread(target=end_with, args=(client,), daemon=True).start()
     status = 1
     try:
@@ -134,4 +190,4 @@ def end_with(client: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(Path(sys.argv[1]))

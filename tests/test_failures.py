@@ -14,39 +14,21 @@ from active_perception_r1.records import Episode
 from tests.disks import needs_disks, on_disk
 from tests.docvqa_files import synthetic_rows, write_rows
 from tests.scripted import MODEL
-from tests.workflow import Workflow
+from tests.workflow import REPOSITORY, Workflow
 
 pytestmark = pytest.mark.slow
 
 LEADERBOARD = "results/s/leaderboard.json"
 
-# The command with an engine that knows one answer: while the file `broken` is there, it fails for
-# the number of requests that it holds, and while `stalled` is, it waits. Every request is counted
-# in `asked`.
-FLAKY = f"""#!{sys.executable}
-import sys, time
-from pathlib import Path
-from active_perception_r1.models import load
-from active_perception_r1.models.backends import BatchBackend
-from active_perception_r1.sim.messages import FinishReason, Reply
-
-class Flaky(BatchBackend):
-    revision = "r0"
-    set_aside = {{}}
-    live = 64
-
-    def generate(self, requests):
-        broken = Path("broken")
-        count = int(broken.read_text()) if broken.exists() else 0
-        with open("asked", "a") as asked:
-            asked.write("x" * len(requests))
-        while Path("stalled").exists():
-            time.sleep(0.1)
-        good = Reply("<answer>42</answer>", FinishReason.STOP)
-        bad = Reply("", FinishReason.ERROR, error="server gone")
-        return [bad if number < count else good for number, _ in enumerate(requests)]
-
-load.load_backend = lambda settings: Flaky()
+# The command with the engine of `tests/flaky_engine.py`: in a fork (see `preloaded`), or alone.
+FLAKY = """#!/bin/sh
+INSTALLED_BEFORE=tests.flaky_engine exec {programs}/active-perception "$@"
+"""
+FLAKY_ALONE = f"""#!{sys.executable}
+import sys
+sys.path.append("{REPOSITORY}")
+from tests.flaky_engine import install
+install()
 from active_perception_r1.cli import main
 sys.exit(main())
 """
@@ -57,7 +39,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
     folder = tmp_path_factory.mktemp("template")
     write_rows(folder / "pages.parquet", synthetic_rows(12))
     (folder / "bin").mkdir()
-    (folder / "bin" / "active-perception").write_text(FLAKY)
+    (folder / "bin" / "active-perception").write_text(FLAKY.format(programs=programs))
     (folder / "bin" / "active-perception").chmod(0o755)
     (folder / "bin" / "snakemake").symlink_to(programs / "snakemake")
     workflow = Workflow(folder, programs=programs)
@@ -206,6 +188,8 @@ exit
 
 @needs_disks
 def test_a_study_that_filled_the_disk_goes_on_when_there_is_room(workflow: Workflow) -> None:
+    # What is forked elsewhere would not see the disk.
+    (workflow.folder / "bin" / "active-perception").write_text(FLAKY_ALONE)
     command = workflow.command(LEADERBOARD)
     done = on_disk(FULL_AT_FIRST, command, workflow, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
