@@ -15,10 +15,11 @@ SLICE = "results/demo/slice/test.parquet"
 
 
 @pytest.fixture
-def workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workflow:
+def workflow(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Workflow:
     folder = tmp_path / "checkout"
     folder.mkdir()
     bin_folder = install_fake_conda(tmp_path / "conda")
+    (bin_folder / "snakemake").symlink_to(programs / "snakemake")
     monkeypatch.setenv("FAKE_CONDA_ROOT", str(bin_folder.parent))
     workflow = Workflow(folder, copy_of_repository(folder), programs=bin_folder)
     dataset = {"questions": {"train": 6, "test": 6}}

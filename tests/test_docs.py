@@ -76,13 +76,16 @@ def run_block(block: Block, folder: Path, programs: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def look_up(block: Block) -> None:
+def look_up(block: Block, programs: Path) -> None:
     subprocess.run(["bash", "-n", "-c", block.text], check=True)
     for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] == ["active-perception"]:
-            command = [PROGRAMS / "active-perception", words[1], "--help"]
-            page = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            command = [programs / "active-perception", words[1], "--help"]
+            source = {"PYTHONPATH": str(REPOSITORY / "src")}
+            page = subprocess.run(
+                command, env={**os.environ, **source}, capture_output=True, text=True, check=True
+            ).stdout
             assert {word for word in words[2:] if word.startswith("--")} <= set(
                 re.findall(r"--[\w-]+", page)
             )
@@ -95,7 +98,7 @@ def test_the_commands_of_a_page_work_one_after_the_other(
 ) -> None:
     for block in blocks_of(page):
         if block.note.startswith("needs"):
-            look_up(block)
+            look_up(block, programs)
         else:
             assert block.note in ("", "long"), f"{block}: unknown note"
             run_block(block, checkout, programs)

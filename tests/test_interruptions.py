@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -36,6 +37,7 @@ from active_perception_r1.sim.messages import Message
 from active_perception_r1.storage.journal import replies_file
 from tests.misbehaving_server import MODEL, MisbehavingServer, misbehaving_server
 from tests.scripted import ZOOM, make_sample
+from tests.workflow import REPOSITORY
 
 EPISODES, CONCURRENCY = 12, 4
 REQUESTS = 2 * EPISODES  # Every episode zooms once, then answers.
@@ -134,7 +136,9 @@ def test_nothing_is_asked_for_twice_however_often_a_run_is_interrupted(
     assert studies > 5
 
 
-def command(slice_path: Path, settings: ModelConfig) -> subprocess.Popen[str]:
+def command(
+    slice_path: Path, settings: ModelConfig, program: Sequence[str | Path]
+) -> subprocess.Popen[str]:
     folder = slice_path.parent
     study = {"dataset": {"source": "synthetic"}, "models": ["served"], "modes": [ACTIVE]}
     config = {"study": "s", "studies": {"s": study}, "models": {"served": settings.model_dump()}}
@@ -142,20 +146,28 @@ def command(slice_path: Path, settings: ModelConfig) -> subprocess.Popen[str]:
     arguments = ["--config", folder / "config.yaml", "--study", "s", "--model", "served"]
     arguments += ["--mode", ACTIVE, "--slice", slice_path]
     arguments += ["--output", folder / "out.jsonl", "--partial", folder / "out.partial"]
-    program = [sys.executable, "-m", "active_perception_r1.cli", "infer", *arguments]
-    return subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
+    source = {"PYTHONPATH": str(REPOSITORY / "src")}
+    return subprocess.Popen(
+        [*program, "infer", *arguments],
+        env={**os.environ, **source},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_the_command_loses_nothing_to_ctrl_c_and_little_to_a_kill(
-    server: MisbehavingServer, slice_path: Path, end: signal.Signals
+    server: MisbehavingServer, slice_path: Path, programs: Path, end: signal.Signals
 ) -> None:
+    # A fork is killed with its program, but gets no other signal that is sent to it.
+    alone = [sys.executable, "-m", "active_perception_r1.cli"]
+    program = alone if end is signal.SIGINT else [programs / "active-perception"]
     server.work_seconds = 0.1
     chance = random.Random(7)
     for _ in range(KILLS):
         wanted = len(server.received) + chance.randrange(1, REQUESTS // (KILLS + 1))
-        with command(slice_path, entry(server)) as process:
+        with command(slice_path, entry(server), program) as process:
             while len(server.received) < wanted:
                 assert process.poll() is None
                 time.sleep(0.005)
@@ -165,7 +177,7 @@ def test_the_command_loses_nothing_to_ctrl_c_and_little_to_a_kill(
         if end is signal.SIGINT:
             assert process.returncode == 130
             assert "Traceback" not in told
-    with command(slice_path, entry(server)) as process:
+    with command(slice_path, entry(server), program) as process:
         assert process.wait() == 0
     lost = 0 if end is signal.SIGINT else KILLS * CONCURRENCY
     assert repeated(server) <= lost
