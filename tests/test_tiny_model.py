@@ -152,7 +152,7 @@ def _inputs(batch: Any) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_reading_boxes_show_the_value_and_demonstrations_often_miss_it(layout: str) -> None:
+def test_reading_boxes_show_the_value_and_demonstrations_may_miss_it(layout: str) -> None:
     rng, shown = random.Random(0), []
     for _ in range(200):
         page = render_page(rng, layout, large_print=True)
@@ -163,7 +163,7 @@ def test_reading_boxes_show_the_value_and_demonstrations_often_miss_it(layout: s
         aimed = demonstrated_zoom(page, question, AIM, rng)
         assert aimed.inside_page
         shown.append(coverage(aimed, evidence) > 0.99)
-    assert 0.15 < np.mean(shown) < 0.6
+    assert 0.3 < np.mean(shown) < 0.8
 
 
 def test_demonstrations_zoom_mostly_in_whatever_print_and_always_where_they_must() -> None:
@@ -178,9 +178,9 @@ def test_demonstrations_zoom_mostly_in_whatever_print_and_always_where_they_must
         (chosen,) = (text for text, kind in reply if kind is Kind.CHOICE)
         key = question.large_print, MAY_ZOOM in request
         zoomed.setdefault(key, []).append(chosen.startswith("<zoom_roi"))
-    for large_print in (True, False):
-        assert 0.5 < np.mean(zoomed[large_print, True]) < 0.8
-        assert all(zoomed[large_print, False])
+    assert 0.5 < np.mean(zoomed[True, True]) < 0.65
+    assert 0.8 < np.mean(zoomed[False, True]) < 0.95
+    assert all(zoomed[True, False] + zoomed[False, False])
 
 
 @pytest.mark.slow
