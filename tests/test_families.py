@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -37,13 +37,10 @@ CALLS = {
 class Zooming(TransformersBackend):
     """A stand-in that is made to zoom in its first two turns and then writes as it likes."""
 
-    def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        replies = super().generate(requests)
-        call = CALLS[self.settings.zoom_syntax]
-        return [
-            Reply(call, FinishReason.STOP) if len(request) < 4 and not reply.error else reply
-            for request, reply in zip(requests, replies, strict=True)
-        ]
+    def _replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
+        call = Reply(CALLS[self.settings.zoom_syntax], FinishReason.STOP)
+        for index, reply in super()._replies(requests):
+            yield index, call if len(requests[index]) < 4 and not reply.error else reply
 
 
 @pytest.fixture(scope="module")

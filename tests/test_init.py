@@ -51,7 +51,7 @@ def test_snakemake_runs_it_without_the_repository(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     planned = job_counts(done.stdout)
-    assert (planned["grpo_train"], planned["infer"]) == (1, 12)
+    assert (planned["grpo_train"], planned["infer"]) == (1, 18)
 
 
 def test_the_study_is_the_one_that_was_asked_for(tmp_path: Path) -> None:

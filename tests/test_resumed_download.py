@@ -33,11 +33,11 @@ place, name, call, *arguments = sys.argv[1:]
 module = import_module(place)
 function, calls = getattr(module, name), []
 
-def deadly(*arguments):
+def deadly(*arguments, **options):
     calls.append(arguments)
     if len(calls) == int(call):
         os.kill(os.getpid(), signal.SIGKILL)
-    return function(*arguments)
+    return function(*arguments, **options)
 
 setattr(module, name, deadly)
 main(arguments)
