@@ -2,7 +2,7 @@
 
     --model NAME      of workflow_config.yaml (default: tiny-zoom-vlm)
     --pages N         episodes of each run, one a page (default: 256)
-    --repeats N       runs of each kind, in turn; the best counts, the spread is shown (default: 3)
+    --repeats N       runs of each kind, in turn (default: 3)
     --json FILE       write the figures there, too
 
 The same model answers the same questions, on the same machine, in four ways:
@@ -28,9 +28,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
-from measuring import Figure, report
+from measuring import Figure, ratios, report, spread
 
 from active_perception_r1.config import ModelConfig, SliceConfig, VllmConfig, load_config
 from active_perception_r1.config.sources.synthetic import SyntheticDataset
@@ -72,40 +71,42 @@ def main() -> None:
         else:
             figures = compare(settings, slice_path, options.repeats)
             figures |= vllm_elsewhere(options)
-            report("inference", as_figures(figures, options.repeats))
+            report("inference", as_figures(figures))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def as_figures(found: dict[str, float], repeats: int) -> list[Figure]:
-    """What `compare` found, for RESULTS.md."""
+def as_figures(found: dict[str, list[float]]) -> list[Figure]:
+    """Of the episodes a second that `compare` found in each run, for RESULTS.md."""
 
     def speed(what: str, kind: str) -> Figure:
-        varies = f"runs vary by {found[f'{kind}_spread']:.0%}"
-        return Figure(what, found[f"{kind}_per_second"], repeats=repeats, note=varies)
+        return spread(f"{what}, episodes/s", found[kind])
 
     figures = [
-        speed("active episodes/s, a process a core", "episodes"),
-        speed("active episodes/s, one process", "one_process"),
-        speed("one-by-one generate, episodes/s", "one_by_one"),
-        speed("bare batches, pages opened and images cut, episodes/s", "bare_batch"),
-        speed("bare batches, images at hand, episodes/s", "bare_generation"),
-        Figure("faster than one by one", found["speedup_vs_one_by_one"], bar=">= 8"),
-        Figure("faster than one by one, one process", found["speedup_in_one_process"]),
-        Figure(
-            "one process, time over bare batches, %",
-            100 * found["overhead_vs_bare_batch"],
-            bar="<= 10",
+        ratios("faster than one by one", found["episodes"], found["one_by_one"], bar=">= 10"),
+        ratios("faster than one by one, one process", found["one_process"], found["one_by_one"]),
+        ratios(
+            "one process, speed over bare batches, pages opened and images cut before",
+            found["one_process"],
+            found["bare_batch"],
         ),
+        ratios(
+            "one process, speed over bare generation",
+            found["one_process"],
+            found["bare_generation"],
+        ),
+        speed("active episodes, a process a core", "episodes"),
+        speed("active episodes, one process", "one_process"),
+        speed("one-by-one generate", "one_by_one"),
+        speed("bare batches, pages opened and images cut before", "bare_batch"),
+        speed("bare batches, images at hand", "bare_generation"),
     ]
-    figures.append(
-        Figure("one process, speed over bare generation", found["share_of_bare_generation"])
-    )
-    if "vllm_episodes_per_second" in found:
+    if "vllm_episodes" in found:
+        ours, bare = found["vllm_episodes"], found["vllm_bare"]
         figures += [
-            speed("vLLM on the CPU, active episodes/s", "vllm_episodes"),
-            speed("vLLM on the CPU, bare generation, episodes/s", "vllm_bare"),
-            Figure("vLLM, speed over bare generation", found["vllm_share_of_bare"]),
+            ratios("vLLM on the CPU, speed over bare generation", ours, bare, bar=">= .95"),
+            speed("vLLM on the CPU, active episodes", "vllm_episodes"),
+            speed("vLLM on the CPU, bare generation", "vllm_bare"),
         ]
     return figures
 
@@ -117,7 +118,7 @@ def draw(folder: Path, pages: int) -> Path:
     return folder / "slice.parquet"
 
 
-def compare(settings: ModelConfig, slice_path: Path, repeats: int) -> dict[str, float]:
+def compare(settings: ModelConfig, slice_path: Path, repeats: int) -> dict[str, list[float]]:
     cores = len(os.sched_getaffinity(0))
     with runner_processes(cores, "", settings, ACTIVE) as processes:
         return compare_with(processes, settings, slice_path, repeats)
@@ -125,7 +126,7 @@ def compare(settings: ModelConfig, slice_path: Path, repeats: int) -> dict[str, 
 
 def compare_with(
     processes: RemoteRunner, settings: ModelConfig, slice_path: Path, repeats: int
-) -> dict[str, float]:
+) -> dict[str, list[float]]:
     samples = list(read_slice(slice_path))
     everyone = [sample.id for sample in samples]
     backend = load_backend(settings)
@@ -136,9 +137,7 @@ def compare_with(
 
     kinds: dict[str, Callable[[], object]] = {
         "episodes": lambda: list(processes.run(slice_path, everyone)),
-        "one_process": lambda: run(
-            backend.generate, settings, samples, settings.max_concurrent_episodes
-        ),
+        "one_process": lambda: streamed(backend, settings, samples),
         "one_by_one": lambda: run(plain, settings, samples, live=1),
         "bare_cutting": lambda: cut(settings, samples, crops),
         "bare_generation": lambda: [plain(batch) for batch in batches],
@@ -152,23 +151,12 @@ def compare_with(
             seconds[name].append(timed(kind))
     bare = zip(seconds["bare_cutting"], seconds["bare_generation"], strict=True)
     seconds["bare_batch"] = [sum(parts) for parts in bare]
-    figures = speeds(seconds, len(samples))
-    best = {name: min(times) for name, times in seconds.items()}
-    return {
-        "speedup_vs_one_by_one": best["one_by_one"] / best["episodes"],
-        "speedup_in_one_process": best["one_by_one"] / best["one_process"],
-        "overhead_vs_bare_batch": best["one_process"] / best["bare_batch"] - 1,
-        "share_of_bare_generation": best["bare_generation"] / best["one_process"],
-        **figures,
-    }
+    return speeds(seconds, len(samples))
 
 
-def speeds(seconds: dict[str, list[float]], count: int) -> dict[str, float]:
-    figures = {}
-    for name, times in seconds.items():
-        figures[f"{name}_per_second"] = count / min(times)
-        figures[f"{name}_spread"] = (max(times) - min(times)) / median(times)
-    return figures
+def speeds(seconds: dict[str, list[float]], count: int) -> dict[str, list[float]]:
+    """Episodes a second in each run."""
+    return {name: [count / time for time in times] for name, times in seconds.items()}
 
 
 def timed(run: Callable[[], object]) -> float:
@@ -180,7 +168,11 @@ def timed(run: Callable[[], object]) -> float:
 
 
 def run(
-    generate: Generate, settings: ModelConfig, samples: Sequence[Sample], live: int
+    generate: Generate,
+    settings: ModelConfig,
+    samples: Sequence[Sample],
+    live: int,
+    first: int | None = None,
 ) -> list[Episode]:
     rules = episode_rules(ACTIVE, settings)
 
@@ -189,17 +181,19 @@ def run(
 
     episodes = prefetch(start, samples, live // 2) if live > 1 else map(start, samples)
     engine = Batches(lambda asking: generate([episode.request for episode in asking]))
-    finished = [episode.record("", "", 0) for episode in run_episodes(episodes, engine, live)]
+    played = run_episodes(episodes, engine, live, first)
+    finished = [episode.record("", "", 0) for episode in played]
     assert len(finished) == len(samples)
     assert not any(episode.error for episode in finished)
     return finished
 
 
 def streamed(backend: Backend, settings: ModelConfig, samples: Sequence[Sample]) -> None:
-    """Every turn asked for as soon as it can be, as `infer` does it."""
+    """As `infer` does it."""
     rules = episode_rules(ACTIVE, settings)
     episodes = prefetch(lambda sample: start_episode(sample, rules), samples, backend.live // 2)
-    finished = list(run_episodes(episodes, _Answers(backend, unseen), backend.live))
+    engine = _Answers(backend, unseen)
+    finished = list(run_episodes(episodes, engine, backend.live, backend.first))
     assert len(finished) == len(samples)
 
 
@@ -213,7 +207,7 @@ def record(
         batches.append(requests)
         return backend.generate(requests)
 
-    episodes = run(recorded, settings, samples, settings.max_concurrent_episodes)
+    episodes = run(recorded, settings, samples, backend.live, backend.first)
     crops = {e.sample_id: [s.requested for s in e.steps if s.requested] for e in episodes}
     size = settings.batch_size
     by_length = [sorted(batch, key=len) for batch in batches]
@@ -245,7 +239,9 @@ def plain_generate(
     return [Reply(text, FinishReason.STOP) for text in decoded]
 
 
-def vllm_speed(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -> dict[str, float]:
+def vllm_speed(
+    settings: ModelConfig, samples: Sequence[Sample], repeats: int
+) -> dict[str, list[float]]:
     options = VllmConfig(enforce_eager=True, gpu_memory_utilization=0.2, max_model_len=1024)
     settings = settings.model_copy(update={"backend": "vllm", "vllm": options})
     backend = load_backend(settings)
@@ -265,11 +261,10 @@ def vllm_speed(settings: ModelConfig, samples: Sequence[Sample], repeats: int) -
         for name, kind in kinds.items():
             engine.reset_prefix_cache()
             seconds[name].append(timed(kind))
-    share = min(seconds["vllm_bare"]) / min(seconds["vllm_episodes"])
-    return {"vllm_share_of_bare": share, **speeds(seconds, len(samples))}
+    return speeds(seconds, len(samples))
 
 
-def vllm_elsewhere(options: argparse.Namespace) -> dict[str, float]:
+def vllm_elsewhere(options: argparse.Namespace) -> dict[str, list[float]]:
     """In its own environment, after everything else, so that nothing competes with anything."""
     if not VLLM_PYTHON.exists():
         return {}
@@ -279,7 +274,7 @@ def vllm_elsewhere(options: argparse.Namespace) -> dict[str, float]:
         command += ["--pages", str(options.pages), "--repeats", str(options.repeats)]
         environment = {"VLLM_CPU_KVCACHE_SPACE": "1", **os.environ}
         subprocess.run([*command, "--json", output], env=environment, check=True)
-        figures: dict[str, float] = json.loads(output.read_text())
+        figures: dict[str, list[float]] = json.loads(output.read_text())
         return figures
 
 

@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,23 +135,31 @@ def as_table(figures: Sequence[dict[str, Any]], style: str) -> str:
     """Values with four digits; the spread where there was more than one measurement."""
     from tabulate import tabulate  # not in the environments that only keep figures
 
-    rows = []
-    for figure in figures:
-        low, high, value = figure["low"], figure["high"], figure["value"]
-        rows.append(
-            {
-                "what": figure["what"],
-                "value": f"{value:,.4g}",
-                "spread": ""
-                if low is None
-                else f"{low:,.4g} to {high:,.4g} ({figure['repeats']}x)",
-                "bar": figure["bar"],
-                "note": figure["note"],
-            }
-        )
+    rows = [
+        {
+            "what": figure["what"],
+            "value": f"{figure['value']:,.4g}",
+            "spread": extremes(figure),
+            "bar": figure["bar"],
+            "note": figure["note"],
+        }
+        for figure in figures
+    ]
     used = [key for key in rows[0] if any(row[key] for row in rows)]
     table = [{key: row[key] for key in used} for row in rows]
     return tabulate(table, headers="keys", tablefmt=style, disable_numparse=True)
+
+
+def extremes(figure: Mapping[str, Any]) -> str:
+    """Of several measurements; nothing of one."""
+    low, high = figure["low"], figure["high"]
+    return "" if low is None else f"{low:,.4g} to {high:,.4g} ({figure['repeats']}x)"
+
+
+def described(figure: Mapping[str, Any]) -> str:
+    """A value with its extremes, in a cell of a table."""
+    spread = extremes(figure)
+    return f"{figure['value']:,.3g}" + (f"; {spread}" if spread else "")
 
 
 def commit() -> str:

@@ -30,6 +30,7 @@ from typing import Any
 import answers
 import inference
 from measuring import Clock, Figure, ratios, report, seconds, spread
+from products import Products
 from replies import replies
 from settings import REPOSITORY, RUN, STILL, model_settings
 
@@ -110,8 +111,8 @@ class Peer:
 
 
 def generation(slice_path: Path) -> list[Figure]:
-    """Active episodes a second, four ways, on the same model and pages; the fastest runs."""
-    return inference.as_figures(inference.compare(model_settings(), slice_path, REPEATS), REPEATS)
+    """Active episodes a second, four ways, on the same model and pages."""
+    return inference.as_figures(inference.compare(model_settings(), slice_path, REPEATS))
 
 
 def metrics(source: Path) -> list[Figure]:
@@ -160,14 +161,20 @@ def training(slice_path: Path, questions: Path) -> list[Figure]:
             ours.append(clock.read())
     our_wall, our_cpu = zip(*ours[1:], strict=True)
     their_wall, their_cpu = zip(*theirs[1:], strict=True)
+    with Products() as products:
+        trainer.step(TRAINING_STEPS + 1)
+    floor = products.seconds()
     size = f"{RUN.prompts_per_step} x {RUN.samples_per_prompt} two-turn episodes"
     return [
+        ratios("TRL over ours", their_wall, our_wall),
+        ratios("TRL over ours, processor time", their_cpu, our_cpu),
+        ratios("our step over its products of matrices", our_wall, [floor] * len(our_wall)),
         spread(f"TRL 1.16 GRPOTrainer, {size}, s", their_wall),
         spread(f"our step, the same {size}, s", our_wall),
-        ratios("TRL over ours", their_wall, our_wall),
+        Figure("products of matrices of our step, each timed alone, s", floor),
+        Figure("their rate, GFLOP/s", products.operations / floor / 1e9),
         spread("TRL 1.16 GRPOTrainer, processor time, s", their_cpu),
         spread("our step, processor time, s", our_cpu),
-        ratios("TRL over ours, processor time", their_cpu, our_cpu),
     ]
 
 

@@ -47,7 +47,7 @@ def measure() -> dict[str, float]:
     settings = load_config(Path("workflow_config.yaml")).models["tiny-zoom-vlm"]
     with tempfile.TemporaryDirectory() as folder:
         speeds = inference.compare(settings, inference.draw(Path(folder), PAGES), REPEATS)
-    figures = {figure.what: figure.value for figure in inference.as_figures(speeds, REPEATS)}
+    figures = {figure.what: figure.value for figure in inference.as_figures(speeds)}
     return {**figures, **{what: value for what, value, _ in core.anls_rows()}}
 
 
