@@ -98,6 +98,13 @@ class TrainSettings:
     log_every: int = 50
     save_every: int = 100
 
+    @property
+    def ends(self) -> tuple[int, int, int]:
+        """Steps after which the closing part ends, that with tight crops, and that with tables."""
+        closed = self.steps + self.closing_steps
+        read = closed + self.last_steps
+        return closed, read, read + self.table_steps
+
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
@@ -191,9 +198,8 @@ def _run(settings: TrainSettings, output_dir: Path, rank: int) -> TrainReport:
         model.save_pretrained(output_dir)
         build_processor(tokenizer).save_pretrained(output_dir)
 
-    closed = settings.steps + settings.closing_steps
-    read = closed + settings.last_steps
-    while step < read + settings.table_steps:
+    closed, read, done = settings.ends
+    while step < done:
         rng = random.Random(f"{settings.seed} {step} {rank}")
         difficulty, settled = curriculum.difficulty, curriculum.settled_at is not None
         closing = step >= settings.steps
@@ -244,14 +250,14 @@ def learning_rate(settings: TrainSettings, step: int, settled_at: int | None) ->
 
     It decays again from 20 % in the closing steps, and from 15 % in the last and in the very last.
     """
-    closed = settings.steps + settings.closing_steps
-    read = closed + settings.last_steps
-    if step >= read:
-        return max(0.03, 0.15 * (1 - (step - read) / settings.table_steps))
-    if step >= closed:
-        return max(0.03, 0.15 * (1 - (step - closed) / settings.last_steps))
-    if step >= settings.steps:
-        return max(0.03, 0.2 * (1 - (step - settings.steps) / settings.closing_steps))
+    closed, read, done = settings.ends
+    for first, end, share in (
+        (read, done, 0.15),
+        (closed, read, 0.15),
+        (settings.steps, closed, 0.2),
+    ):
+        if step >= first:
+            return max(0.03, share * (1 - (step - first) / (end - first)))
     decay_start = round(settings.decay_from * settings.steps)
     if settled_at is not None:
         decay_start = min(decay_start, settled_at + settings.settle_steps)
