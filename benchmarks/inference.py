@@ -49,7 +49,7 @@ from active_perception_r1.records import Episode, Sample
 from active_perception_r1.sim.driver import Batches, run_episodes
 from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.messages import FinishReason, Reply, Request
-from active_perception_r1.sim.prefetch import prefetch
+from active_perception_r1.sim.prefetch import cores, prefetch
 
 VLLM_PYTHON = Path(".venv-vllm/bin/python")
 Generate = Callable[[Sequence[Request]], Sequence[Reply]]
@@ -119,8 +119,7 @@ def draw(folder: Path, pages: int) -> Path:
 
 
 def compare(settings: ModelConfig, slice_path: Path, repeats: int) -> dict[str, list[float]]:
-    cores = len(os.sched_getaffinity(0))
-    with runner_processes(cores, "", settings, ACTIVE) as processes:
+    with runner_processes(cores(), "", settings, ACTIVE) as processes:
         return compare_with(processes, settings, slice_path, repeats)
 
 

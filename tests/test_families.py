@@ -37,9 +37,9 @@ CALLS = {
 class Zooming(TransformersBackend):
     """A stand-in that is made to zoom in its first two turns and then writes as it likes."""
 
-    def _replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
+    def replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
         call = Reply(CALLS[self.settings.zoom_syntax], FinishReason.STOP)
-        for index, reply in super()._replies(requests):
+        for index, reply in super().replies(requests):
             yield index, call if len(requests[index]) < 4 and not reply.error else reply
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from active_perception_r1.sim.live_reinjection import LiveEpisode
 from active_perception_r1.sim.messages import Reply
-from active_perception_r1.sim.prefetch import CORES
+from active_perception_r1.sim.prefetch import cores
 
 Generate = Callable[[Sequence[LiveEpisode]], Sequence[Reply]]
 
@@ -55,7 +55,7 @@ def run_episodes(
     waiting = iter(episodes)
     asking: dict[LiveEpisode, None] = {}  # a set in order
     places, all_drawn = first or live, False
-    with ThreadPoolExecutor(CORES, "receive") as pool:
+    with ThreadPoolExecutor(cores(), "receive") as pool:
         while asking or not all_drawn:
             while len(asking) < places and not all_drawn:
                 episode = next(waiting, None)

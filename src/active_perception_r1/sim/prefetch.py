@@ -12,12 +12,16 @@ from typing import TypeVar
 T = TypeVar("T")
 U = TypeVar("U")
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""That this process may use; macOS does not tell, and has all."""
+
+def cores() -> int:
+    """How many this process may use; all of the machine where the system does not limit that."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def prefetch(
-    make: Callable[[T], U], items: Iterable[T], ahead: int, threads: int = CORES
+    make: Callable[[T], U], items: Iterable[T], ahead: int, threads: int | None = None
 ) -> Iterator[U]:
     """`make` of every item, in order, with up to `ahead` of them made before they are asked for.
 
@@ -26,7 +30,7 @@ def prefetch(
     """
     waiting = iter(items)
     made: deque[Future[U]] = deque()
-    pool = ThreadPoolExecutor(threads, "prefetch")
+    pool = ThreadPoolExecutor(threads or cores(), "prefetch")
     try:
         made.extend(pool.submit(make, item) for item in islice(waiting, ahead))
         while made:

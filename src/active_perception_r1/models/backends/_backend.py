@@ -77,7 +77,13 @@ class BatchBackend(Backend):
 
     def collect(self) -> Answered:
         asked, self._asked = self._asked, {}
-        return list(zip(asked, self.generate(list(asked.values())), strict=True))
+        numbers = list(asked)
+        for place, reply in self.replies(list(asked.values())):
+            yield numbers[place], reply
+
+    def replies(self, requests: Sequence[Request]) -> Iterable[tuple[int, Reply]]:
+        """Each with the place of its request; for engines that have some before the others."""
+        return zip(range(len(requests)), self.generate(requests), strict=True)
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> Sequence[Reply]:

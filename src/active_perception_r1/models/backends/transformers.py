@@ -106,20 +106,13 @@ class TransformersBackend(BatchBackend):
         other._decoding = other._generation_config()
         return other
 
-    def collect(self) -> Iterator[tuple[int, Reply]]:
-        """Replies as soon as their batch is done."""
-        asked, self._asked = self._asked, {}
-        numbers = list(asked)
-        for index, reply in self._replies(list(asked.values())):
-            yield numbers[index], reply
-
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in the order of the requests."""
-        replies = dict(self._replies(requests))
+        replies = dict(self.replies(requests))
         return [replies[index] for index in range(len(requests))]
 
-    def _replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
-        """Each with the place of its request, computed in batches of similar length."""
+    def replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
+        """As soon as their batch is done; a batch is of similar length."""
         order = sorted(range(len(requests)), key=lambda index: _size(requests[index]))
         while order:
             batch = order[: self._batch_size]

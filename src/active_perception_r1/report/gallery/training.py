@@ -6,7 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def gallery_of_training(
         columns=columns,
         questions=_asked(
             {step: groups[step] for step in steps},
-            partial(episode_rules, model=base, task=task),
+            cache(partial(episode_rules, model=base, task=task)),  # one for each mode
             data,
         ),
     )

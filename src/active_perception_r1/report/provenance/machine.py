@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib.metadata import distributions
@@ -13,6 +12,7 @@ import psutil
 import pynvml
 
 from active_perception_r1.runtime.installation import checkout
+from active_perception_r1.sim.prefetch import cores
 
 CPUINFO = Path("/proc/cpuinfo")  # of Linux
 
@@ -27,13 +27,6 @@ def hardware() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
-
-
-def cores() -> int:
-    """How many this process may use; all of the machine where the system does not limit that."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def packages() -> dict[str, str]:
