@@ -205,8 +205,7 @@ class JobKeys:
             "started_from": plan.started_from,
             "runs": {name: run.study for name, run in plan.runs.items()},
         }
-        assets = folder_fingerprint(ROOT / "report" / "page" / "assets")
-        return Key(stages.PAGE.modules(used), settings, assets)
+        return Key(stages.PAGE.modules(used), settings, _assets("page"))
 
     def training_gallery(self, study: str, run: str) -> Key:
         entry, _ = self.config.training_run(run)
@@ -219,8 +218,7 @@ class JobKeys:
         models = [self.config.model(model) for model, _ in entries]
         used = {_module(TASKS, task), *(module for model in models for module in _of_family(model))}
         used |= _of_episodes(models, [mode for _, mode in entries], task)
-        assets = folder_fingerprint(ROOT / "report" / "gallery" / "assets")
-        return Key(stages.GALLERY.modules(used), settings, assets)
+        return Key(stages.GALLERY.modules(used), settings, _assets("gallery"))
 
     def of_study(self, study: str) -> dict[str, Key]:
         """Of all jobs behind a study's leaderboard and diagnosis, by rule and what it is for."""
@@ -263,6 +261,12 @@ def _all_of(registry: Registry[Any]) -> set[str]:
 
 def _of_family(model: ModelConfig) -> set[str]:
     return {_module(FAMILIES, model.family)} if model.family else set()
+
+
+def _assets(of: str) -> str:
+    """Fingerprint of the style sheets, scripts and templates of the page or the gallery."""
+    report = ROOT / "report"
+    return fingerprint(*map(folder_fingerprint, (report / "assets", report / of / "assets")))
 
 
 def _of_modes(modes: Iterable[str]) -> set[str]:

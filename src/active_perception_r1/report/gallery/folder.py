@@ -16,6 +16,7 @@ from active_perception_r1.report.gallery.pictures import Pictures
 from active_perception_r1.storage.files import atomic_folder
 
 ASSETS = files("active_perception_r1.report.gallery") / "assets"
+SHARED = files("active_perception_r1.report") / "assets"
 
 
 def write_gallery(gallery: Gallery, output: Path) -> None:
@@ -24,14 +25,14 @@ def write_gallery(gallery: Gallery, output: Path) -> None:
     Raises:
         DataError: see `Gallery`; a page cannot be opened.
     """
-    with atomic_folder(output) as folder, as_file(ASSETS) as assets:
+    with atomic_folder(output) as folder, as_file(ASSETS) as own, as_file(SHARED) as shared:
         (folder / "data").mkdir()
         index, pictures = Index(), Pictures(folder)
         for number, chunk in enumerate(chunks(gallery, index, pictures)):
             _write(folder, f"questions-{number}", chunk)
         _write(folder, "replies", {"replies": index.replies})
         _write(folder, "index", index.data(gallery))
-        for asset in assets.iterdir():
+        for asset in (*own.iterdir(), *shared.iterdir()):
             shutil.copyfile(asset, folder / asset.name)
 
 
