@@ -24,7 +24,7 @@ import colorsys
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
@@ -138,7 +138,7 @@ class _Glyphs:
     colours: dict[str, Colour]
 
 
-@lru_cache(maxsize=1)
+@cache
 def _glyphs() -> _Glyphs:
     colours = {key: _hue(i / len(KEYS), 0.9, 0.55 if i % 2 else 0.92) for i, key in enumerate(KEYS)}
     tiles = {key: _tile(key, _WHITE, colours[key]) for key in KEYS}
@@ -149,8 +149,8 @@ def _glyphs() -> _Glyphs:
     return _Glyphs(tiles, colours)
 
 
-@lru_cache(maxsize=2)
-def _digits(large_print: bool) -> _Digits:
+@cache
+def _digits(large_print: bool, /) -> _Digits:  # by position alone, or the cache would draw twice
     size = _SMALL_PX * (LARGE_PRINT if large_print else 1)
     font, stroke = ImageFont.load_default(size), size / 40
     width, height = int(size * 0.66), round(size * 0.9)
@@ -244,7 +244,7 @@ class _Canvas:
 def _field(canvas: _Canvas, letter: str, phrase: str, x: int, y: int) -> None:
     """A letter tile with a value to its right."""
     label = canvas.tile(letter, x, y)
-    _, height = _digits(large_print=False).value_size
+    _, height = _digits(False).value_size
     entry = canvas.value(phrase, x + _TILE + _GAP, y + (_TILE - height) // 2)
     entry.labels.append((phrase, label))
 
@@ -253,7 +253,7 @@ def _paint_total(canvas: _Canvas, column: int, row: int, large_print: bool) -> N
     """A card with the total's tile and the value below it; the print changes nothing else."""
     if not canvas.has_total:
         return
-    width, height = _digits(large_print=True).value_size
+    width, height = _digits(True).value_size
     gap, margin = 2, 3
     # Not in the middle: so a crop of a fifth of the page shows no neighbour's value.
     x, y = column * _PLACE + 44, row * _PLACE + margin
@@ -309,7 +309,7 @@ def _paint_table(canvas: _Canvas, rng: random.Random, fullness: float, large_pri
         canvas.tile(letter, x + (pitch_x - _TILE) // 2, top + 8)
         for letter, x in zip(column_letters, column_x, strict=True)
     ]
-    value_width, value_height = _digits(large_print=False).value_size
+    value_width, value_height = _digits(False).value_size
     for row, y in zip(row_letters, row_y, strict=True):
         row_word = canvas.tile(row, left + 8, y + (pitch_y - _TILE) // 2)
         for column, x, column_word in zip(column_letters, column_x, column_words, strict=True):
@@ -331,7 +331,7 @@ def _paint_chart(canvas: _Canvas, rng: random.Random, fullness: float, large_pri
     for y in range(base - 340, base, 85):
         canvas.fill(left, y, count * pitch, 2, _LINE)
     letters = rng.sample(KEYS, count)
-    bar_width, (value_width, value_height) = 56, _digits(large_print=False).value_size
+    bar_width, (value_width, value_height) = 56, _digits(False).value_size
     entries = []
     for i, letter in enumerate(letters):
         centre = left + i * pitch + pitch // 2
