@@ -82,9 +82,37 @@ def test_a_turn_without_a_new_image_is_answered_the_same(backend: TransformersBa
     )
 
 
+def test_requests_that_are_alike_are_answered_as_if_each_was_read(
+    backend: TransformersBackend,
+) -> None:
+    one, other = ask(words=0), ask(words=2)
+    batch = [one, one, one, other, other, other]
+    inputs, afresh = resumed(backend, batch), backend.encode(batch)
+    torch.testing.assert_close(
+        logits(backend, inputs), logits(backend, afresh), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_requests_that_are_alike_are_read_once(small: TransformersBackend) -> None:
+    asked, same_text = ask(words=1), ask(words=1)
+    length = small.encode([asked])["input_ids"].shape[1]
+    assert known(resumed(small, [asked] * 4)) == length - 1
+    assert known(resumed(small, [asked, asked, same_text])) == 0  # too few to be worth a pass
+    both = [asked] * 2 + [same_text] * 2
+    inputs = resumed(small, both)
+    assert known(inputs) == length - 1
+    first, *_, last = inputs["past_key_values"].layers[0].keys
+    assert not torch.equal(first, last)  # other pages
+
+
 def test_only_what_both_say_is_taken_over(small: TransformersBackend) -> None:
-    asked, crop = ask(), noise(112, 112)
-    (reply,) = small.generate([asked])
+    crop = noise(112, 112)
+    asked, reply = next(
+        (asked, reply)
+        for asked in iter(ask, None)
+        for reply in small.generate([asked])
+        if reply.text
+    )
     same = known(resumed(small, [go_on(asked, reply.text, crop)]))
     small.generate([asked])
     other = known(resumed(small, [go_on(asked, "Something else. " + reply.text, crop)]))

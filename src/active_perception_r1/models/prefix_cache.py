@@ -2,7 +2,7 @@
 
 The keys and values of a finished turn are kept until its conversation goes on or is over. The next
 request begins with the same messages, so the model starts behind them, as vLLM's prefix caching
-does.
+does. Requests that are alike are read once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,9 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
-from active_perception_r1.models.image_cache import (
-    TAKES_ENCODED_IMAGES,
-    Inputs,
-    encoder_outputs,
-)
+from active_perception_r1.models.image_cache import Inputs, encoder_outputs
+from active_perception_r1.models.shared_prompts import different, keeps_all, may_be_shared, read
 from active_perception_r1.sim.messages import Message, Request
 
 _BYTES_ON_CPU = 2**30
@@ -47,7 +43,7 @@ class _Kept:
 
 
 class PrefixCache:
-    """What one model, whose weights do not change, has computed of conversations in progress.
+    """What one model has computed of conversations in progress; `clear` it when weights change.
 
     Models whose layers forget (sliding windows) or keep something else than keys and values compute
     every turn afresh.
@@ -57,13 +53,8 @@ class PrefixCache:
         """`placeholder` is the id of an image token."""
         self._model = model
         self._placeholder = placeholder
-        layers = DynamicCache(config=model.config).layers
-        plain = all(type(layer) is DynamicLayer for layer in layers)
-        self._possible = plain and TAKES_ENCODED_IMAGES
-        self._room = _BYTES_ON_CPU
-        if model.device.type == "cuda":
-            memory = torch.cuda.get_device_properties(model.device).total_memory
-            self._room = int(memory * _SHARE_OF_GPU)
+        self._possible = keeps_all(model)
+        self._room = room(model.device)
         self._kept: dict[int, _Kept] = {}
 
     def resume(self, requests: Sequence[Request], inputs: Inputs) -> Inputs:
@@ -75,6 +66,8 @@ class PrefixCache:
         if not self._possible:
             return inputs
         kept = [self._take(request) for request in requests]
+        if not any(kept):
+            return self._read_once(inputs)
         ids, used = inputs["input_ids"], inputs["attention_mask"]
         padding = (used.shape[1] - used.sum(1)).tolist()
         # Rows are aligned at their ends, so what all of them know ends where the first one stops.
@@ -129,6 +122,26 @@ class PrefixCache:
         """Give the memory back."""
         self._kept.clear()
 
+    def _read_once(self, inputs: Inputs) -> Inputs:
+        """Inputs of a batch of which nothing is known, behind all that its rows have in common."""
+        ids, used = inputs["input_ids"], inputs["attention_mask"].bool()
+        cache = DynamicCache(config=self._model.config)
+        # The last token of a prompt says what comes next, so it is left to every row.
+        if not may_be_shared(inputs) or self._placeholder in ids[:, -1]:
+            return {**inputs, "past_key_values": cache}
+        seen = inputs["mm_encoder_outputs"]["image"].pooler_output
+        said = [row[mask].tolist() for row, mask in zip(ids, used, strict=True)]
+        prompts = different(said, seen)
+        if not prompts.worth_it:
+            return {**inputs, "past_key_values": cache}
+        rows = prompts.rows
+        with torch.no_grad():
+            cache = read(
+                self._model, prompts, ids[rows, :-1], used[rows, :-1], [seen[row] for row in rows]
+            )
+        rest = {name: value for name, value in inputs.items() if name != "mm_encoder_outputs"}
+        return {**rest, "past_key_values": cache}
+
     def _put(self, last: Message, kept: _Kept) -> None:
         self._kept[id(last)] = kept
         # A list: the last one to let go of a message may be a thread.
@@ -143,6 +156,13 @@ class PrefixCache:
             if kept and all(a is b for a, b in zip(kept.earlier, request[:index], strict=True)):
                 return kept
         return None
+
+
+def room(device: torch.device) -> int:
+    """Bytes that may be kept."""
+    if device.type != "cuda":
+        return _BYTES_ON_CPU
+    return int(torch.cuda.get_device_properties(device).total_memory * _SHARE_OF_GPU)
 
 
 def _agreement(one: Sequence[int], other: Sequence[int]) -> int:

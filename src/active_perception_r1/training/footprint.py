@@ -9,7 +9,8 @@ Of P weights of which T are trained, in bytes each d as loaded and m as multipli
     update      n tokens of a micro-batch through L layers of widths h and i: L n h for what is kept
                 between them, and what one of them keeps inside, or all L without recomputation;
                 with it the distributions over the vocabulary
-    rollout     keys and values of the conversations in a batch, and one layer's values
+    rollout     keys and values of the conversations in a batch, and one layer's values; and of
+                those that wait for their next turn, as far as they are kept (`prefix_cache`)
     encoding    one layer's values of the vision tower, of the images of a batch
 
 What a layer keeps inside is, for each token: of its two norms the input in float32, and the output
@@ -31,6 +32,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
 from active_perception_r1.models.image_cache import TAKES_ENCODED_IMAGES, processed
+from active_perception_r1.models.prefix_cache import room
 from active_perception_r1.models.weights import find_commit, image_options
 from active_perception_r1.runtime.precision import fast_in_bfloat16
 from active_perception_r1.training.freezing import lora_layers, lora_rank, recomputes
@@ -56,6 +58,8 @@ class Shape:
         patches, seen: of what is looked at together, one image or all of a conversation, and values
             of one layer for each patch.
         kept_images: bytes of what is kept of the images of a step.
+        waiting: conversations of a step, whose keys and values are kept between their turns.
+        room: bytes that these may take.
     """
 
     weights: int
@@ -76,6 +80,8 @@ class Shape:
     patches: int
     seen: int
     kept_images: int
+    waiting: int
+    room: int
 
     @property
     def standing(self) -> int:
@@ -108,8 +114,9 @@ class Shape:
 
     def rollout(self, rows: int) -> int:
         """Bytes that come and go in a generation of so many conversations at once."""
-        cache = 2 * self.layers * self.cached
-        return rows * self.tokens * self.multiplied * (cache + 6 * self.width + 4 * self.inner)
+        cache = self.tokens * self.multiplied * 2 * self.layers * self.cached
+        layer = self.tokens * self.multiplied * (6 * self.width + 4 * self.inner)
+        return rows * (cache + layer) + min(self.waiting * cache, self.room)
 
     def encoding(self, rows: int) -> int:
         """Bytes that come and go while images are looked at, in batches of so many."""
@@ -153,12 +160,12 @@ def shape_of(run: TrainingConfig, base: ModelConfig) -> Shape:
     model.tie_weights()
     stored = _bytes_of(config.dtype if base.dtype == "auto" else getattr(torch, base.dtype))
     rank = lora_rank(run, model)
-    halves = fast_in_bfloat16(torch.device("cuda" if on_gpu(base) else "cpu"))
+    device = torch.device("cuda" if on_gpu(base) else "cpu")
     head = text.hidden_size // text.num_attention_heads
     vision = config.vision_config
     first, crop = _views(base, vision, source)
     written = base.max_turns * base.max_new_tokens
-    multiplied = 2 if halves else max(stored, 4)
+    multiplied = 2 if fast_in_bfloat16(device) else max(stored, 4)
     return Shape(
         weights=model.num_parameters(),
         trained=_adapter(model, rank) if rank else _language(model),
@@ -183,6 +190,8 @@ def shape_of(run: TrainingConfig, base: ModelConfig) -> Shape:
         * text.hidden_size
         * max(stored, multiplied)
         * (1 + len(getattr(vision, "deepstack_visual_indexes", ()))),
+        waiting=run.prompts_per_step * run.samples_per_prompt,
+        room=room(device),
     )
 
 

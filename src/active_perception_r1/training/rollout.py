@@ -141,10 +141,11 @@ def roll_out(
             requests = [episode.request for episode in batch]
             start = time.perf_counter()
             try:
-                generated = policy.run(policy.encode(requests))
+                generated = policy.go_on(requests)
             except Exception as error:
                 if len(batch) == 1 or not out_of_memory(error):
                     raise
+                policy.forget()
                 size = len(batch) // 2
                 continue
             replies += policy.decode(generated, time.perf_counter() - start)
@@ -154,6 +155,7 @@ def roll_out(
 
     for _ in run_episodes(live, Batches(generate), live=len(live)):
         pass
+    policy.forget()  # the weights are about to change
     records = (episode.record(policy.settings.id, policy.revision, seed) for episode in live)
     return Rollouts(tuple(records), merge_turns(batches))
 

@@ -8,6 +8,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from active_perception_r1.models.backends.transformers import TransformersBackend
+from active_perception_r1.models.image_cache import Inputs, encoder_outputs
+from active_perception_r1.models.shared_prompts import different, keeps_all, may_be_shared, read
 from active_perception_r1.training.rollout import Sequences
 
 CHUNK = 256
@@ -30,23 +32,72 @@ def policy_log_probs(
         sparing: keep no distribution over the vocabulary that can be computed again.
     """
     model = policy.model if model is None else model
-    written, next_tokens = batch.policy[:, 1:], batch.tokens[:, 1:]
-    inputs = {**batch.inputs(policy.show), "use_cache": False}
-    if sparing:
-        needed = written.any(0).nonzero()[:, 0]
-        written, next_tokens = written[:, needed], next_tokens[:, needed]
-        logits = model(**inputs, logits_to_keep=needed).logits
-    else:
-        logits = model(**inputs).logits[:, :-1]
-    logits, targets = logits[written], next_tokens[written]
+    inputs = batch.inputs(policy.show)
     if not sparing:
+        shared = _behind_prompts(policy, model, batch, inputs)
+        logits, targets = shared or _whole(model, batch, inputs)
         return _of_tokens(logits, targets, temperature)
+    written, next_tokens = batch.policy[:, 1:], batch.tokens[:, 1:]
+    needed = written.any(0).nonzero()[:, 0]
+    written, next_tokens = written[:, needed], next_tokens[:, needed]
+    logits = model(**inputs, use_cache=False, logits_to_keep=needed).logits[written]
+    targets = next_tokens[written]
     chunks = [
         checkpoint(_of_tokens, *chunk, temperature, use_reentrant=False)
         for chunk in zip(torch.split(logits, CHUNK), torch.split(targets, CHUNK), strict=True)
     ]
     log_probs, entropies = zip(*chunks, strict=True)
     return torch.cat(log_probs), torch.cat(entropies)
+
+
+def _whole(model: Any, batch: Sequences, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+    """(tokens, vocabulary) logits where the policy wrote, and (tokens,) what it wrote."""
+    written = batch.policy[:, 1:]
+    logits = model(**inputs, use_cache=False).logits[:, :-1]
+    return logits[written], batch.tokens[:, 1:][written]
+
+
+def _behind_prompts(
+    policy: TransformersBackend, model: Any, batch: Sequences, inputs: Inputs
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The same, with every prompt read once; None where too few rows share theirs."""
+    if not (may_be_shared(inputs) and keeps_all(model)):
+        return None
+    tokens, images = batch.tokens, inputs["mm_encoder_outputs"]["image"].pooler_output
+    # The last token of a prompt says what comes next, so it is left to every row.
+    starts = batch.policy.int().argmax(1)[:, None] - 1
+    columns = torch.arange(tokens.shape[1], device=tokens.device)
+    before = columns < starts
+    seen = ((tokens == policy.image_token) & before).sum(1).tolist()
+    prompts = different(
+        [row[mask].tolist() for row, mask in zip(tokens, before, strict=True)],
+        [features[:count] for features, count in zip(images, seen, strict=True)],
+    )
+    if not prompts.worth_it:
+        return None
+    rows, width = prompts.rows, int(starts.max())
+    cache = read(
+        model,
+        prompts,
+        tokens.masked_fill(~before, policy.padding)[rows, :width],
+        before[rows, :width],
+        [images[row][: seen[row]] for row in rows],
+    )
+    lengths = batch.used.sum(1, keepdim=True)
+    places = starts + columns[: int((lengths - starts).max())]
+    used, places = places < lengths, places.clamp(max=tokens.shape[1] - 1)
+    rest = tokens.gather(1, places).masked_fill(~used, policy.padding)
+    later = [features[count:] for features, count in zip(images, seen, strict=True)]
+    logits = model(
+        input_ids=rest,
+        attention_mask=torch.cat([before[:, :width], used], 1).long(),
+        position_ids=places,
+        past_key_values=cache,
+        use_cache=True,
+        mm_encoder_outputs=encoder_outputs(later) if any(map(len, later)) else None,
+    ).logits[:, :-1]
+    written = (batch.policy.gather(1, places) & used)[:, 1:]
+    return logits[written], rest[:, 1:][written]
 
 
 def _of_tokens(

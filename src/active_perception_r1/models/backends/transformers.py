@@ -55,6 +55,9 @@ class Generated:
 class TransformersBackend(BatchBackend):
     """A vision-language model that `AutoModelForImageTextToText` and `AutoProcessor` can load.
 
+    Attributes:
+        image_token, padding: ids of the tokens that stand for a part of an image, and for nothing.
+
     Raises:
         BackendError: the model cannot be loaded.
     """
@@ -83,6 +86,8 @@ class TransformersBackend(BatchBackend):
             model.to("cuda" if settings.gpus and torch.cuda.is_available() else "cpu")
         self.model: Any = model.eval()
         self.device = torch.device(model.device)  # with a device map, where the inputs go
+        self.image_token: int = self.processor.image_token_id
+        self.padding: int = self.processor.tokenizer.pad_token_id
         self._marks = family_of(settings.family).marks
         self._checkpoint: GenerationConfig = model.generation_config
         self.set_aside = set_aside(settings.decoding, self._checkpoint)
@@ -90,7 +95,7 @@ class TransformersBackend(BatchBackend):
         self._decoding = self._generation_config()
         self._batch_size = settings.batch_size
         self._images = ImageCache(self.processor, self.model, settings.batch_size)
-        self._prefixes = PrefixCache(self.model, self.processor.image_token_id)
+        self._prefixes = PrefixCache(self.model, self.image_token)
         if self.device.type == "cpu":
             keep_freed_memory()
 
@@ -144,6 +149,25 @@ class TransformersBackend(BatchBackend):
         completions = output[:, prompt:].clone()
         return Generated(inputs, completions, _lengths(completions, self._end_tokens()))
 
+    def go_on(self, requests: Sequence[Request], following: Sequence[Request] = ()) -> Generated:
+        """Generate for one batch, without computing again what is known of its conversations.
+
+        Args:
+            following: the next batch, whose images are prepared in the meantime.
+
+        Raises:
+            As `run`.
+        """
+        inputs = self._prefixes.resume(requests, self.encode(requests))
+        with self._images.preparing(images_of(following)):
+            generated = self.run(inputs)
+        self._prefixes.keep(requests, inputs, generated.completions, generated.lengths)
+        return generated
+
+    def forget(self) -> None:
+        """Compute all conversations anew, as after a change of weights; frees memory."""
+        self._prefixes.clear()
+
     def encode(self, requests: Sequence[Request]) -> Inputs:
         """Model inputs of a batch: the chat template over the texts, the images in order."""
         if TAKES_ENCODED_IMAGES:
@@ -181,7 +205,7 @@ class TransformersBackend(BatchBackend):
         """Replies of a batch; `seconds` of wall time are shared out evenly."""
         size = len(generated.completions)
         prompt_lengths = generated.inputs["attention_mask"].sum(1).tolist()
-        visual = (generated.inputs["input_ids"] == self.processor.image_token_id).sum(1).tolist()
+        visual = (generated.inputs["input_ids"] == self.image_token).sum(1).tolist()
         ends = self._end_tokens()
         replies = []
         for row, prompt, seen, length in zip(
@@ -207,16 +231,13 @@ class TransformersBackend(BatchBackend):
         start = time.perf_counter()
         torch.manual_seed(request_seed(requests[0], self.settings.seed))
         try:
-            inputs = self._prefixes.resume(requests, self.encode(requests))
-            with self._images.preparing(images_of(following)):
-                generated = self.run(inputs)
-            self._prefixes.keep(requests, inputs, generated.completions, generated.lengths)
+            generated = self.go_on(requests, following)
             return self.decode(generated, time.perf_counter() - start)
         except Exception as error:  # One request must not take the others with it.
             if len(requests) == 1:
                 return [Reply("", FinishReason.ERROR, error=f"{type(error).__name__}: {error}")]
             if out_of_memory(error):
-                self._prefixes.clear()
+                self.forget()
                 self._batch_size = max(1, len(requests) // 2)
         # Outside the handler, so that the failed batch's tensors are freed with its traceback.
         if self.device.type == "cuda":
@@ -228,7 +249,7 @@ class TransformersBackend(BatchBackend):
         return generation_config(
             self.settings.decoding,
             self.settings.max_new_tokens,
-            suppressed=self.processor.image_token_id,  # A model cannot write an image.
+            suppressed=self.image_token,  # A model cannot write an image.
         )
 
     def _end_tokens(self) -> frozenset[int]:
