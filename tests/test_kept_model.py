@@ -129,6 +129,8 @@ def test_jobs_at_the_same_time_share_it_on_the_cpu(run: Run) -> None:
         assert job.returncode == 0
     abouts = [file.read_text() for file in (run.folder / "kept/tiny").glob("*.json")]
     assert sum(json.loads(about)["loads"] for about in abouts) == 1
+    (keeper,) = run.keepers()
+    wait_until(lambda: not keeper.children())  # nor the remains of ended ones
 
 
 def test_another_model_takes_its_room(run: Run) -> None:

@@ -102,6 +102,7 @@ class Keeper:
                 # Who reads what the job writes may wait for the last one who could.
                 _write_to(os.open(os.devnull, os.O_WRONLY))
                 self._busy = False
+                self._forget_ended()
         shutil.rmtree(self._model.folder, ignore_errors=True)
 
     def _run_goes_on(self) -> bool:
@@ -109,9 +110,12 @@ class Keeper:
 
     def _leave(self, *_: object) -> None:
         """On a signal. A job that has just connected starts another process."""
-        self._forks = {pid for pid in self._forks if os.waitpid(pid, os.WNOHANG) == (0, 0)}
+        self._forget_ended()
         if not self._busy and not self._forks:
             raise SystemExit
+
+    def _forget_ended(self) -> None:
+        self._forks = {pid for pid in self._forks if not _ended(pid)}
 
     def _accept(self) -> tuple[Connection, Job]:
         """The next job; what is written to standard output and error goes to its log from now."""
@@ -165,6 +169,13 @@ def _write_to(file: int) -> None:
     for output in (1, 2):
         os.dup2(file, output)
     os.close(file)
+
+
+def _ended(fork: int) -> bool:
+    try:
+        return os.waitpid(fork, os.WNOHANG) != (0, 0)
+    except ChildProcessError:  # a signal came between, and its handler has asked already
+        return True
 
 
 def _runner(job: Job, backend: Backend | None) -> BackendRunner:
