@@ -4,10 +4,12 @@ VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-# Into an environment whose python is $(1), what the lock $(2) names, and this package.
+# Into an environment whose python is $(1), what the lock $(2) names, and this package with what
+# builds it.
 define install
-	$(1) -m pip install --quiet --no-deps --require-hashes --requirement $(2)
-	$(1) -m pip install --quiet --no-deps --editable .
+	$(1) -m pip install --quiet --no-deps --require-hashes --requirement $(2) \
+		--requirement requirements-build.lock
+	$(1) -m pip install --quiet --no-deps --no-build-isolation --editable .
 endef
 
 # Into such an environment, torch for CPUs where pip finds it, else as PyPI has it.
@@ -23,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 env: $(VENV)/installed
 
-$(VENV)/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock requirements-build.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(call install-torch,$(BIN)/python)
 	$(call install,$(BIN)/python,requirements.lock)
@@ -132,7 +134,7 @@ chaos: env
 test-vllm: .venv-vllm/installed
 	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/vllm
 
-.venv-vllm/installed .venv-trainers/installed .venv-legibility/installed: .venv-%/installed: requirements-%.lock pyproject.toml
+.venv-vllm/installed .venv-trainers/installed .venv-legibility/installed: .venv-%/installed: requirements-%.lock requirements-build.lock pyproject.toml
 	$(PYTHON) -m venv .venv-$*
 	$(if $(filter legibility,$*),,$(call install-torch,.venv-$*/bin/python))
 	$(call install,.venv-$*/bin/python,requirements-$*.lock)
@@ -226,7 +228,7 @@ bench: bench-quick
 test-verl: .venv-verl/installed
 	OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/tests/verl/shims .venv-verl/bin/python -m pytest tests/verl -x
 
-.venv-verl/installed: requirements-verl.lock
+.venv-verl/installed: requirements-verl.lock requirements-build.lock
 	$(PYTHON) -m venv .venv-verl
 	$(call install-torch,.venv-verl/bin/python)
 	$(call install,.venv-verl/bin/python,requirements-verl.lock)
