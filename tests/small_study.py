@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 import shutil
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from active_perception_r1.config import ModelConfig
 from tests.docvqa_files import synthetic_rows, write_rows
@@ -47,3 +51,28 @@ def small_config(model: ModelConfig) -> dict[str, Any]:
             }
         },
     }
+
+
+def results_of(workflow: Workflow) -> dict[str, Any]:
+    """Every file that the study leaves behind, without what was measured when it was made.
+
+    Left out: the manifest, which tells when and how often jobs ran, and hashes those seconds.
+    """
+    folder = workflow.folder / "results" / "small"
+    return {
+        str(path.relative_to(folder)): without_measurements(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in (".snakemake_timestamp", "manifest.json")
+    }
+
+
+def without_measurements(path: Path) -> bytes | str:
+    if path.suffix == ".parquet" and path.parent.parent.name == "scores":
+        return pd.read_parquet(path).drop(columns="seconds").to_json()
+    if path.suffix == ".csv":
+        table = pd.read_csv(path)
+        return table[[name for name in table if not name.startswith("seconds")]].to_csv()
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if path.name.endswith((".json", ".jsonl", ".jsonl.gz")):
+        return re.sub(rb'("(?:seconds\w*|loads)"): ?[0-9.e-]+', rb"\1:0", content)
+    return content

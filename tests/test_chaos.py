@@ -7,24 +7,20 @@ repeatable, so a failure may need several tries to show again.
 
 from __future__ import annotations
 
-import gzip
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import psutil
 import pytest
 
 from active_perception_r1.config import ModelConfig
-from tests.small_study import set_up_small_study
+from tests.small_study import results_of, set_up_small_study
 from tests.workflow import Workflow
 
 pytestmark = pytest.mark.slow
@@ -158,28 +154,3 @@ def saved_by(workflow: Workflow) -> set[str]:
             lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
             steps |= set(lines[: max(states)])
     return episodes | steps
-
-
-def results_of(workflow: Workflow) -> dict[str, Any]:
-    """Every file that the study leaves behind, without what was measured when it was made.
-
-    Left out: the manifest, which tells when and how often jobs ran, and hashes those seconds.
-    """
-    folder = workflow.folder / "results" / "small"
-    return {
-        str(path.relative_to(folder)): without_measurements(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (".snakemake_timestamp", "manifest.json")
-    }
-
-
-def without_measurements(path: Path) -> bytes | str:
-    if path.suffix == ".parquet" and path.parent.parent.name == "scores":
-        return pd.read_parquet(path).drop(columns="seconds").to_json()
-    if path.suffix == ".csv":
-        table = pd.read_csv(path)
-        return table[[name for name in table if not name.startswith("seconds")]].to_csv()
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if path.name.endswith((".json", ".jsonl", ".jsonl.gz")):
-        return re.sub(rb'("(?:seconds\w*|loads)"): ?[0-9.e-]+', rb"\1:0", content)
-    return content
