@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -63,41 +65,66 @@ def _behind_prompts(
     """The same, with every prompt read once; None where too few rows share theirs."""
     if not (may_be_shared(inputs) and keeps_all(model)):
         return None
-    tokens, images = batch.tokens, inputs["mm_encoder_outputs"]["image"].pooler_output
+    images = inputs["mm_encoder_outputs"]["image"].pooler_output
     # The last token of a prompt says what comes next, so it is left to every row.
-    starts = batch.policy.int().argmax(1)[:, None] - 1
-    columns = torch.arange(tokens.shape[1], device=tokens.device)
-    before = columns < starts
-    seen = ((tokens == policy.image_token) & before).sum(1).tolist()
-    prompts = different(
-        [row[mask].tolist() for row, mask in zip(tokens, before, strict=True)],
-        [features[:count] for features, count in zip(images, seen, strict=True)],
-    )
+    start = batch.policy.int().argmax(1, keepdim=True) - 1
+    prompt = _part(policy, batch, images, torch.zeros_like(start), start)
+    said = [row[used].tolist() for row, used in zip(prompt.tokens, prompt.used, strict=True)]
+    prompts = different(said, prompt.images)
     if not prompts.worth_it:
         return None
-    rows, width = prompts.rows, int(starts.max())
-    cache = read(
-        model,
-        prompts,
-        tokens.masked_fill(~before, policy.padding)[rows, :width],
-        before[rows, :width],
-        [images[row][: seen[row]] for row in rows],
-    )
-    lengths = batch.used.sum(1, keepdim=True)
-    places = starts + columns[: int((lengths - starts).max())]
-    used, places = places < lengths, places.clamp(max=tokens.shape[1] - 1)
-    rest = tokens.gather(1, places).masked_fill(~used, policy.padding)
-    later = [features[count:] for features, count in zip(images, seen, strict=True)]
+    rows = prompts.rows
+    seen = [prompt.images[row] for row in rows]
+    cache = read(model, prompts, prompt.tokens[rows], prompt.used[rows], seen)
+    rest = _part(policy, batch, images, start, batch.used.sum(1, keepdim=True))
     logits = model(
-        input_ids=rest,
-        attention_mask=torch.cat([before[:, :width], used], 1).long(),
-        position_ids=places,
+        input_ids=rest.tokens,
+        attention_mask=torch.cat([prompt.used, rest.used], 1).long(),
+        position_ids=rest.places,
         past_key_values=cache,
         use_cache=True,
-        mm_encoder_outputs=encoder_outputs(later) if any(map(len, later)) else None,
+        mm_encoder_outputs=encoder_outputs(rest.images) if any(map(len, rest.images)) else None,
     ).logits[:, :-1]
-    written = (batch.policy.gather(1, places) & used)[:, 1:]
-    return logits[written], rest[:, 1:][written]
+    written = (batch.policy.gather(1, rest.places) & rest.used)[:, 1:]
+    return logits[written], rest.tokens[:, 1:][written]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A stretch of every row of a batch.
+
+    Attributes:
+        tokens, used: (rows, length) ids, and true where they are not padding, which is behind them.
+        places: (rows, length) of the tokens in their row.
+        images: for each row, what the vision tower made of those that are shown in it.
+    """
+
+    tokens: torch.Tensor
+    used: torch.Tensor
+    places: torch.Tensor
+    images: list[torch.Tensor]
+
+
+def _part(
+    policy: TransformersBackend,
+    batch: Sequences,
+    images: Sequence[torch.Tensor],
+    first: torch.Tensor,
+    end: torch.Tensor,
+) -> _Part:
+    """From the token at `first` of each row, (rows, 1), to the one before `end`."""
+    columns = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
+    places = first + columns[: int((end - first).max())]
+    used = places < end
+    places = places.clamp(max=len(columns) - 1)
+    tokens = batch.tokens.gather(1, places).masked_fill(~used, policy.padding)
+    earlier = ((batch.tokens == policy.image_token) & (columns < first)).sum(1).tolist()
+    counts = (tokens == policy.image_token).sum(1).tolist()
+    shown = [
+        features[skipped : skipped + count]
+        for features, skipped, count in zip(images, earlier, counts, strict=True)
+    ]
+    return _Part(tokens, used, places, shown)
 
 
 def _of_tokens(
