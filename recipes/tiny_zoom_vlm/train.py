@@ -91,7 +91,7 @@ class TrainSettings:
     settled_mix: Mix = Mix(crops=28, pages=8, episodes=4, tiles=1)
     closing_mix: Mix = Mix(crops=32, pages=8, episodes=4, tiles=1)
     aim: Aim = Aim(pull=0.05, error=0.06, sides=(0.15, 0.2))
-    closing_aim: Aim = Aim(pull=0.05, error=0.06, sides=(0.15, 0.2, 0.25))
+    closing_aim: Aim = replace(aim, sides=(0.15, 0.2, 0.25))
     first_side: float = 0.08
     last_side: float = 0.25
     episode_side: float = 0.16

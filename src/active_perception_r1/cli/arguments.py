@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from active_perception_r1.config.plan import StudyPlan
     from active_perception_r1.storage.shards import Shard
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -82,6 +83,24 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     """The study of a configuration."""
     add_config(parser)
     add_text(parser, "--study", "name of the study in the configuration")
+
+
+def plan_of(command: argparse.Namespace) -> StudyPlan:
+    """The study that `add_study` asks for."""
+    from active_perception_r1.config.plan import load_plan
+
+    return load_plan(command.config, command.study)
+
+
+def add_configfiles(parser: argparse.ArgumentParser) -> None:
+    """All files of a configuration, for a command that looks at it as a whole."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        default=[Path("workflow_config.yaml")],
+        help="as Snakemake's --configfile (default: workflow_config.yaml)",
+    )
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

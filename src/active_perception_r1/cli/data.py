@@ -17,6 +17,7 @@ from active_perception_r1.cli.arguments import (
     add_study,
     add_table_options,
     add_text,
+    plan_of,
     positive,
     table_keys,
 )
@@ -107,19 +108,17 @@ def _run_import(command: argparse.Namespace) -> None:
 
 
 def _run_download(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.data.download import download
 
-    dataset = load_plan(command.config, command.study).study.dataset
+    dataset = plan_of(command).study.dataset
     download(dataset, command.split, command.output, command.partial)
 
 
 def _run_sample_slice(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.data.slices import sample_slice
     from active_perception_r1.tasks import TASKS
 
-    study = load_plan(command.config, command.study).study
+    study = plan_of(command).study
     shown = TASKS[study.task].shows_options
     sample_slice(command.dataset, study.slice, command.output, shown)
 

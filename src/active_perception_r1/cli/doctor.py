@@ -5,20 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from active_perception_r1.cli.arguments import Commands, add_command
+from active_perception_r1.cli.arguments import Commands, add_command, add_configfiles
 
 
 def add_commands(commands: Commands) -> None:
     doctor = add_command(
         commands, "doctor", _run_doctor, "versions, hardware and last errors, to paste in an issue"
     )
-    doctor.add_argument(
-        "--config",
-        type=Path,
-        nargs="+",
-        default=[Path("workflow_config.yaml")],
-        help="as Snakemake's --configfile (default: workflow_config.yaml)",
-    )
+    add_configfiles(doctor)
     doctor.add_argument(
         "--logs", type=Path, default=Path("logs"), help="where jobs log (default: %(default)s)"
     )

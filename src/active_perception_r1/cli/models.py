@@ -21,6 +21,7 @@ from active_perception_r1.cli.arguments import (
     add_study,
     add_text,
     mode_name,
+    plan_of,
     shard_name,
 )
 
@@ -82,11 +83,10 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run_infer(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.models.kept_model import can_be_kept
     from active_perception_r1.runtime.lease import lease, require_granted
 
-    plan = load_plan(command.config, command.study)
+    plan = plan_of(command)
     settings = plan.model(command.model)
     purpose = f"infer {command.model} {command.mode}"
     kept = can_be_kept(settings)

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-from active_perception_r1.cli.arguments import Commands, add_command
+from active_perception_r1.cli.arguments import Commands, add_command, add_configfiles
 
 
 def add_commands(commands: Commands) -> None:
     preflight = add_command(
         commands, "preflight", _run_preflight, "check GPUs, packages, disk and hub for a study"
     )
-    preflight.add_argument(
-        "--config",
-        type=Path,
-        nargs="+",
-        default=[Path("workflow_config.yaml")],
-        help="as Snakemake's --configfile (default: workflow_config.yaml)",
-    )
+    add_configfiles(preflight)
     preflight.add_argument("--study", help="instead of the configuration's")
     preflight.add_argument(
         "--allow-busy-gpu", action="store_true", help="do not mind GPUs that others are using"

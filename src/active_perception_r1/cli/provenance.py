@@ -8,7 +8,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from active_perception_r1.cli.arguments import Commands, add_command, add_path, add_study
+from active_perception_r1.cli.arguments import (
+    Commands,
+    add_command,
+    add_path,
+    add_study,
+    plan_of,
+)
 from active_perception_r1.errors import UserError
 
 
@@ -55,11 +61,10 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run_manifest(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.report.provenance.keys import study_code
     from active_perception_r1.report.provenance.manifest import write_manifest
 
-    plan = load_plan(command.config, command.study)
+    plan = plan_of(command)
     write_manifest(
         plan.name,
         plan.config.of_study(plan.name),

@@ -18,6 +18,7 @@ from active_perception_r1.cli.arguments import (
     add_run,
     add_study,
     entry_file,
+    plan_of,
 )
 from active_perception_r1.errors import UserError
 
@@ -102,10 +103,9 @@ def _require(command: argparse.Namespace, *options: str) -> None:
 
 
 def _answers(command: argparse.Namespace) -> Answers:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.report.answers import Answers, Entry
 
-    plan = load_plan(command.config, command.study)
+    plan = plan_of(command)
     return Answers(
         study=plan.name,
         slice_file=command.slice,
@@ -119,11 +119,10 @@ def _answers(command: argparse.Namespace) -> Answers:
 
 
 def _run_gallery(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.report.gallery.evaluation import gallery_of
     from active_perception_r1.report.gallery.folder import write_gallery
 
-    plan = load_plan(command.config, command.study)
+    plan = plan_of(command)
     write_gallery(gallery_of(_answers(command), plan.started_from), command.output)
 
 
@@ -140,13 +139,12 @@ def _run_training_gallery(command: argparse.Namespace) -> None:
 
 
 def _run_page(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.report.figures import drawn_of
     from active_perception_r1.report.page.page import write_page
     from active_perception_r1.scoring.diagnosis_row import read_diagnosis
     from active_perception_r1.scoring.leaderboard_row import read_leaderboard
 
-    plan = load_plan(command.config, command.study)
+    plan = plan_of(command)
     write_page(
         plan,
         read_leaderboard(command.leaderboard),

@@ -14,6 +14,7 @@ from active_perception_r1.cli.arguments import (
     add_entry_files,
     add_path,
     add_study,
+    plan_of,
 )
 
 
@@ -49,10 +50,9 @@ def _add_scores(command: argparse.ArgumentParser) -> None:
 
 
 def _run_score(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.scoring.score import score
 
-    study = load_plan(command.config, command.study).study
+    study = plan_of(command).study
     score(
         command.predictions,
         command.slice,
@@ -64,10 +64,9 @@ def _run_score(command: argparse.Namespace) -> None:
 
 
 def _run_leaderboard(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.scoring.leaderboard import leaderboard
 
-    plan = load_plan(command.config, command.study)
+    plan = plan_of(command)
     leaderboard(
         dict(command.scores),
         command.output,
@@ -79,18 +78,16 @@ def _run_leaderboard(command: argparse.Namespace) -> None:
 
 
 def _run_stats(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.scoring.explain import explain
 
-    plan = load_plan(command.config, command.study)
+    plan = plan_of(command)
     print(explain(dict(command.scores), plan.started_from))
 
 
 def _run_diagnose(command: argparse.Namespace) -> None:
-    from active_perception_r1.config.plan import load_plan
     from active_perception_r1.scoring.diagnosis import diagnose
 
-    plan = load_plan(command.config, command.study)
+    plan = plan_of(command)
     diagnose(dict(command.scores), plan.views, command.output, plan.name)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 
@@ -59,6 +60,14 @@ class Question:
     evidence: tuple[Region, ...] = ()
     requires_zoom: bool | None = None
     unusable: str = ""
+
+    def with_words(self, words: Sequence[tuple[str, tuple[float, ...]]]) -> Self:
+        """The same with words of OCR, each with its box."""
+        return replace(
+            self,
+            words=tuple(text for text, _ in words),
+            word_boxes=tuple(box for _, box in words),
+        )
 
 
 _TEXTS = pa.list_(pa.string())

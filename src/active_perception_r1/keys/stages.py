@@ -221,6 +221,7 @@ GALLERY = Stage(
     begins=(*("report.gallery.evaluation", "report.gallery.folder", "report.gallery.training"),),
     takes_in=(
         *_EPISODES,
+        "report",
         "report.answers",
         "report.conversations",
         "report.gallery.*",
@@ -232,7 +233,7 @@ GALLERY = Stage(
 )
 PAGE = Stage(
     begins=("report.page.page",),
-    takes_in=(*_EPISODES, "report.*", "rewards.*", "scoring.*", "tasks.*"),
+    takes_in=(*_EPISODES, "report", "report.*", "rewards.*", "scoring.*", "tasks.*"),
     entries=("modes", "report.figures", "scoring.metrics"),
 )
 MANIFEST = Stage(

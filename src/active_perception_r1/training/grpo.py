@@ -39,6 +39,7 @@ from active_perception_r1.tasks import DEFAULT_TASK
 from active_perception_r1.training.metrics import StepMetrics, documents, zoom_rate
 from active_perception_r1.training.played import Played, group_advantages
 from active_perception_r1.training.policy import Policy
+from active_perception_r1.training.questions import modes_by_turns
 from active_perception_r1.training.rollout import roll_out
 from active_perception_r1.training.update import PolicyUpdate
 
@@ -190,11 +191,7 @@ class GrpoTrainer:
 
     def _by_turns(self, samples: Sequence[Sample], first: int = 0) -> list[Question]:
         """Each with the mode whose turn it is, `first` samples having had theirs."""
-        modes = self.run.modes
-        return [
-            Question(sample, modes[turn % len(modes)])
-            for turn, sample in enumerate(samples, start=first)
-        ]
+        return list(map(Question, samples, modes_by_turns(self.run.modes, first)))
 
 
 def _with_choice(played: Played) -> tuple[list[Reward], list[Sample]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
@@ -13,6 +15,16 @@ from active_perception_r1.envs.zoom_simulator import require_shape
 from active_perception_r1.errors import DataError
 from active_perception_r1.modes import ACTIVE, episode_rules
 from active_perception_r1.records import Sample
+
+
+def modes_by_turns(modes: Sequence[str], first: int = 0) -> Iterator[str]:
+    """The mode of one question after another, `first` questions having had theirs.
+
+    >>> turns = modes_by_turns(["active", "strict_zoom", "oracle"], first=4)
+    >>> next(turns), next(turns), next(turns)
+    ('strict_zoom', 'oracle', 'active')
+    """
+    return islice(cycle(modes), first % len(modes), None)
 
 
 @dataclass(frozen=True, slots=True)

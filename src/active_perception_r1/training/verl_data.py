@@ -26,7 +26,6 @@ import io
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from active_perception_r1.records import Sample
 from active_perception_r1.sim.messages import Request
 from active_perception_r1.storage.files import atomic
 from active_perception_r1.tasks import DEFAULT_TASK
+from active_perception_r1.training.questions import modes_by_turns
 
 SCHEMA = pa.schema(
     [
@@ -106,7 +106,7 @@ def write_verl_data(
     """
     rules = {mode: episode_rules(mode, model, task) for mode in modes}
     lengths: dict[str, int] = {}
-    turns = cycle(modes)
+    turns = modes_by_turns(modes)
     with atomic(output) as part, pq.ParquetWriter(part, SCHEMA) as writer:
         for index, sample in enumerate(read_slice(samples)):
             if index in usable:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from active_perception_r1.config.sources import BoxUnit
@@ -37,11 +36,8 @@ class DocVqaOcr(TableFormat):
 
     def question(self, row: Row, reading: Reading) -> Question:
         question = super().question(row, reading)
-        words = values.named("ocr_results", _words, row.get("ocr_results"), question.image)
-        return replace(
-            question,
-            words=tuple(text for text, _ in words),
-            word_boxes=tuple(box for _, box in words),
+        return question.with_words(
+            values.named("ocr_results", _words, row.get("ocr_results"), question.image)
         )
 
 

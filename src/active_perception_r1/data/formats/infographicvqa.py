@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from active_perception_r1.config.sources import BoxUnit
@@ -33,12 +32,7 @@ class InfographicVqa(TableFormat):
 
     def question(self, row: Row, reading: Reading) -> Question:
         question = super().question(row, reading)
-        words = values.named("ocr", _words, row.get("ocr"))
-        return replace(
-            question,
-            words=tuple(text for text, _ in words),
-            word_boxes=tuple(box for _, box in words),
-        )
+        return question.with_words(values.named("ocr", _words, row.get("ocr")))
 
 
 def _words(ocr: Any) -> list[tuple[str, tuple[float, ...]]]:

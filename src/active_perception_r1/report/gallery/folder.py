@@ -11,12 +11,12 @@ import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from active_perception_r1 import report
 from active_perception_r1.report.gallery.episodes import Data, Gallery, Index, chunks
 from active_perception_r1.report.gallery.pictures import Pictures
 from active_perception_r1.storage.files import atomic_folder
 
 ASSETS = files("active_perception_r1.report.gallery") / "assets"
-SHARED = files("active_perception_r1.report") / "assets"
 
 
 def write_gallery(gallery: Gallery, output: Path) -> None:
@@ -25,7 +25,7 @@ def write_gallery(gallery: Gallery, output: Path) -> None:
     Raises:
         DataError: see `Gallery`; a page cannot be opened.
     """
-    with atomic_folder(output) as folder, as_file(ASSETS) as own, as_file(SHARED) as shared:
+    with atomic_folder(output) as folder, as_file(ASSETS) as own, as_file(report.ASSETS) as shared:
         (folder / "data").mkdir()
         index, pictures = Index(), Pictures(folder)
         for number, chunk in enumerate(chunks(gallery, index, pictures)):

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from active_perception_r1 import report
 from active_perception_r1.config import RESULTS
 from active_perception_r1.config.engines import TrainingConfig
 from active_perception_r1.config.plan import StudyPlan
@@ -37,7 +38,6 @@ from active_perception_r1.storage.files import atomic
 
 _LEFT_OUT = {"Score vs baseline", "ANLS vs baseline", "Strict"}
 ASSETS = files("active_perception_r1.report.page") / "assets"
-SHARED = files("active_perception_r1.report") / "assets"
 _MARKS = ((r"\*\*(.+?)\*\*", r"<strong>\1</strong>"), (r"`(.+?)`", r"<code>\1</code>"))
 _EMPHASIS = (r"(?<!\*)\*([^*]+)\*(?!\*)", r"<em>\1</em>")
 
@@ -86,7 +86,7 @@ def write_page(
     results = output.parent.parent if results is None else results
     if galleries is None:
         galleries = {name: training_gallery(RESULTS, name, run) for name, run in plan.runs.items()}
-    sheets = (SHARED / "palette.css", ASSETS / "page.css")
+    sheets = (report.ASSETS / "palette.css", ASSETS / "page.css")
     style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment = Environment(
