@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from active_perception_r1.config.model import FirstView
+from active_perception_r1.config import FirstView
 from active_perception_r1.data.samples import write_samples
 from active_perception_r1.envs.zoom_simulator import ViewRules
 from active_perception_r1.errors import DataError

@@ -4,6 +4,7 @@
 `--config` values over it and hands the result to `parse_config`.
 """
 
+from active_perception_r1.config.decoding import DecodingConfig, VllmConfig
 from active_perception_r1.config.engines import ENGINES, GrpoConfig, TrainingConfig
 from active_perception_r1.config.errors import undefined
 from active_perception_r1.config.file import (
@@ -16,17 +17,12 @@ from active_perception_r1.config.file import (
     training_folder,
 )
 from active_perception_r1.config.gpu import GpuConfig
-from active_perception_r1.config.model import (
-    CropConfig,
-    DecodingConfig,
-    FirstView,
-    ModelConfig,
-    VllmConfig,
-)
+from active_perception_r1.config.model import ModelConfig
 from active_perception_r1.config.section import NAME
 from active_perception_r1.config.server import OpenAIConfig, PriceConfig
 from active_perception_r1.config.slice import SliceConfig
 from active_perception_r1.config.sources import SOURCES, BoxUnit, Dataset, DatasetConfig
+from active_perception_r1.config.view import CropConfig, FirstView
 
 __all__ = [
     "ENGINES",

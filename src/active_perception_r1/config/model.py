@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from active_perception_r1.config.decisive import Decisive
+from active_perception_r1.config.decoding import DecodingConfig, VllmConfig
 from active_perception_r1.config.paths import FolderOrName
 from active_perception_r1.config.presets import PRESETS
 from active_perception_r1.config.section import Known, Section
 from active_perception_r1.config.server import OpenAIConfig, PriceConfig
+from active_perception_r1.config.view import CropConfig, FirstView
 from active_perception_r1.families import FAMILIES, family_of
 from active_perception_r1.modes import MODES
 from active_perception_r1.prompts import PROMPT_SETS
@@ -22,93 +24,6 @@ from active_perception_r1.utils.trace_parser import SYNTAXES
 
 # Named, not imported: engines stand above the configuration, and bring what takes long to load.
 BACKENDS: Registry[object] = Registry("active_perception_r1.models.backends", "BACKEND")
-
-
-class FirstView(Section):
-    """What a model is shown first: the page, shrunk."""
-
-    max_pixels: int = Field(gt=0, description="most pixels that it is shown")
-    multiple: int = Field(default=1, gt=0, description="pixels that both sides are multiples of")
-
-
-class CropConfig(Section):
-    """What a zoom gives."""
-
-    max_pixels: int = Field(
-        gt=0, description="pixels of a crop, which is enlarged or shrunk to as many"
-    )
-    min_pixels: int | None = Field(
-        default=None,
-        gt=0,
-        description="if set, a crop is enlarged only to as many pixels, and between the two keeps"
-        " its own",
-    )
-    multiple: int = Field(default=1, gt=0, description="pixels that both sides are multiples of")
-    max_aspect: float = Field(
-        default=8.0, ge=1, description="longer boxes are widened to this ratio of their sides"
-    )
-    min_area: float = Field(
-        default=0.0005, ge=0, lt=1, description="share of the page below which a box is too small"
-    )
-    max_area: float = Field(
-        default=1.0, gt=0, le=1, description="share of the page above which a box is too large"
-    )
-    clamp: bool = Field(
-        default=False,
-        description="cut a box that reaches outside the page at its edge, instead of refusing it",
-    )
-    min_side: int = Field(
-        default=1, gt=0, description="pixels of the page that a shorter side of a box is grown to"
-    )
-
-    @model_validator(mode="after")
-    def _has_room(self) -> Self:
-        if self.min_pixels is not None and self.min_pixels > self.max_pixels:
-            raise ValueError(
-                f"crop.min_pixels ({self.min_pixels}) exceeds crop.max_pixels ({self.max_pixels})"
-            )
-        return self
-
-
-class DecodingConfig(Section):
-    """How tokens are chosen: all of it, so that nothing is left to an engine or a checkpoint.
-
-    The defaults are greedy and neutral. Penalties are those of vLLM and of OpenAI's API.
-    """
-
-    temperature: float = Field(
-        default=0.0, ge=0, description="0 takes the likeliest token; above it, tokens are drawn"
-    )
-    top_p: float = Field(
-        default=1.0, gt=0, le=1, description="drawn from the likeliest tokens with this share"
-    )
-    top_k: int = Field(
-        default=0, ge=0, description="drawn from this many of the likeliest tokens; 0 is all"
-    )
-    min_p: float = Field(
-        default=0.0, ge=0, le=1, description="drawn from tokens this likely beside the likeliest"
-    )
-    repetition_penalty: float = Field(
-        default=1.0, gt=0, description="divides scores of tokens of the prompt and the reply"
-    )
-    presence_penalty: float = Field(
-        default=0.0, ge=-2, le=2, description="taken off the score of a token of the reply"
-    )
-    frequency_penalty: float = Field(
-        default=0.0, ge=-2, le=2, description="the same, for each time that it was written"
-    )
-
-
-class VllmConfig(Section):
-    """Options of vLLM's engine, by its own names."""
-
-    gpu_memory_utilization: float = Field(
-        default=0.9, gt=0, le=1, description="share of a GPU's memory that it takes"
-    )
-    max_model_len: int | None = Field(
-        default=None, gt=0, description="tokens of a conversation; null is the model's limit"
-    )
-    enforce_eager: bool = Field(default=False, description="starts faster and runs slower")
 
 
 class ModelConfig(Section):

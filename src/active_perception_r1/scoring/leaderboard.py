@@ -17,24 +17,28 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from active_perception_r1.config import PriceConfig
-from active_perception_r1.modes import BASELINE, MODES, ORACLE
+from active_perception_r1.modes import MODES
 from active_perception_r1.scoring import necessity
+from active_perception_r1.scoring.comparisons import (
+    Study,
+    against,
+    means_of,
+    seeds_of,
+    tokens_per_gain,
+)
 from active_perception_r1.scoring.intervals import (
     DocumentBootstrap,
-    Interval,
     effective_questions,
     share_interval,
 )
 from active_perception_r1.scoring.latex import as_latex
 from active_perception_r1.scoring.leaderboard_row import (
-    Estimate,
     Layout,
     LeaderboardRow,
     Need,
@@ -43,19 +47,8 @@ from active_perception_r1.scoring.leaderboard_row import (
     rounded,
 )
 from active_perception_r1.scoring.measures import measures
-from active_perception_r1.scoring.paired_tests import (
-    PairedTest,
-    detectable_difference,
-    holm,
-    paired_test,
-)
-from active_perception_r1.scoring.score_tables import (
-    Entry,
-    Tables,
-    read_tables,
-    was_judged,
-    was_run,
-)
+from active_perception_r1.scoring.paired_tests import detectable_difference, holm
+from active_perception_r1.scoring.score_tables import Entry, read_tables, was_run
 from active_perception_r1.scoring.tables import as_csv, as_markdown
 from active_perception_r1.storage.files import atomic
 from active_perception_r1.variants import first_view_pixels
@@ -117,41 +110,11 @@ def read_rows(
     """
     tables = read_tables(scores, sorted({*_COLUMNS, *measures()}))
     documents = next(iter(tables.values()))["doc_id"].tolist()
-    study = _Study(tables, DocumentBootstrap(documents), started_from, repeats, prices)
+    study = Study(tables, DocumentBootstrap(documents), started_from, repeats, prices)
     return [rounded(row) for row in _adjusted([_row(entry, study) for entry in tables])]
 
 
-@dataclass(frozen=True, slots=True)
-class _Study:
-    """What every row is computed from."""
-
-    tables: Tables
-    bootstrap: DocumentBootstrap
-    started_from: Mapping[str, str]
-    repeats: Mapping[str, Sequence[str]]
-    prices: Mapping[str, PriceConfig]
-
-    def before(self, entry: Entry) -> pd.DataFrame | None:
-        """The baseline of the same model, unless this is it."""
-        return None if entry.mode == BASELINE else self.tables.get(Entry(entry.model, BASELINE))
-
-    def start(self, entry: Entry) -> pd.DataFrame | None:
-        """The model that training started from, in the same mode."""
-        return self.tables.get(Entry(self.started_from.get(entry.model, ""), entry.mode))
-
-    def headroom(self, entry: Entry) -> PairedTest | None:
-        baseline = self.tables.get(Entry(entry.model, BASELINE))
-        oracle = self.tables.get(Entry(entry.model, ORACLE))
-        return None if oracle is None else against(baseline, oracle)
-
-    def seeds(self, entry: Entry) -> Sequence[pd.DataFrame]:
-        """The models that differ from each other in their seed only, this one among them."""
-        group = next((models for models in self.repeats.values() if entry.model in models), ())
-        members = (Entry(model, entry.mode) for model in group)
-        return [self.tables[member] for member in members if member in self.tables]
-
-
-def _row(entry: Entry, study: _Study) -> LeaderboardRow:
+def _row(entry: Entry, study: Study) -> LeaderboardRow:
     everything = study.tables[entry]
     table = everything[was_run(everything)]
     before = against(study.before(entry), everything)
@@ -163,7 +126,7 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
     satisfied = zoomed & table["answer"].notna()
     failed = table[table["error"] != ""]
     needed = necessity.necessity(entry, study.tables)
-    seeds = _seeds(study.seeds(entry), study.bootstrap)
+    seeds = seeds_of(study.seeds(entry), study.bootstrap)
     return LeaderboardRow(
         model=entry.model,
         mode=entry.mode,
@@ -199,93 +162,15 @@ def _row(entry: Entry, study: _Study) -> LeaderboardRow:
         faithful_accuracy=needed.share("faithful") if needed else None,
         tool_only=needed.share("tool_only") if needed else None,
         tool_only_beside=", ".join(needed.beside) if needed else "",
-        tokens_per_gain=_tokens_per_gain(study.before(entry), everything),
+        tokens_per_gain=tokens_per_gain(study.before(entry), everything),
         first_view_pixels=first_view_pixels(entry.model),
         seeds=seeds.count if seeds else None,
         seeds_mean=seeds.accuracy.mean if seeds else None,
         seeds_sd=seeds.deviation if seeds else None,
         seeds_ci_low=seeds.accuracy.ci_low if seeds else None,
         seeds_ci_high=seeds.accuracy.ci_high if seeds else None,
-        means=_means(entry, study),
+        means=means_of(entry, study),
     )
-
-
-def against(before: pd.DataFrame | None, after: pd.DataFrame) -> PairedTest | None:
-    """The paired test on the samples that both have answered; None without a `before`."""
-    if before is None:
-        return None
-    both = was_judged(before) & was_judged(after)
-    first, second = before[both], after[both]
-    return paired_test(first["correct"], second["correct"], second["doc_id"].cat.codes)
-
-
-def _means(entry: Entry, study: _Study) -> dict[str, Estimate]:
-    """Of every measure, and of its differences where it is compared."""
-    table, others = study.tables[entry], (study.before(entry), study.start(entry))
-    ran, tool = was_run(table), MODES[entry.mode].tool
-    columns: dict[str, pd.Series[float]] = {}
-    for name, measure in measures().items():
-        columns[name] = table[name].astype(float).where(ran & (tool or not measure.needs_tool))
-        if measure.compared:
-            for form, other in zip(("delta_{}", "delta_{}_vs_start"), others, strict=True):
-                columns[form.format(name)] = _difference(other, table, name)
-    columns["price"] = _price(table, study.prices.get(entry.model)).where(ran)
-    intervals = study.bootstrap.intervals(np.column_stack(list(columns.values())))
-    return {
-        name: _estimate(values.mean(), interval)
-        for (name, values), interval in zip(columns.items(), intervals, strict=True)
-    }
-
-
-def _price(table: pd.DataFrame, price: PriceConfig | None) -> pd.Series[float]:
-    """Of each episode, by the tokens of all its turns."""
-    if price is None:
-        return pd.Series(np.nan, table.index)
-    tokens = zip(table["prompt_tokens"], table["completion_tokens"], strict=True)
-    return pd.Series([price.of(read, written) for read, written in tokens], table.index)
-
-
-def _tokens_per_gain(before: pd.DataFrame | None, after: pd.DataFrame) -> float | None:
-    """On the samples that both have answered."""
-    if before is None:
-        return None
-    both = was_judged(before) & was_judged(after)
-    spent, first = (
-        (table["visual_tokens"] + table["text_tokens"])[both].astype(float).sum(skipna=False)
-        for table in (after, before)
-    )
-    gained = after["correct"][both].sum() - before["correct"][both].sum()
-    return (spent - first) / gained if gained > 0 else None
-
-
-def _difference(before: pd.DataFrame | None, after: pd.DataFrame, name: str) -> pd.Series[float]:
-    """On the samples that both have answered; nothing without a `before`."""
-    if before is None:
-        return pd.Series(np.nan, after.index)
-    both = was_judged(before) & was_judged(after)
-    return (after[name].astype(float) - before[name].astype(float)).where(both)
-
-
-def _estimate(mean: float, interval: Interval | None) -> Estimate:
-    return Estimate(mean, *(interval or (None, None)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Seeds:
-    count: int
-    accuracy: Estimate
-    deviation: float
-
-
-def _seeds(members: Sequence[pd.DataFrame], bootstrap: DocumentBootstrap) -> _Seeds | None:
-    """The spread between seeds, and the mean over them with an interval over documents."""
-    if len(members) < 2:
-        return None
-    correct = [table["correct"].astype(float).where(was_run(table)) for table in members]
-    each = [column.mean() for column in correct]
-    questions = pd.concat(correct, axis=1).mean(axis=1)
-    accuracy = _estimate(float(np.mean(each)), bootstrap.interval(questions.to_numpy()))
-    return _Seeds(len(members), accuracy, float(np.std(each, ddof=1)))
 
 
 def _adjusted(rows: Sequence[LeaderboardRow]) -> list[LeaderboardRow]:

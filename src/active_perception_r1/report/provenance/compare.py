@@ -24,8 +24,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from tabulate import tabulate
 
 from active_perception_r1.errors import DataError
+from active_perception_r1.scoring.comparisons import against
 from active_perception_r1.scoring.formats import MISSING, chance, share
-from active_perception_r1.scoring.leaderboard import against
 from active_perception_r1.scoring.paired_tests import PairedTest
 from active_perception_r1.scoring.score_tables import read_tables
 
