@@ -15,7 +15,7 @@ from active_perception_r1.sim.messages import request_id
 from tests.scripted import MODEL, ZOOM, make_sample, page_bytes, stop
 
 PAGES = [page_bytes(i) for i in range(9)]
-SIZE = 400 * 300 * 3
+SIZE = 400 * 300 * 4  # bytes that Pillow takes for it
 
 
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
