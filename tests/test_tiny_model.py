@@ -18,18 +18,15 @@ from active_perception_r1.envs.zoom_simulator import ViewRules, tile_views
 from active_perception_r1.geometry import Box, coverage
 from recipes.tiny_zoom_vlm import train as training
 from recipes.tiny_zoom_vlm.architecture import build_model, packed_states, token_logits
-from recipes.tiny_zoom_vlm.curriculum import (
+from recipes.tiny_zoom_vlm.conversations import (
     ANSWER_REQUEST,
     MAY_ZOOM,
     ZOOM_REQUESTS,
-    Mix,
-    demonstrated_zoom,
     demonstration,
-    reading_box,
-    tiles,
-    view,
 )
+from recipes.tiny_zoom_vlm.curriculum import Mix
 from recipes.tiny_zoom_vlm.packing import ASSISTANT_TURN, USER_TURN, Kind, Packer
+from recipes.tiny_zoom_vlm.squares import demonstrated_zoom, reading_box, tiles, view
 from recipes.tiny_zoom_vlm.tokenizer import build_processor, build_tokenizer
 
 SHIPPED = Path(__file__).parents[1] / "models" / "tiny-zoom-vlm"

@@ -32,10 +32,11 @@ from torch.nn.functional import cross_entropy
 from active_perception_r1.data.synthetic import LAYOUTS
 from active_perception_r1.runtime.memory import keep_freed_memory
 from recipes.tiny_zoom_vlm.architecture import build_model, packed_states, token_logits
-from recipes.tiny_zoom_vlm.curriculum import BATCHES, Aim, Mix, Sampler
+from recipes.tiny_zoom_vlm.curriculum import BATCHES, Mix, Sampler
 from recipes.tiny_zoom_vlm.optimiser import MixedOptimiser
 from recipes.tiny_zoom_vlm.packing import Batch, Kind
 from recipes.tiny_zoom_vlm.progress import Counts, Curriculum, describe, no_counts
+from recipes.tiny_zoom_vlm.squares import Aim
 from recipes.tiny_zoom_vlm.tokenizer import build_processor, build_tokenizer
 
 logger = logging.getLogger(__name__)
