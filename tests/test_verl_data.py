@@ -30,7 +30,7 @@ from active_perception_r1.training.verl_metrics import (
 )
 from tests.docvqa_files import png
 from tests.scripted import AWAY, MODEL, ZOOM, make_sample, run, start, text_of
-from tests.test_verl_launch import metrics
+from tests.test_verl_run import metrics
 
 RUN = LocalTraining(base="base", study="study", prompts_per_step=2)
 AMPLE = PromptLimit(tokens=100, count=lambda request: 100)
