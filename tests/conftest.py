@@ -58,6 +58,7 @@ LONG = {
     "chaos": 80,
     "failures": 60,
     "interruptions": 60,
+    "other_systems": 40,
     "docs": 50,
     "keys": 50,
     "run": 45,
