@@ -109,7 +109,8 @@ def measured(command: Sequence[str | Path]) -> Run:
 
 
 def report(name: str, figures: Sequence[Figure]) -> None:
-    """Keep the figures, and print them."""
+    """Keep the figures, and print them; those of a machine held to AVX2 in a file of their own."""
+    name += f".{held.lower()}" if (held := held_to()) else ""
     command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     document = keep(name, figures, command)
     print(f"{command}\n{document['machine']}, {document['date']}\n")
@@ -167,10 +168,16 @@ def commit() -> str:
     return (source_commit()["commit"] or "unknown")[:7]
 
 
+def held_to() -> str:
+    """What torch may use of the processor at most, if less than there is."""
+    return os.environ.get("ATEN_CPU_CAPABILITY", "").upper()
+
+
 def machine() -> str:
     """Processor, cores that may be used, memory, GPUs, Python and how busy the machine was."""
     found = hardware()
     vectors = " with AVX-512" if "avx512f" in CPUINFO.read_text(encoding="utf-8") else ""
+    vectors += f", held to {held}" if (held := held_to()) else ""
     about = [f"{found['cpu']}{vectors}", f"{found['cores']} cores", f"{found['ram_gib']:.0f} GiB"]
     about += [*found["gpus"], f"Python {found['python']}", f"load {os.getloadavg()[0]:.1f}"]
     return ", ".join(about)

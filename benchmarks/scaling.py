@@ -43,7 +43,7 @@ SIDE = 48  # of a page in pixels
 MODELS = (1, 5, 20)
 SAMPLES_OF_MODELS = 1_000
 REPEATS = 3
-JOBS = 252  # of a study with 20 models in 6 modes
+JOBS = 2 * MODELS[-1] * len(MODES) + 12  # of a study with the most models
 EMPTY = f"""
 rule all:
     input: expand("made/{{i}}", i=range({(JOBS - 2) // 2})), "board"

@@ -24,7 +24,8 @@ import sys
 from active_perception_r1.models import load
 
 def ready(settings):
-    from active_perception_r1.models.backends import transformers
+    from active_perception_r1.models.backends import BACKENDS
+    BACKENDS["transformers"]
     from transformers import {CLASS}
     sys.exit()
 
