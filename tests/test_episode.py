@@ -6,7 +6,6 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from threading import Event
 
 import pytest
 from hypothesis import given
@@ -280,28 +279,7 @@ def test_the_driver_begins_with_a_few_while_the_pages_of_others_are_opened() -> 
     drawn = (start_episode(make_sample(i), rules) for i in range(9))
     done = list(run_episodes(drawn, Batches(generate), live=6, first=2))
     assert len(done) == 9
-    assert asked == [2, 2, 4, 4, 3, 2, 1]
-
-
-def test_replies_of_a_batch_are_read_beside_the_next_batch() -> None:
-    """The crops of the first are not there before the second is asked for."""
-    second = Event()
-    asked: list[int] = []
-
-    def generate(episodes: Sequence[LiveEpisode]) -> list[Reply]:
-        asked.append(len(episodes))
-        if len(asked) == 2:
-            second.set()
-        return [stop(ANSWER if len(e.request) > 1 else ZOOM) for e in episodes]
-
-    def after_the_second(crop: Crop, pages: Pages) -> Image.Image:
-        assert second.wait(10)
-        return crop.image
-
-    rules = replace(episode_rules(ACTIVE, MODEL), crop_content=after_the_second)
-    drawn = (start_episode(make_sample(i), rules) for i in range(4))
-    assert len(list(run_episodes(drawn, Batches(generate), live=4, first=2))) == 4
-    assert asked == [2, 2, 2, 2]
+    assert asked == [2, 6, 6, 3, 1]
 
 
 def test_a_reply_is_read_while_the_engine_works_on_the_next() -> None:

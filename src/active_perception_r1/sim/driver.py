@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from active_perception_r1.sim.live_reinjection import LiveEpisode
@@ -44,34 +44,20 @@ def run_episodes(
 ) -> Iterator[LiveEpisode]:
     """Drive episodes to their end, `live` at a time; yields each when it is finished.
 
-    An episode goes on as soon as its reply is read, and waits for no other. The next ones are
+    An episode goes on as soon as its reply is there, and waits for no other. The next ones are
     drawn from `episodes` as places become free, which keeps memory flat in the number of samples.
     Replies are read and crops cut in threads, beside each other and beside an engine that still
     works on other replies; what an engine is asked, and in which order, does not depend on them.
 
     Args:
-        first: how many an engine answers together that answers in batches. With so many it begins,
-            and as many join whenever replies have come, while the pages of others are opened. So
-            many replies, the last ones that came, are read beside the next batches.
+        first: with so many it begins, while the pages of the others are opened.
     """
     waiting = iter(episodes)
     asking: dict[LiveEpisode, None] = {}  # a set in order
-    reading: dict[LiveEpisode, Future[None]] = {}
     places, all_drawn = first or live, False
-
-    def go_on(told: Mapping[LiveEpisode, Future[None]]) -> Iterator[LiveEpisode]:
-        """With those that are finished; the others ask again."""
-        for episode, read in told.items():
-            read.result()
-            if episode.finished:
-                yield episode
-            else:
-                engine.submit(episode)
-                asking[episode] = None
-
     with ThreadPoolExecutor(cores(), "receive") as pool:
-        while asking or reading or not all_drawn:
-            while len(asking) + len(reading) < places and not all_drawn:
+        while asking or not all_drawn:
+            while len(asking) < places and not all_drawn:
                 episode = next(waiting, None)
                 if episode is None:
                     all_drawn = True
@@ -80,17 +66,14 @@ def run_episodes(
                 else:
                     engine.submit(episode)
                     asking[episode] = None
-            if reading and len(asking) < (first or 1):  # too few for a batch beside them
-                yield from go_on(reading)
-                reading = {}
-                continue
-            places = min(live, places + (first or live))
+            places = live
             answered = engine.collect() if asking else ()
-            came = {episode: pool.submit(episode.receive, reply) for episode, reply in answered}
-            told = {episode: came[episode] for episode in asking if episode in came}
-            last = frozenset(list(came)[-first:] if first else ())
-            for episode in told:
+            told = {episode: pool.submit(episode.receive, reply) for episode, reply in answered}
+            for episode in [one for one in asking if one in told]:
+                told[episode].result()
                 del asking[episode]
-            yield from go_on(reading)
-            yield from go_on({e: read for e, read in told.items() if e not in last})
-            reading = {e: read for e, read in told.items() if e in last}
+                if episode.finished:
+                    yield episode
+                else:
+                    engine.submit(episode)
+                    asking[episode] = None
