@@ -1,4 +1,6 @@
-"""What is ours in a step of verl's trainer, on the CPU: .venv-verl/bin/python benchmarks/verl_step.py
+"""What is ours in a step of verl's trainer, on the CPU.
+
+    OMP_NUM_THREADS=1 PYTHONPATH=tests/verl/shims .venv-verl/bin/python benchmarks/verl_step.py
 
     --seconds N    of steps that are looked at (default: 90)
     --py-spy PATH  the program of `pip install py-spy` (default: as found)
