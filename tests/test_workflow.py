@@ -258,7 +258,7 @@ def test_a_model_that_is_not_there_costs_only_its_own_jobs(
     assert done.returncode == 1
     assert "error: model 'models/lost/here'" in done.stdout
     assert "Traceback" not in done.stdout
-    assert (workflow.folder / "results/two/scores/tiny/baseline.parquet").exists()
+    assert (workflow.folder / "results/two/scores/tiny/baseline.parquet").exists(), done.stdout
 
 
 # The report.
