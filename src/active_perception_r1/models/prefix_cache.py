@@ -16,7 +16,7 @@ import torch
 from transformers import DynamicCache
 
 from active_perception_r1.models.image_cache import Inputs, encoder_outputs
-from active_perception_r1.models.shared_prompts import different, keeps_all, may_be_shared, read
+from active_perception_r1.models.shared_prompts import keeps_all, may_be_shared, read_once
 from active_perception_r1.sim.messages import Message, Request
 
 _BYTES_ON_CPU = 2**30
@@ -124,23 +124,16 @@ class PrefixCache:
 
     def _read_once(self, inputs: Inputs) -> Inputs:
         """Inputs of a batch of which nothing is known, behind all that its rows have in common."""
-        ids, used = inputs["input_ids"], inputs["attention_mask"].bool()
-        cache = DynamicCache(config=self._model.config)
+        ids, used, known = inputs["input_ids"], inputs["attention_mask"].bool(), None
         # The last token of a prompt says what comes next, so it is left to every row.
-        if not may_be_shared(inputs) or self._placeholder in ids[:, -1]:
-            return {**inputs, "past_key_values": cache}
-        seen = inputs["mm_encoder_outputs"]["image"].pooler_output
-        said = [row[mask].tolist() for row, mask in zip(ids, used, strict=True)]
-        prompts = different(said, seen)
-        if not prompts.worth_it:
-            return {**inputs, "past_key_values": cache}
-        rows = prompts.rows
-        with torch.no_grad():
-            cache = read(
-                self._model, prompts, ids[rows, :-1], used[rows, :-1], [seen[row] for row in rows]
-            )
+        if may_be_shared(inputs) and self._placeholder not in ids[:, -1]:
+            seen = inputs["mm_encoder_outputs"]["image"].pooler_output
+            with torch.no_grad():
+                known = read_once(self._model, ids[:, :-1], used[:, :-1], seen)
+        if known is None:
+            return {**inputs, "past_key_values": DynamicCache(config=self._model.config)}
         rest = {name: value for name, value in inputs.items() if name != "mm_encoder_outputs"}
-        return {**rest, "past_key_values": cache}
+        return {**rest, "past_key_values": known}
 
     def _put(self, last: Message, kept: _Kept) -> None:
         self._kept[id(last)] = kept

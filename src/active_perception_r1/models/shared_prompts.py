@@ -82,25 +82,27 @@ def different(prompts: Sequence[Sequence[int]], seen: Sequence[torch.Tensor]) ->
     return found
 
 
-def read(
-    model: Any,
-    prompts: Prompts,
-    tokens: torch.Tensor,
-    used: torch.Tensor,
-    seen: Sequence[torch.Tensor],
-) -> DynamicCache:
+def read_once(
+    model: Any, tokens: torch.Tensor, used: torch.Tensor, seen: Sequence[torch.Tensor]
+) -> DynamicCache | None:
     """Keys and values of every row's prompt, by one pass over the different ones.
 
+    None where too few rows share theirs.
+
     Args:
-        tokens, used: (different prompts, length) ids, and true where they are not padding.
-        seen: what the vision tower made of the images of each, (image tokens, width).
+        tokens, used: (rows, length) ids, and true where they are not padding.
+        seen: what the vision tower made of the images of each row, (image tokens, width).
     """
+    prompts = different([row[mask].tolist() for row, mask in zip(tokens, used, strict=True)], seen)
+    if not prompts.worth_it:
+        return None
+    rows, mask = prompts.rows, used[prompts.rows].long()
     cache = DynamicCache(config=model.config)
     model.base_model(
-        input_ids=tokens,
-        attention_mask=used.long(),
-        position_ids=(used.long().cumsum(1) - 1).clamp(min=0),
-        mm_encoder_outputs=encoder_outputs(seen),
+        input_ids=tokens[rows],
+        attention_mask=mask,
+        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+        mm_encoder_outputs=encoder_outputs([seen[row] for row in rows]),
         past_key_values=cache,
         use_cache=True,
     )

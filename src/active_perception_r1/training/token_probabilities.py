@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from active_perception_r1.models.backends.transformers import TransformersBackend
 from active_perception_r1.models.image_cache import Inputs, encoder_outputs
-from active_perception_r1.models.shared_prompts import different, keeps_all, may_be_shared, read
+from active_perception_r1.models.shared_prompts import keeps_all, may_be_shared, read_once
 from active_perception_r1.training.rollout import Sequences
 
 CHUNK = 256
@@ -69,13 +69,9 @@ def _behind_prompts(
     # The last token of a prompt says what comes next, so it is left to every row.
     start = batch.policy.int().argmax(1, keepdim=True) - 1
     prompt = _part(policy, batch, images, torch.zeros_like(start), start)
-    said = [row[used].tolist() for row, used in zip(prompt.tokens, prompt.used, strict=True)]
-    prompts = different(said, prompt.images)
-    if not prompts.worth_it:
+    cache = read_once(model, prompt.tokens, prompt.used, prompt.images)
+    if cache is None:
         return None
-    rows = prompts.rows
-    seen = [prompt.images[row] for row in rows]
-    cache = read(model, prompts, prompt.tokens[rows], prompt.used[rows], seen)
     rest = _part(policy, batch, images, start, batch.used.sum(1, keepdim=True))
     logits = model(
         input_ids=rest.tokens,
