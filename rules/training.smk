@@ -1,3 +1,4 @@
+# The longest way to the leaderboard leads through these two, so they go first, the shorter before.
 rule grpo_data:
     input:
         unpack(get_grpo_data_input),
@@ -6,6 +7,7 @@ rule grpo_data:
         about="results/{study}/training/{run}/data.json",
     log:
         "logs/{study}/grpo_data/{run}.log",
+    priority: 2
     conda:
         "../envs/data.yaml"
     resources:
@@ -19,8 +21,8 @@ rule grpo_data:
         " --output {output.samples} > {log} 2>&1"
 
 
-# The longest way to the leaderboard leads through here, so it goes first. One thread: batches this
-# small gain little from a second one, which inference of the other models can use meanwhile.
+# One thread: batches this small gain little from a second one, which inference of the other models
+# can use meanwhile.
 rule grpo_train:
     input:
         rules.grpo_data.output.samples,

@@ -82,6 +82,11 @@ def checked_size(encoded: bytes) -> tuple[int, int]:
     return _size_if_sound(encoded) or open_page(encoded).size
 
 
+def has_exif(image: Image.Image, encoded: bytes) -> bool:
+    """Whether there is anything in the EXIF of an opened page; the page is not decoded for it."""
+    return _may_be_turned(image, encoded) and bool(image.getexif())
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow mode to RGB: transparency over white, deep greys scaled to 8 bits."""
     if image.mode == "RGB" and "transparency" not in image.info:
@@ -209,9 +214,13 @@ def _orientation(image: ImageFile.ImageFile) -> int:
         return 1
 
 
-def _displayed_size(image: ImageFile.ImageFile, encoded: bytes) -> tuple[int, int]:
+def _may_be_turned(image: Image.Image, encoded: bytes) -> bool:
     # Pillow would decode a PNG to see whether anything behind the pixels turns it.
-    if image.format == "PNG" and not any(mark in encoded for mark in _MAY_TURN_A_PNG):
+    return image.format != "PNG" or any(mark in encoded for mark in _MAY_TURN_A_PNG)
+
+
+def _displayed_size(image: ImageFile.ImageFile, encoded: bytes) -> tuple[int, int]:
+    if not _may_be_turned(image, encoded):
         return image.size
     width, height = image.size
     if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow has exchanged them, or not yet.

@@ -19,7 +19,7 @@ from active_perception_r1.modes import MODES, episode_rules, start_episode
 from active_perception_r1.records import Episode, Sample
 from active_perception_r1.report.answers import Answers, Entry
 from active_perception_r1.sim.live_reinjection import LiveEpisode
-from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request, request_id
+from active_perception_r1.sim.messages import FinishReason, Message, Reply, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,13 @@ def replay(episode: Episode, start: LiveEpisode) -> tuple[list[Request], bool]:
         start: the episode without a turn; it is played.
     """
     requests: list[Request] = []
-    exact = True
     for turn in episode.turns:
         if start.finished:
-            return requests, False
+            break
         requests.append(start.request)
-        exact = exact and request_id(start.request) == turn.prompt_id
         start.receive(Reply(turn.text, FinishReason(turn.finish_reason)))
-    return requests, exact
+    asked = [turn.prompt_id for turn in start.turns]
+    return requests, asked == [turn.prompt_id for turn in episode.turns]
 
 
 def pairs(slice_file: Path, shuffles: bool) -> Iterator[tuple[Sample, Sample | None]]:

@@ -138,6 +138,11 @@ class LiveEpisode:
         """The conversation so far, for the model to continue."""
         return tuple(self._messages)
 
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """The model's replies so far."""
+        return tuple(self._turns)
+
     def receive(self, reply: Reply) -> None:
         """Take the model's reply to `request` and move on.
 

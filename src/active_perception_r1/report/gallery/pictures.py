@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from active_perception_r1.envs.encoded_page import open_page
+from active_perception_r1.envs.encoded_page import has_exif, open_page
 from active_perception_r1.report.gallery.names import FOLDER, name_of
 
 PAGE_PIXELS = 4_000_000
@@ -61,7 +61,7 @@ class Pictures:
         """The suffix of a page that browsers show as `open_page` does; empty if they may not."""
         with Image.open(io.BytesIO(encoded)) as image:
             plain = image.mode in ("RGB", "L", "1") and "transparency" not in image.info
-            upright = not image.getexif()
+            upright = not has_exif(image, encoded)
             if plain and upright and image.width * image.height <= PAGE_PIXELS:
                 return _SHOWN_AS_THEY_ARE.get(image.format or "", "")
         return ""
