@@ -60,10 +60,22 @@ class CropRules:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """An executed zoom: `box` (page coordinates) is exactly what `image` shows."""
+    """An executed zoom: `box` (page coordinates) is exactly what `image` shows.
+
+    Attributes:
+        size: width and height of the image.
+        page, pixels: what it is cut from, and where.
+    """
 
     box: Box
-    image: Image.Image
+    size: tuple[int, int]
+    page: Image.Image
+    pixels: tuple[int, int, int, int]
+
+    @property
+    def image(self) -> Image.Image:
+        """What is there, cut when it is asked for: most controls show something else."""
+        return _resized(self.page, self.pixels, self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ def first_view(page: Image.Image, rules: ViewRules) -> Image.Image:
         DataError: it is flatter than the model's processor takes.
     """
     scale = min(1.0, math.sqrt(rules.max_pixels / (page.width * page.height)))
-    return _resized(page, (0, 0, page.width, page.height), scale, rules)
+    return _whole_page(page, scale, rules)
 
 
 def view_of_size(page: Image.Image, pixels: int, rules: ViewRules) -> Image.Image:
@@ -104,8 +116,7 @@ def view_of_size(page: Image.Image, pixels: int, rules: ViewRules) -> Image.Imag
         DataError: as `first_view`.
     """
     scale = math.sqrt(pixels / (page.width * page.height))
-    whole = (0, 0, page.width, page.height)
-    return _resized(page, whole, scale, replace(rules, max_pixels=pixels))
+    return _whole_page(page, scale, replace(rules, max_pixels=pixels))
 
 
 def tile_views(page: Image.Image, count: int, rules: ViewRules) -> tuple[Image.Image, ...]:
@@ -139,6 +150,16 @@ def opening_view(encoded: bytes, rules: ViewRules) -> Image.Image:
         DataError: as `open_page` and `first_view`.
     """
     return first_view(open_page(encoded), rules)
+
+
+@lru_cache(maxsize=4)
+def opening_tiles(encoded: bytes, count: int, rules: ViewRules) -> tuple[Image.Image, ...]:
+    """The `tile_views` of an encoded page; not to be changed by the caller.
+
+    Raises:
+        DataError: as `open_page` and `tile_views`.
+    """
+    return tile_views(open_page(encoded), count, rules)
 
 
 def allowed(box: Box, min_area: float, max_area: float = 1.0, clamp: bool = False) -> Box | Refusal:
@@ -182,7 +203,7 @@ def cut(page: Image.Image, box: Box, rules: CropRules) -> Crop:
         DataError: as `evidence_view`.
     """
     pixels = _pixel_box(box, page.size, rules)
-    return Crop(_page_box(pixels, page.size), _cut(page, pixels, rules))
+    return Crop(_page_box(pixels, page.size), _crop_size(pixels, rules), page, pixels)
 
 
 def replacement(page: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
@@ -227,29 +248,37 @@ def _page_box(pixels: tuple[int, int, int, int], size: tuple[int, int]) -> Box:
     return Box(x0 / size[0], y0 / size[1], x1 / size[0], y1 / size[1])
 
 
-def _cut(page: Image.Image, pixels: tuple[int, int, int, int], rules: CropRules) -> Image.Image:
-    own = (pixels[2] - pixels[0]) * (pixels[3] - pixels[1])
+def _crop_size(pixels: tuple[int, int, int, int], rules: CropRules) -> tuple[int, int]:
+    wide, high = pixels[2] - pixels[0], pixels[3] - pixels[1]
     wanted = rules.view.max_pixels
     if rules.min_pixels is not None:
-        wanted = min(wanted, max(own, rules.min_pixels))
-    return _resized(page, pixels, math.sqrt(wanted / own), rules.view)
+        wanted = min(wanted, max(wide * high, rules.min_pixels))
+    return _size((wide, high), math.sqrt(wanted / (wide * high)), rules.view)
 
 
-def _resized(
-    page: Image.Image, pixels: tuple[int, int, int, int], scale: float, rules: ViewRules
-) -> Image.Image:
-    wide, high = pixels[2] - pixels[0], pixels[3] - pixels[1]
-    width, height = _side(wide * scale, rules.multiple), _side(high * scale, rules.multiple)
+def _whole_page(page: Image.Image, scale: float, rules: ViewRules) -> Image.Image:
+    return _resized(page, (0, 0, page.width, page.height), _size(page.size, scale, rules))
+
+
+def _size(own: tuple[int, int], scale: float, rules: ViewRules) -> tuple[int, int]:
+    """That of pixels as many as `own` when they are scaled and brought within the rules."""
+    width, height = (_side(side * scale, rules.multiple) for side in own)
     while width * height > rules.max_pixels and max(width, height) > rules.multiple:
         if width >= height:
             width -= rules.multiple
         else:
             height -= rules.multiple
-    require_shape((wide, high), rules)
+    require_shape(own, rules)
     if rules.max_aspect is not None:  # Rounding may have made it flatter than it is.
         longest = _side_within(rules.max_aspect * min(width, height), rules.multiple)
         width, height = min(width, longest), min(height, longest)
-    return page.resize((width, height), Image.Resampling.LANCZOS, box=pixels, reducing_gap=3.0)
+    return width, height
+
+
+def _resized(
+    page: Image.Image, pixels: tuple[int, int, int, int], size: tuple[int, int]
+) -> Image.Image:
+    return page.resize(size, Image.Resampling.LANCZOS, box=pixels, reducing_gap=3.0)
 
 
 def _side(length: float, multiple: int) -> int:

@@ -8,7 +8,7 @@ from active_perception_r1.sim.live_reinjection import Pages
 
 
 def _grey(crop: Crop, pages: Pages) -> Image.Image:
-    return Image.new("RGB", crop.image.size, "gray")
+    return Image.new("RGB", crop.size, "gray")
 
 
 MODE = Mode(

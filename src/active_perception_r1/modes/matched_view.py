@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from active_perception_r1.envs.encoded_page import open_page
-from active_perception_r1.envs.zoom_simulator import tile_views, view_of_size
+from active_perception_r1.envs.zoom_simulator import opening_tiles, view_of_size
 from active_perception_r1.modes._mode import ACTIVE, CropSizes, Mode, first_view
 from active_perception_r1.records import Sample
 from active_perception_r1.sim.live_reinjection import EpisodeRules
@@ -23,12 +23,11 @@ def _matched(sample: Sample, rules: EpisodeRules, earlier: CropSizes) -> Sequenc
     views = first_view(sample, rules, earlier)
     if not earlier:
         return views
-    page = open_page(sample.image)
     if rules.fixed_resolution:
-        return tile_views(page, 1 + len(earlier), rules.first_view)
+        return opening_tiles(sample.image, 1 + len(earlier), rules.first_view)
     shown = [*(view.size for view in views), *earlier]
     pixels = sum(width * height for width, height in shown)
-    return (view_of_size(page, pixels, rules.first_view),)
+    return (view_of_size(open_page(sample.image), pixels, rules.first_view),)
 
 
 MODE = Mode(

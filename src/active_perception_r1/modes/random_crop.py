@@ -51,7 +51,7 @@ def elsewhere(box: Box, size: tuple[int, int], draw: random.Random) -> Box:
 
 def _from_elsewhere(crop: Crop, pages: Pages) -> Image.Image:
     box = elsewhere(crop.box, pages.page.size, random.Random(pages.draw))
-    return replacement(pages.page, box, crop.image.size)
+    return replacement(pages.page, box, crop.size)
 
 
 MODE = Mode(

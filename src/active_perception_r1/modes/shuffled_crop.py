@@ -9,7 +9,7 @@ from active_perception_r1.sim.live_reinjection import Pages
 
 def _from_distractor(crop: Crop, pages: Pages) -> Image.Image:
     assert pages.distractor is not None  # `EpisodeRules.needs_distractor`
-    return replacement(pages.distractor, crop.box, crop.image.size)
+    return replacement(pages.distractor, crop.box, crop.size)
 
 
 MODE = Mode(
