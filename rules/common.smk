@@ -106,6 +106,10 @@ def get_training_gpus(wildcards):
     return run.gpus(base)
 
 
+def get_training_cores(wildcards):
+    return settings.training[wildcards.run].cores
+
+
 def get_training_environment(wildcards):
     return f"../envs/{settings.training[wildcards.run].environment}.yaml"
 

@@ -21,8 +21,6 @@ rule grpo_data:
         " --output {output.samples} > {log} 2>&1"
 
 
-# One thread: batches this small gain little from a second one, which inference of the other models
-# can use meanwhile.
 rule grpo_train:
     input:
         rules.grpo_data.output.samples,
@@ -35,6 +33,7 @@ rule grpo_train:
     priority: 1
     conda:
         get_training_environment
+    threads: get_training_cores
     resources:
         settings=config_path,
         gpu=get_training_gpus,

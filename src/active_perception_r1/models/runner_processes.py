@@ -7,18 +7,17 @@ time: two processes with a core each run more episodes than one process with two
 from __future__ import annotations
 
 import functools
-import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.models.remote_runner import RemoteRunner, serve
 from active_perception_r1.models.runner import BackendRunner
+from active_perception_r1.runtime.processes import end_with_parent
 from active_perception_r1.tasks import DEFAULT_TASK
 
 
@@ -59,21 +58,9 @@ def _ended(process: BaseProcess) -> str:
 
 
 def _work(connection: Connection, name: str, settings: ModelConfig, mode: str, task: str) -> None:
-    _end_with_parent()
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # It also reaches the parent.
     import torch
 
     torch.set_num_threads(1)
     serve(connection, lambda: BackendRunner(name, settings, mode, task))
-
-
-def _end_with_parent() -> None:
-    """However the parent ends, and whatever this process is at."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # It also reaches the parent.
-    threading.Thread(target=watch, daemon=True).start()

@@ -21,7 +21,7 @@ import functools
 import random
 import time
 from collections.abc import Sequence
-from itertools import compress
+from itertools import chain, compress
 from typing import NamedTuple
 
 import torch
@@ -40,9 +40,11 @@ from active_perception_r1.training.metrics import StepMetrics, documents, zoom_r
 from active_perception_r1.training.played import Played, group_advantages
 from active_perception_r1.training.policy import Policy
 from active_perception_r1.training.questions import modes_by_turns
+from active_perception_r1.training.replicas import Replicas
 from active_perception_r1.training.rollout import roll_out
 from active_perception_r1.training.update import PolicyUpdate
 
+ALONE = Replicas()
 REFILLS = 3
 """Times that questions are drawn for groups whose rewards have no spread."""
 
@@ -66,6 +68,8 @@ class GrpoTrainer:
 
     Args:
         micro_batch: episodes at once in an update; those of a batch of rollouts if not given.
+        replicas: the processes that share out the questions of a step. What is drawn depends on
+            their number.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class GrpoTrainer:
         samples: Sequence[Sample],
         task: str = DEFAULT_TASK,
         micro_batch: int | None = None,
+        replicas: Replicas = ALONE,
     ) -> None:
         self.run = run
         self.policy = Policy(run, base)
@@ -86,19 +91,21 @@ class GrpoTrainer:
             fused=self.policy.engine.device.type == "cuda",  # the other way takes a copy of all
         )
         size = micro_batch or run.micro_batch or base.batch_size
-        self.update = PolicyUpdate(run, self.policy, self.optimiser, size)
+        self.update = PolicyUpdate(run, self.policy, self.optimiser, size, replicas)
+        self._replicas = replicas
         self._samples = samples
         self._task = task
 
     def step(self, step: int) -> Step:
         """Sample episodes, reward them, update the policy. Steps count from 1.
 
-        Everything drawn depends on (seed, step) alone, so that a resumed run draws the same.
+        Everything drawn depends on (seed, step) and the replica alone, so that a resumed run draws
+        the same.
         """
         start = time.perf_counter()
-        run = self.run
-        seed = run.seed * 1_000_003 + step
-        played = self._play(self.questions(step), seed, step)
+        run, replicas = self.run, self._replicas
+        seed = (run.seed * 1_000_003 + step) * replicas.count + replicas.rank
+        played = self._play(replicas.share(self.questions(step)), seed, step)
         rollouts = played.rollouts
         if run.refill:
             played = self._refilled(played, seed, step)
@@ -106,6 +113,7 @@ class GrpoTrainer:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(run, step)
         update = self.update.apply(rollouts, played.advantages.flatten())
+        played = functools.reduce(Played.followed_by, replicas.gather(played.told))
         rewards, chosen = played.rewards, _with_choice(played)
         metrics = StepMetrics(
             step=step,
@@ -126,11 +134,13 @@ class GrpoTrainer:
         """Rewards of one greedy episode for each of the samples, which draws nothing."""
         engine = self.policy.engine.drawn_at(0)
         with self.policy.cheaper_products():
-            episodes = roll_out(engine, samples, ACTIVE, self.run.seed, self._task).episodes
-        return [
+            own = self._replicas.share(samples)
+            episodes = roll_out(engine, own, ACTIVE, self.run.seed, self._task).episodes
+        rewards = [
             episode_reward(episode, sample, self.run.reward, self._task)
-            for episode, sample in zip(episodes, samples, strict=True)
+            for episode, sample in zip(episodes, own, strict=True)
         ]
+        return list(chain.from_iterable(self._replicas.gather(rewards)))
 
     def _play(self, questions: Sequence[Question], seed: int, step: int) -> Played:
         run = self.run
@@ -153,13 +163,13 @@ class GrpoTrainer:
         The number of tries is limited: a model that is always right, or never, is trained on what
         there is.
         """
-        size = self.run.samples_per_prompt
+        size, questions = self.run.samples_per_prompt, len(played.advantages)
         for attempt in range(1, REFILLS + 1):
             useful = (len(played.rewards) - len(played.flat)) // size
-            missing = self.run.prompts_per_step - useful
+            missing = questions - useful
             if not missing:
                 break
-            draw = random.Random(f"{self.run.seed}/{step}/{attempt}")
+            draw = random.Random(f"{seed}/{attempt}")
             others = self._by_turns(draw.sample(self._samples, missing))
             played = played.followed_by(self._play(others, (seed << 8) + attempt, step))
         return played

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from active_perception_r1.config import ModelConfig, TrainingConfig
+from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.runtime.memory import free_memory
 from active_perception_r1.training.footprint import GIB, Shape, on_gpu, shape_of
@@ -16,13 +17,15 @@ from active_perception_r1.training.freezing import LORA_RANK
 _CONTEXT = GIB  # bytes that CUDA and its libraries take for themselves
 
 
-def micro_batch(name: str, run: TrainingConfig, base: ModelConfig) -> int:
+def micro_batch(name: str, run: LocalTraining, base: ModelConfig) -> int:
     """Conversations at once in an update: as configured, else as many as fit. Says what it needs.
+
+    Several processes have a share of the memory each.
 
     Raises:
         TrainingError: not even one fits; with what would make it fit.
     """
-    shape, room = shape_of(run, base), _room(base)
+    shape, room = shape_of(run, base), _room(base) // run.processes
     sizes = [run.micro_batch] if run.micro_batch else _halved(base.batch_size)
     chosen = next((size for size in sizes if shape.peak(size, 1) <= room), None)
     if chosen is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -47,6 +47,13 @@ class Played:
         size = self.advantages.shape[1]
         groups = (self.advantages == 0).all(1).nonzero()[:, 0].tolist()
         return frozenset(group * size + place for group in groups for place in range(size))
+
+    @property
+    def told(self) -> Played:
+        """Without what is learned from only: the tokens and the pages."""
+        episodes = Rollouts(self.rollouts.episodes, ())
+        samples = tuple(replace(sample, image=b"") for sample in self.samples)
+        return Played(episodes, samples, self.rewards, self.advantages)
 
     def followed_by(self, later: Played) -> Played:
         """Both together."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 
@@ -11,6 +11,7 @@ from active_perception_r1.config import TrainingConfig
 from active_perception_r1.errors import TrainingError
 from active_perception_r1.runtime.memory import out_of_memory
 from active_perception_r1.training.policy import Policy
+from active_perception_r1.training.replicas import Replicas
 from active_perception_r1.training.rollout import Rollouts, Sequences
 
 
@@ -19,6 +20,7 @@ class PolicyUpdate:
 
     Args:
         micro_batch: episodes at once.
+        replicas: the processes that learn from a share of the rollouts each.
     """
 
     def __init__(
@@ -27,15 +29,21 @@ class PolicyUpdate:
         policy: Policy,
         optimiser: torch.optim.Optimizer,
         micro_batch: int,
+        replicas: Replicas,
     ) -> None:
         self._run = run
         self._policy = policy
         self._optimiser = optimiser
         self._micro_batch = micro_batch
+        self._replicas = replicas
 
     def apply(self, rollouts: Rollouts, advantages: torch.Tensor) -> dict[str, float | None]:
-        """Gradient steps on the rollouts; means over the tokens of the last of them."""
-        run, tokens = self._run, rollouts.tokens
+        """Gradient steps on all rollouts, those given being this process's share of them.
+
+        Returns:
+            Means over the tokens of the last step.
+        """
+        run, tokens = self._run, int(*self._replicas.sums(rollouts.tokens))
         if not run.kl:  # without a penalty, an advantage of zero is a gradient of zero
             flat = (advantages == 0).nonzero()[:, 0].tolist()
             learned = rollouts.without(frozenset(flat))
@@ -46,11 +54,13 @@ class PolicyUpdate:
             totals, log_probs = self.gradient(learned, advantages, sampled, tokens)
             if sampled is None:  # the first update is on the policy that sampled
                 sampled = log_probs
+            self._replicas.add_gradients(self._policy.trainable.values())
             norm = torch.nn.utils.clip_grad_norm_(
                 self._policy.trainable.values(), run.max_grad_norm
             )
             self._optimiser.step()
-        return {**totals.means(), "kl": self._drift(rollouts), "grad_norm": float(norm)}
+        means = Totals(*self._replicas.sums(*astuple(totals))).means()
+        return {**means, "kl": self._drift(rollouts), "grad_norm": float(norm)}
 
     def gradient(
         self,
@@ -117,15 +127,13 @@ class PolicyUpdate:
         size = self._run.samples_per_prompt
         others = (episode for episode in range(len(rollouts.episodes)) if episode % size)
         watched = rollouts.without(frozenset(others)).batches
-        if not watched:
-            return None
+        total, tokens = 0.0, 0
         with torch.no_grad():
-            found = [
-                self._divergence(self._policy.log_probs(part)[0], part)
-                for batch in watched
-                for part in batch.parts(self._micro_batch)
-            ]
-        return float(torch.cat(found).mean())
+            for part in (part for batch in watched for part in batch.parts(self._micro_batch)):
+                found = self._divergence(self._policy.log_probs(part)[0], part)
+                total, tokens = total + found.sum().item(), tokens + len(found)
+        total, every = self._replicas.sums(total, tokens)
+        return total / every if every else None
 
     def _divergence(self, log_probs: torch.Tensor, batch: Sequences) -> torch.Tensor:
         """(tokens,) unbiased, never negative estimate of KL(policy || starting model)."""
@@ -139,8 +147,8 @@ class Totals:
 
     loss: float = 0.0
     entropy: float = 0.0
-    clipped: int = 0
-    tokens: int = 0
+    clipped: float = 0
+    tokens: float = 0
 
     def add(self, loss: float, entropy: float, clipped: int, tokens: int) -> None:
         self.loss += loss

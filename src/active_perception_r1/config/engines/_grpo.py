@@ -155,6 +155,11 @@ class GrpoConfig(Section, ABC):
         """Whether an adapter is asked for; a large base may get one unasked."""
         return bool(self.lora_rank)
 
+    @property
+    def cores(self) -> int:
+        """Cores of this machine that the run can use."""
+        return 1
+
     def unfit(self, base: ModelConfig) -> str:
         """Why the engine cannot train the base; empty if it can."""
         return ""
