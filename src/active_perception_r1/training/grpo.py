@@ -1,5 +1,7 @@
 """The local GRPO engine: group-relative policy optimisation of zooming, on one device.
 
+On a CPU, `training.replicas` can share out the questions of a step.
+
 For each of P questions, G episodes are sampled at a temperature. With the reward R of an episode,
 its advantage is A = (R - mean) / (std + 1e-4) over its group (Shao et al. 2024, DeepSeekMath), and
 the loss over the tokens t that the policy wrote in any turn is

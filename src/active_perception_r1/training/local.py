@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -45,13 +45,13 @@ def train(
         TrainingError: the memory is too small, or another process of the run is gone.
     """
     questions = divide_questions(name, run, base, data)
-    about = run, base, data, questions, task, micro_batch(name, run, base)
-    with replicas(run.processes, _take_part, *about) as first:
-        trainer = _trainer(first, *about)
+    work = _Work(run, base, data, questions, task, micro_batch(name, run, base))
+    with replicas(run.processes, _take_part, work) as first:
+        trainer = work.trainer(first)
         store = CheckpointStore(checkpoints)
         done = store.restore(trainer.policy.trainable, trainer.optimiser)
         _agree(first, trainer, done)
-        _train(name, run, trainer, questions.of_validation(data), store, output, done)
+        _train(name, work, trainer, store, output, done)
     if run.export == "best":
         best = store.restore_best(trainer.policy.trainable)
         print(f"{name}: exporting step {best} of {run.steps}, the best", file=sys.stderr)
@@ -61,67 +61,62 @@ def train(
     store.episodes.publish(output / "rollouts.jsonl.gz")
 
 
-def _trainer(
-    own: Replicas,
-    run: LocalTraining,
-    base: ModelConfig,
-    data: Path,
-    questions: Questions,
-    task: str,
-    size: int,
-) -> GrpoTrainer:
-    samples = [s for index, s in enumerate(read_slice(data)) if index in questions.training]
-    return GrpoTrainer(run, base, samples, task, size, own)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every process of a run has to know; see `train` and `GrpoTrainer`."""
+
+    run: LocalTraining
+    base: ModelConfig
+    data: Path
+    questions: Questions
+    task: str
+    micro_batch: int
+
+    def trainer(self, own: Replicas) -> GrpoTrainer:
+        training = self.questions.training
+        samples = [s for index, s in enumerate(read_slice(self.data)) if index in training]
+        return GrpoTrainer(self.run, self.base, samples, self.task, self.micro_batch, own)
+
+    def to_validate_on(self) -> list[Sample]:
+        return self.questions.of_validation(self.data)
+
+    def validates(self, step: int) -> bool:
+        every = self.run.validate_every
+        return bool(every) and (step % every == 0 or step == self.run.steps)
 
 
-def _take_part(
-    own: Replicas,
-    run: LocalTraining,
-    base: ModelConfig,
-    data: Path,
-    questions: Questions,
-    *others: Any,
-) -> None:
+def _take_part(own: Replicas, work: _Work) -> None:
     """All steps and validations of a run whose first process keeps and tells what comes of them."""
-    trainer = _trainer(own, run, base, data, questions, *others)
-    validation = questions.of_validation(data)
-    for step in range(_agree(own, trainer) + 1, run.steps + 1):
+    trainer, validation = work.trainer(own), work.to_validate_on()
+    for step in range(_agree(own, trainer) + 1, work.run.steps + 1):
         trainer.step(step)
-        if validation and _validates(run, step):
+        if work.validates(step):
             trainer.validate(validation)
 
 
 def _agree(own: Replicas, trainer: GrpoTrainer, done: int = 0) -> int:
-    """Go out from the state of the first process, and return how many steps it has done."""
+    """Go out from the state of the first process; returns how many steps it has done."""
     weights, optimiser = trainer.policy.trainable, trainer.optimiser
-    done = own.from_first(done)
-    if not done:
-        return 0
-    state = {name: value.detach() for name, value in weights.items()}, optimiser.state_dict()
-    theirs, moments = own.from_first(state if own.rank == 0 else None) or state
+    values = {name: value.detach() for name, value in weights.items()}
+    done, values, moments = own.from_first((done, values, optimiser.state_dict()))
     if own.rank:
         with torch.no_grad():
             for name, value in weights.items():
-                value.copy_(theirs[name])
+                value.copy_(values[name])
         optimiser.load_state_dict(moments)
     return done
 
 
-def _validates(run: LocalTraining, step: int) -> bool:
-    return step == run.steps or step % run.validate_every == 0
-
-
 def _train(
     name: str,
-    run: LocalTraining,
+    work: _Work,
     trainer: GrpoTrainer,
-    validation: Sequence[Sample],
     store: CheckpointStore,
     output: Path,
     done: int,
 ) -> None:
     """The steps after those that are done, each kept and told."""
-    weights = trainer.policy.trainable
+    run, validation, weights = work.run, work.to_validate_on(), trainer.policy.trainable
     rewards = store.metrics.values("reward")
     with (
         tqdm(total=run.steps, initial=done, desc=name, unit="step") as bar,
@@ -130,7 +125,7 @@ def _train(
         for step in range(done + 1, run.steps + 1):
             metrics, played = trainer.step(step)
             rewards.append(metrics.means["reward"])
-            if validation and _validates(run, step):
+            if work.validates(step):
                 metrics = with_validation(metrics, trainer.validate(validation), validation)
             store.episodes.write(step, played.lines(step))
             store.metrics.append(metrics.line())
