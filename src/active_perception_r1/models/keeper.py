@@ -6,6 +6,7 @@ model needs room; and at once if the job that it works for is gone.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import shutil
@@ -155,13 +156,30 @@ class Keeper:
         settings = self._model.settings
         purpose = f"keep {settings.id} loaded"
         stack.enter_context(lease(settings.gpus, self._model.policy, purpose, yields=True))
-        if self._model.shared:
-            import torch
+        with _not_searched_for_garbage():
+            if self._model.shared:
+                import torch
 
-            torch.set_num_threads(1)
-        backend = load_backend(settings)
+                torch.set_num_threads(1)
+            backend = load_backend(settings)
         stack.callback(backend.close)
         return backend
+
+
+@contextmanager
+def _not_searched_for_garbage() -> Iterator[None]:
+    """For what is loaded in the block, and stays.
+
+    Python would look through it often while it grows; and later in each fork, which so would get
+    its own copy of the memory.
+    """
+    gc.disable()
+    try:
+        yield
+        gc.collect()
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _write_to(file: int) -> None:
