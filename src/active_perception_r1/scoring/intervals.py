@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special  # `scipy.stats` asks the same, and takes half a second to import
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -81,13 +81,13 @@ def effective_questions(outcomes: npt.ArrayLike, documents: npt.ArrayLike) -> fl
     residuals = np.bincount(member, weights=right) - share * sizes
     variance = count / (count - 1) * float(residuals @ residuals) / n**2
     effective = share * (1 - share) / variance if variance else n
-    quantiles = float(stats.norm.ppf(_UPPER) / stats.t.ppf(_UPPER, count - 1))
+    quantiles = float(special.ndtri(_UPPER) / special.stdtrit(count - 1, _UPPER))
     return min(float(n), effective * quantiles**2)
 
 
 def wilson(share: float, n: float) -> Interval:
     """Wilson's score interval for a share of as many observations, which may be no whole number."""
-    z2 = float(stats.norm.ppf(_UPPER)) ** 2
+    z2 = float(special.ndtri(_UPPER)) ** 2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
     # At both ends the terms cancel, but for the last bits.
@@ -194,5 +194,5 @@ def _percentiles(sums: Values, counts: Values, sizes: Values) -> Interval | None
 
 def _widened_tail(count: float) -> float:
     """Share of resamples to leave out at each end: below 2.5 % for few documents."""
-    quantile = stats.t.ppf(_UPPER, count - 1)
-    return float(stats.norm.cdf(-math.sqrt(count / (count - 1)) * quantile))
+    quantile = special.stdtrit(count - 1, _UPPER)
+    return float(special.ndtr(-math.sqrt(count / (count - 1)) * quantile))
