@@ -47,6 +47,7 @@ def main() -> None:
             Figure("wall time, s", wall, bar="<= 110", note=f"commit {commit}"),
             Figure("peak memory of all processes, MB", megabytes),
             Figure("again with nothing to do, s", again, bar="<= 6"),
+            *accuracies(folder),
             *rules(folder),
         ]
     report("demo" if options.commit == "HEAD" else f"demo.{commit}", figures)
@@ -88,6 +89,18 @@ class Peak:
                     with suppress(psutil.Error):
                         total += process.memory_full_info().pss
             self._bytes = max(self._bytes, total)
+
+
+def accuracies(folder: Path) -> list[Figure]:
+    """Before and after training, which rounds otherwise on other processors."""
+    rows = json.loads((folder / "results/demo/leaderboard.json").read_text(encoding="utf-8"))
+    return [
+        Figure(
+            f"accuracy of {row['model']}, {row['mode']}", row["accuracy"], note=f"n = {row['n']}"
+        )
+        for row in rows
+        if row["mode"] in ("active", "oracle")
+    ]
 
 
 def rules(folder: Path) -> list[Figure]:
