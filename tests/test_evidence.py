@@ -248,7 +248,8 @@ def test_a_planted_answer_is_found_with_one_wrong_letter_in_five_and_broken_word
     boxes = line(words)
     true_region = reduce(Box.union, boxes[len(before) : len(before) + len(misread)])
     found = locate_evidence(words, boxes, [" ".join(planted)])
-    assert any(iou(e.box, true_region) >= 0.5 for e in found)
+    # A wrong letter that stands alone may give way to a neighbour: a half, but for rounding.
+    assert any(iou(e.box, true_region) >= 0.5 - 1e-9 for e in found)
 
 
 @given(

@@ -111,7 +111,8 @@ def test_several_first_views_multiply_inference_and_draw_the_headroom(workflow: 
 
 @pytest.mark.slow
 def test_inference_and_training_ask_for_the_gpus_of_the_model(workflow: Workflow) -> None:
-    workflow.configure({"models": {"tiny-zoom-vlm": {"gpus": 3}}})
+    on_gpus = {"tiny-zoom-vlm": {"gpus": 3}}
+    workflow.configure({"models": on_gpus, "training": {"tiny-zoom-vlm+grpo": {"processes": 1}}})
     plan = workflow.run("--dry-run").stdout
     jobs = [job for job in plan.split("\nrule ") if "gpu=3" in job]
     assert {job.split(":")[0] for job in jobs} == {"infer", "grpo_train"}

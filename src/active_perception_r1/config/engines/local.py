@@ -41,8 +41,8 @@ class LocalTraining(GrpoConfig):
     def unfit(self, base: ModelConfig) -> str:
         if self.processes > 1 and base.gpus:
             return (
-                f"it has a GPU, and {self.processes} processes share out the cores of a CPU; leave"
-                " processes out, or use engine verl for several GPUs"
+                f"it has a GPU, and {self.processes} processes share out the cores of a CPU; set"
+                " processes to 1, or use engine verl for several GPUs"
             )
         return ""
 
