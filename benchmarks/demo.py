@@ -44,7 +44,9 @@ def main() -> None:
         wall, megabytes = run(folder)
         again, _ = run(folder)
         figures = [
-            Figure("wall time, s", wall, bar="<= 110, or 220 without AVX-512", note=f"commit {commit}"),
+            Figure(
+                "wall time, s", wall, bar="<= 110, or 220 without AVX-512", note=f"commit {commit}"
+            ),
             Figure("peak memory of all processes, MB", megabytes),
             Figure("again with nothing to do, s", again, bar="<= 6"),
             *accuracies(folder),
