@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 
 import psutil
@@ -25,12 +24,6 @@ from active_perception_r1.training.rollout import roll_out
 from tests.local_run import ADVANTAGES, RUN, SAMPLES, run_with
 
 pytestmark = pytest.mark.slow
-
-
-def others() -> list[psutil.Process]:
-    """Processes under this one that run a part of a training."""
-    children = psutil.Process().children(recursive=True)
-    return [one for one in children if one.status() != psutil.STATUS_ZOMBIE]
 
 
 # One policy.
@@ -157,12 +150,9 @@ def in_step_two(monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]) -> None
 def test_a_process_that_is_killed_stops_the_run_and_costs_no_saved_step(
     untrained_model: ModelConfig, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {process.pid for process in others()}
-
     def kill() -> None:
-        added = [process for process in others() if process.pid not in before]
-        working = max(added, key=lambda process: process.create_time())
-        os.kill(working.pid, signal.SIGKILL)
+        (other,) = active_children()
+        other.kill()
 
     keys, about = run_with(processes=2), (untrained_model, data, tmp_path / "a", tmp_path / "state")
     with monkeypatch.context() as patched:
@@ -198,17 +188,19 @@ def waits(own: Replicas) -> None:
 
 
 def test_an_error_of_the_first_process_ends_the_others() -> None:
-    before = {process.pid for process in others()}
+    found: list[int | None] = []
 
     def fail() -> None:
         with replicas(2, waits) as first:
             assert first.sums(1.0) == [2.0]
+            found.extend(process.pid for process in active_children())
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    added = [process for process in others() if process.pid not in before]
-    assert not any("--multiprocessing-fork" in process.cmdline() for process in added)
+    (other,) = found
+    assert other is not None
+    assert not psutil.pid_exists(other)
 
 
 # Settings.

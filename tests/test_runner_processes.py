@@ -68,7 +68,7 @@ def test_processes_that_take_over_nothing_play_the_same_episodes(
         return started[-1]
 
     alone = run(slice_path, untrained_model, ACTIVE, cores=1)
-    monkeypatch.setattr("active_perception_r1.models.runner_processes.get_context", spawning)
+    monkeypatch.setattr("active_perception_r1.runtime.workers.get_context", spawning)
     assert run(slice_path, untrained_model, ACTIVE, cores=2) == alone
     assert len(started) == 1
 

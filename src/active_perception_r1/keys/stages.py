@@ -48,6 +48,7 @@ MECHANISM = (
     "runtime.memory",
     "runtime.processes",
     "runtime.stack",
+    "runtime.workers",
     "sim.driver",
     "sim.prefetch",
     "storage*",

@@ -7,17 +7,15 @@ time: two processes with a core each run more episodes than one process with two
 from __future__ import annotations
 
 import functools
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from active_perception_r1.config import ModelConfig
 from active_perception_r1.models.remote_runner import RemoteRunner, serve
 from active_perception_r1.models.runner import BackendRunner
-from active_perception_r1.runtime.processes import end_with_parent
+from active_perception_r1.runtime.workers import workers
 from active_perception_r1.tasks import DEFAULT_TASK
 
 
@@ -30,26 +28,8 @@ def runner_processes(
     Raises:
         BackendError: the model cannot be loaded.
     """
-    # Forks of this process would take over locks of torch's threads; of a server that only imports
-    # it they do not, and the libraries are loaded once for all of them.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["active_perception_r1.models.backends.transformers"])
-    processes: dict[Connection, BaseProcess] = {}
-    try:
-        for _ in range(count):
-            ours, theirs = context.Pipe()
-            process: BaseProcess = context.Process(
-                target=_work, args=(theirs, name, settings, mode, task), daemon=True
-            )
-            process.start()
-            theirs.close()  # Ours would hide the end of theirs.
-            processes[ours] = process
+    with workers(_work, [(name, settings, mode, task)] * count) as processes:
         yield RemoteRunner({ours: functools.partial(_ended, p) for ours, p in processes.items()})
-    finally:
-        for connection, process in processes.items():
-            process.kill()
-            process.join()
-            connection.close()
 
 
 def _ended(process: BaseProcess) -> str:
@@ -58,8 +38,6 @@ def _ended(process: BaseProcess) -> str:
 
 
 def _work(connection: Connection, name: str, settings: ModelConfig, mode: str, task: str) -> None:
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # It also reaches the parent.
     import torch
 
     torch.set_num_threads(1)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from multiprocessing import parent_process
 from pathlib import Path
 
 import psutil
@@ -36,15 +34,3 @@ def own_family() -> set[int]:
     """Ids of this process, of all it descends from, and of all that descend from it."""
     own = psutil.Process()
     return {process.pid for process in (own, *own.parents(), *own.children(recursive=True))}
-
-
-def end_with_parent() -> None:
-    """Have a process of `multiprocessing` end as its parent does, whatever it is at."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -42,7 +42,7 @@ class Batches:
 def run_episodes(
     episodes: Iterable[LiveEpisode], engine: Engine, live: int, first: int | None = None
 ) -> Iterator[LiveEpisode]:
-    """Drive episodes to their end, `live` at a time; yields each when it is finished.
+    """Drive episodes to their end, `live` (at least one) at a time; yields each as it finishes.
 
     An episode goes on as soon as its reply is there, and waits for no other. The next ones are
     drawn from `episodes` as places become free, which keeps memory flat in the number of samples.
@@ -54,6 +54,7 @@ def run_episodes(
     """
     waiting = iter(episodes)
     asking: dict[LiveEpisode, None] = {}  # a set in order
+    live = max(live, 1)
     places, all_drawn = first or live, False
     with ThreadPoolExecutor(cores(), "receive") as pool:
         while asking or not all_drawn:

@@ -161,10 +161,15 @@ def _save(state: dict[str, Any], path: Path) -> None:
 def _load(path: Path, weights: Weights) -> dict[str, Any]:
     """A saved state, after its weights were put in the place of those given."""
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    with torch.no_grad():
-        for name, value in weights.items():
-            value.copy_(state["weights"][name])
+    set_weights(weights, state["weights"])
     return state
+
+
+@torch.no_grad()
+def set_weights(weights: Weights, values: Weights) -> None:
+    """Give the weights other values, by name."""
+    for name, value in weights.items():
+        value.copy_(values[name])
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-import torch
 from tqdm import tqdm
 
 from active_perception_r1.config import ModelConfig
@@ -16,7 +15,7 @@ from active_perception_r1.config.engines.local import LocalTraining
 from active_perception_r1.data.samples import read_slice
 from active_perception_r1.records import Sample
 from active_perception_r1.tasks import DEFAULT_TASK
-from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish
+from active_perception_r1.training.checkpoints import CheckpointStore, Trained, publish, set_weights
 from active_perception_r1.training.grpo import GrpoTrainer
 from active_perception_r1.training.metrics import StepMetrics, with_validation
 from active_perception_r1.training.micro_batch import micro_batch
@@ -100,9 +99,7 @@ def _agree(own: Replicas, trainer: GrpoTrainer, done: int = 0) -> int:
     values = {name: value.detach() for name, value in weights.items()}
     done, values, moments = own.from_first((done, values, optimiser.state_dict()))
     if own.rank:
-        with torch.no_grad():
-            for name, value in weights.items():
-                value.copy_(values[name])
+        set_weights(weights, values)
         optimiser.load_state_dict(moments)
     return done
 

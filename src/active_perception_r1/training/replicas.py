@@ -8,13 +8,11 @@ at a time: two processes with a core each do more than one with two.
 
 from __future__ import annotations
 
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from tempfile import TemporaryDirectory
@@ -24,7 +22,7 @@ import torch
 from torch import distributed
 
 from active_perception_r1.errors import TrainingError, UserError
-from active_perception_r1.runtime.processes import end_with_parent
+from active_perception_r1.runtime.workers import workers
 
 T = TypeVar("T")
 
@@ -124,41 +122,28 @@ def replicas(count: int, work: Callable[..., None], *given: object) -> Iterator[
     if count == 1:
         yield Replicas()
         return
-    context = get_context("forkserver")  # torch's threads do not survive a fork
-    context.set_forkserver_preload(["active_perception_r1.models.backends.transformers"])
-    processes: dict[Connection, BaseProcess] = {}
     with TemporaryDirectory(prefix="replicas-") as folder:
         meeting = f"file://{folder}/meeting"
-        try:
-            for rank in range(1, count):
-                ours, theirs = context.Pipe(duplex=False)
-                about = theirs, rank, count, meeting, work, given
-                process: BaseProcess = context.Process(target=_work, args=about, daemon=True)
-                process.start()
-                theirs.close()  # Ours would hide the end of theirs.
-                processes[ours] = process
-            for connection, process in processes.items():
+        about = [(rank, count, meeting, work, given) for rank in range(1, count)]
+        with workers(_work, about) as others:
+            for connection, process in others.items():
                 _raise_failure(connection, process)  # or go on, now that it is there
-            with _joined(0, count, meeting) as first:
-                yield first
-        except _LostError:
-            ended = wait(list(processes), _END_SECONDS)
-            for connection, process in processes.items():
-                if connection in ended:
-                    _raise_failure(connection, process)
-            raise
-        finally:
-            for connection, process in processes.items():
-                process.kill()
-                process.join()
-                connection.close()
+            try:
+                with _joined(0, count, meeting) as first:
+                    yield first
+            except _LostError:
+                ended = wait(list(others), _END_SECONDS)
+                for connection, process in others.items():
+                    if connection in ended:
+                        _raise_failure(connection, process)
+                raise
 
 
 def _raise_failure(connection: Connection, process: BaseProcess) -> None:
     """What a process says next, if it is an error; raises one, too, if it can say nothing more."""
     try:
         said = connection.recv()
-    except EOFError:
+    except (EOFError, ConnectionError):
         process.join()
         said = TrainingError(
             f"a process of the run ended with exit code {process.exitcode}, for want of memory"
@@ -192,8 +177,6 @@ def _work(
     work: Callable[..., None],
     given: tuple[object, ...],
 ) -> None:
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # It also reaches the parent.
     try:
         connection.send(None)  # the others may wait at the meeting
         with _joined(rank, count, meeting) as own:

@@ -153,7 +153,7 @@ def roll_out(
             batches.append(_sequences(generated, images_of(requests), numbers))
         return replies
 
-    for _ in run_episodes(live, Batches(generate), live=len(live) or 1):
+    for _ in run_episodes(live, Batches(generate), live=len(live)):
         pass
     policy.forget()  # the weights are about to change
     records = (episode.record(policy.settings.id, policy.revision, seed) for episode in live)
